@@ -1,0 +1,8 @@
+//! The table of applets; help, links and man pages come from it.
+
+use cli::Command;
+
+pub mod peers;
+
+/// Every applet, in the order of the alphabet.
+pub const TABLE: &[&Command] = &[&peers::s6_setsid::COMMAND];

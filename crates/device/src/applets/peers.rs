@@ -1,0 +1,3 @@
+//! Applets that answer to a peer's name and keep its options and exit codes.
+
+pub mod s6_setsid;

@@ -1,0 +1,86 @@
+//! `ward`: one program, many applets; the name it was called by chooses one.
+#![cfg_attr(not(test), no_main)]
+#![forbid(unsafe_op_in_unsafe_fn)]
+
+mod applets;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+
+use cli::{Args, Command, Exit, Failure};
+
+#[cfg(not(test))]
+os::entry!(run);
+
+/// Finds the applet, runs it, prints why it failed, and gives its exit code.
+#[cfg_attr(test, allow(dead_code))]
+fn run(words: Vec<OsString>) -> u8 {
+    let mut words = words.into_iter();
+    let called = words.next().unwrap_or_default();
+    let called = Path::new(&called).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut out = std::io::stdout().lock();
+    if let Some(applet) = cli::find(applets::TABLE, &called) {
+        return finish(applet, Args::new(&called, words), &mut out);
+    }
+    let Some(name) = words.next() else {
+        return usage(&mut out, Exit::USAGE);
+    };
+    let name = name.to_string_lossy().into_owned();
+    match name.as_str() {
+        "--help" | "-h" | "help" => usage(&mut out, Exit::DONE),
+        "--version" | "-V" => {
+            let _ = writeln!(out, "ward {}", env!("CARGO_PKG_VERSION"));
+            0
+        }
+        "--list" => {
+            for applet in applets::TABLE {
+                let _ = writeln!(out, "{}", applet.name);
+            }
+            0
+        }
+        _ => match cli::find(applets::TABLE, &name) {
+            Some(applet) => finish(applet, Args::new(&name, words), &mut out),
+            None => {
+                let known = applets::TABLE.iter().map(|applet| applet.name);
+                let mut failure = Failure::usage(format!("there is no applet {name:?}"));
+                if let Some(near) = model::service::name::nearest(&name, known) {
+                    failure = failure.hint(format!("did you mean {near}?"));
+                }
+                report("ward", &failure)
+            }
+        },
+    }
+}
+
+fn finish(applet: &Command, mut args: Args, out: &mut dyn Write) -> u8 {
+    let name = args.name.clone();
+    let outcome = (applet.run)(&mut args, out).and_then(|exit| {
+        out.flush()?;
+        Ok(exit)
+    });
+    match outcome {
+        Ok(exit) => exit.0,
+        Err(failure) => {
+            let _ = out.flush();
+            let code = report(&name, &failure);
+            if failure.exit == Exit::USAGE {
+                eprintln!("usage: {}", applet.usage);
+            }
+            code
+        }
+    }
+}
+
+fn report(name: &str, failure: &Failure) -> u8 {
+    eprintln!("{name}: fatal: {failure}");
+    failure.exit.0
+}
+
+fn usage(out: &mut dyn Write, exit: Exit) -> u8 {
+    let _ = writeln!(out, "usage: ward APPLET [ARGUMENT...]\n");
+    for applet in applets::TABLE {
+        let _ = writeln!(out, "  {:20} {}", applet.name, applet.summary);
+    }
+    exit.0
+}

@@ -1,0 +1,6 @@
+//! What to do next: state machines. Time comes in as a value; nothing here
+//! waits, reads or prints.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;

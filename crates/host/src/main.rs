@@ -1,0 +1,4 @@
+//! `doorward`: the build machine's side.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,10 @@
+//! What things are: types, parsers and formats. No clock, no file, no process.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod bytes;
+pub mod limits;
+pub mod service;
+pub mod time;

@@ -1,0 +1,35 @@
+//! Files as nobody sees them half written.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{self, AtFlags, Mode, OFlags};
+
+/// Replaces `name` in `directory` by a file with these bytes: whoever opens
+/// it sees the old or the new, whole. Not synced to the disk.
+///
+/// # Errors
+/// The old file stays as it is.
+pub fn replace(directory: impl AsFd, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let directory = directory.as_fd();
+    let new = format!("{name}.new");
+    let written = (|| {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let file = fs::openat(directory, &*new, flags, Mode::from_raw_mode(mode))?;
+        File::from(file).write_all(bytes)?;
+        fs::renameat(directory, &*new, directory, name)?;
+        Ok(())
+    })();
+    if written.is_err() {
+        let _ = fs::unlinkat(directory, &*new, AtFlags::empty());
+    }
+    written
+}
+
+/// Opens a directory to name files relative to it.
+pub fn directory(path: impl AsRef<Path>) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(fs::open(path.as_ref(), flags, Mode::empty())?)
+}

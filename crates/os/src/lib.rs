@@ -1,0 +1,7 @@
+//! How Linux does it.
+
+pub mod clock;
+pub mod event_loop;
+pub mod files;
+pub mod socket;
+pub mod sys;

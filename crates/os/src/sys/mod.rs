@@ -1,0 +1,4 @@
+//! The only unsafe code: thin wrappers, one file per kernel subject.
+
+pub mod entry;
+pub mod signals;

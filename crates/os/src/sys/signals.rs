@@ -1,0 +1,68 @@
+//! Signals: blocked, and read as messages (`signalfd(2)`).
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// A signal set of these signals.
+fn set(signals: &[i32]) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset fills the set, sigaddset changes a filled one.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        let mut set = set.assume_init();
+        for &signal in signals {
+            libc::sigaddset(&mut set, signal);
+        }
+        set
+    }
+}
+
+/// Blocks these signals and gives a descriptor that they are read from with
+/// [`next`]. They stay blocked over `exec`: a child must [`unblock_all`].
+pub fn read_from(signals: &[i32]) -> io::Result<OwnedFd> {
+    let set = set(signals);
+    // SAFETY: `set` is a filled signal set; the new descriptor is ours alone.
+    unsafe {
+        if libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        match libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+            -1 => Err(io::Error::last_os_error()),
+            fd => Ok(OwnedFd::from_raw_fd(fd)),
+        }
+    }
+}
+
+/// The next signal that came, `None` where there is none.
+pub fn next(signals: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+    let mut info = MaybeUninit::<libc::signalfd_siginfo>::uninit();
+    let size = size_of::<libc::signalfd_siginfo>();
+    // SAFETY: the kernel writes at most `size` bytes into `info`, and has
+    // written all of it where it says so.
+    unsafe {
+        let count = libc::read(signals.as_raw_fd(), info.as_mut_ptr().cast(), size);
+        if count == size as isize {
+            return Ok(Some(info.assume_init().ssi_signo as i32));
+        }
+    }
+    let error = io::Error::last_os_error();
+    if error.kind() == io::ErrorKind::WouldBlock { Ok(None) } else { Err(error) }
+}
+
+/// Blocks no signal any more: what a program expects that is started.
+pub fn unblock_all() {
+    let set = set(&[]);
+    // SAFETY: `set` is a filled signal set.
+    unsafe {
+        libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
+    }
+}
+
+/// Ignores SIGPIPE, so that a vanished reader is an error and not the end.
+pub fn ignore_pipe() {
+    // SAFETY: ignoring a signal runs none of our code.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+    }
+}
