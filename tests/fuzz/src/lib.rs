@@ -1,1 +1,15 @@
-//! Placeholder text, replaced below.
+//! One function per reader of foreign bytes. `tests/replay.rs` runs each on
+//! its corpus; `cargo xtask fuzz` lets libFuzzer look for more.
+
+pub mod formats;
+
+/// Name of the corpus folder, and the reader.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target there is.
+pub const TARGETS: &[Target] = &[
+    ("database", formats::database),
+    ("from_init", formats::from_init),
+    ("status", formats::status),
+    ("to_init", formats::to_init),
+];

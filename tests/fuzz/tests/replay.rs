@@ -1,0 +1,27 @@
+//! Replays every corpus, and small changes of each of its files.
+
+use std::path::Path;
+
+#[test]
+fn no_file_of_the_corpus_hurts_its_reader() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for (name, reader) in fuzz::TARGETS {
+        let folder = corpus.join(name);
+        let files: Vec<_> = std::fs::read_dir(&folder)
+            .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
+            .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
+            .collect();
+        assert!(!files.is_empty(), "{} has no files", folder.display());
+        for file in files {
+            reader(&file);
+            for at in 0..file.len().min(2_000) {
+                let mut changed = file.clone();
+                for byte in [0, 0xff, file[at] ^ 1, b'\n'] {
+                    changed[at] = byte;
+                    reader(&changed);
+                }
+                reader(&file[..at]);
+            }
+        }
+    }
+}
