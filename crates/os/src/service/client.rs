@@ -106,15 +106,16 @@ fn send(dir: &Path, fifo: &str, letters: &[u8]) -> Result<(), ControlError> {
     if letters.is_empty() {
         return Ok(());
     }
-    match rustix::io::write(&fifo, letters) {
-        Ok(_) => Ok(()),
-        Err(Errno::AGAIN) => {
-            // Full: the supervisor has not come round to it yet.
-            rustix::io::ioctl_fionbio(&fifo, false).map_err(refused)?;
-            File::from(fifo).write_all(letters).map_err(ControlError::Refused)
-        }
-        Err(error) => Err(refused(error)),
+    let written = match rustix::io::write(&fifo, letters) {
+        Err(Errno::AGAIN) => 0,
+        written => written.map_err(refused)?,
+    };
+    if written < letters.len() {
+        // Full: the supervisor has not come round to it yet.
+        rustix::io::ioctl_fionbio(&fifo, false).map_err(refused)?;
+        File::from(fifo).write_all(&letters[written..]).map_err(ControlError::Refused)?;
     }
+    Ok(())
 }
 
 /// Reads `supervise/death_tally`, the oldest first.

@@ -46,6 +46,16 @@ impl Regex {
     /// The C library sees strings that end at a NUL; a NUL in `text` is shown
     /// to it as byte 1, so that nothing hides behind one.
     pub fn is_match(&self, text: &[u8]) -> bool {
+        self.matches(text, 0)
+    }
+
+    /// Whether it matches in `text` that something was cut off before: `^`
+    /// does not match its beginning.
+    pub fn is_match_inside(&self, text: &[u8]) -> bool {
+        self.matches(text, libc::REG_NOTBOL)
+    }
+
+    fn matches(&self, text: &[u8], flags: i32) -> bool {
         let mut string = self.text.take();
         string.clear();
         string.extend_from_slice(text);
@@ -58,7 +68,7 @@ impl Regex {
         // SAFETY: `compiled` came from regcomp, `string` ends with a NUL, and
         // no place for submatches is given together with a count of none.
         let code = unsafe {
-            libc::regexec(&*self.compiled, string.as_ptr().cast(), 0, std::ptr::null_mut(), 0)
+            libc::regexec(&*self.compiled, string.as_ptr().cast(), 0, std::ptr::null_mut(), flags)
         };
         self.text.set(string);
         code == 0
@@ -103,6 +113,9 @@ mod tests {
             assert_eq!(regex.is_match(text), expected, "{pattern:?} on {text:?}");
             assert_eq!(regex.is_match(text), expected, "{pattern:?} on {text:?}, again");
         }
+        let regex = Regex::new(b"^a|b").unwrap();
+        assert!(regex.is_match(b"a") && !regex.is_match_inside(b"a"));
+        assert!(regex.is_match_inside(b"ab"));
     }
 
     #[test]
