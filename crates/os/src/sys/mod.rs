@@ -4,6 +4,8 @@ pub mod children;
 pub mod crash;
 pub mod entry;
 pub mod memory;
+pub mod inherit;
+pub mod regex;
 pub mod signals;
 pub mod spawn;
 
