@@ -2,6 +2,7 @@
 
 use cli::Command;
 
+pub mod chain;
 pub mod peers;
 
 /// Every applet, in the order of the alphabet.

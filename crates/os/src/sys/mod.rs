@@ -1,4 +1,6 @@
 //! The only unsafe code: thin wrappers, one file per kernel subject.
 
 pub mod entry;
+pub mod exec;
+pub mod session;
 pub mod signals;
