@@ -2,8 +2,24 @@
 
 use cli::Command;
 
+pub mod boot;
+pub mod chain;
+pub mod init;
+pub mod machine;
 pub mod peers;
 
 /// Every applet, in the order of the alphabet.
-pub const TABLE: &[&Command] =
-    &[&peers::s6_setsid::COMMAND, &peers::s6_svok::COMMAND, &peers::s6_svstat::COMMAND];
+pub const TABLE: &[&Command] = &[
+    &boot::COMMAND,
+    &machine::HALT,
+    &init::INIT,
+    &machine::POWEROFF,
+    &machine::REBOOT,
+    &machine::REEXEC,
+    &peers::s6_rc_init::COMMAND,
+    &peers::s6_setsid::COMMAND,
+    &init::SUPERVISE,
+    &init::SVSCAN,
+    &peers::s6_svok::COMMAND,
+    &peers::s6_svstat::COMMAND,
+];

@@ -1,8 +1,10 @@
 //! Services, as Linux runs and shows them.
 
 pub mod client;
+pub mod database_file;
 pub mod fifodir;
 pub mod held;
+pub mod init_client;
 pub mod live_dir;
 pub mod lives;
 pub mod process;

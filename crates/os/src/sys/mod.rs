@@ -3,9 +3,11 @@
 pub mod children;
 pub mod crash;
 pub mod entry;
+pub mod exec;
 pub mod inherit;
 pub mod memory;
 pub mod reboot;
 pub mod regex;
+pub mod session;
 pub mod signals;
 pub mod spawn;
