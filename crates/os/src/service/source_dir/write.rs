@@ -65,12 +65,18 @@ fn rename(parent: &OwnedFd, temporary: &Path, name: &Path) -> Result<(), Errno> 
     }
 }
 
+/// Each setting is compared with all that are kept.
+const SETTINGS_KEPT_MAX: usize = 32;
+
 struct Writer<'a> {
     tree: &'a Tree,
     directory: OwnedFd,
     service_directories: OwnedFd,
     /// Of what is being written, below `servicedirs`.
     path: Vec<u8>,
+    /// Settings that were written, by text, and where: thousands of services
+    /// say the same, and a link costs half of a file.
+    settings: Vec<(String, Vec<u8>)>,
     /// Folders that nobody may write to, with their modes, once they are full.
     closed: Vec<(Vec<u8>, u16)>,
 }
@@ -81,7 +87,14 @@ impl<'a> Writer<'a> {
         let directory = fs::open(path, flags, Mode::empty())?;
         fs::mkdirat(&directory, "servicedirs", Mode::from_raw_mode(0o755))?;
         let service_directories = fs::openat(&directory, "servicedirs", flags, Mode::empty())?;
-        Ok(Self { tree, directory, service_directories, path: Vec::new(), closed: Vec::new() })
+        Ok(Self {
+            tree,
+            directory,
+            service_directories,
+            path: Vec::new(),
+            settings: Vec::new(),
+            closed: Vec::new(),
+        })
     }
 
     fn database(&mut self, compiled: &Compiled) -> Result<(), Errno> {
@@ -135,10 +148,26 @@ impl<'a> Writer<'a> {
                 Content::Present | Content::Unreadable(_) => Ok(()),
             },
             _ => match setting_text(path, settings) {
-                Some(text) => file(into, &self.path, 0o644, text.as_bytes()),
+                Some(text) => self.setting(text),
                 None => Ok(()),
             },
         }
+    }
+
+    fn setting(&mut self, text: String) -> Result<(), Errno> {
+        let into = &self.service_directories;
+        if let Some((_, earlier)) = self.settings.iter().find(|(known, _)| *known == text) {
+            let flags = fs::AtFlags::empty();
+            if fs::linkat(into, &**earlier, into, &*self.path, flags).is_ok() {
+                return Ok(());
+            }
+            // No links on this file system, or too many of this one.
+        }
+        file(into, &self.path, 0o644, text.as_bytes())?;
+        if self.settings.len() < SETTINGS_KEPT_MAX {
+            self.settings.push((text, self.path.clone()));
+        }
+        Ok(())
     }
 
     /// Makes the folder at `path`; one that its owner may not write to later
