@@ -64,3 +64,9 @@ pub const CYCLE_NAMES_MAX: usize = 20;
 /// Unknown names that get the nearest known one beside them. Each asks every
 /// name; someone who misspelt more than these has another mistake.
 pub const NEAREST_MAX: usize = 100;
+
+/// Entries of a fifodir that one notification looks at. Whoever may listen to
+/// a service may fill its `event` directory; init must not spend more than a
+/// few milliseconds on that. The fifos of listeners that died are removed as
+/// they are met, so that what lies behind them is reached next time.
+pub const FIFODIR_ENTRIES_MAX: usize = 4096;

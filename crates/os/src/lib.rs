@@ -6,3 +6,4 @@ pub mod files;
 pub mod service;
 pub mod socket;
 pub mod sys;
+pub mod trouble;

@@ -1,4 +1,17 @@
-//! Services, as Linux does them.
+//! Services, as Linux runs and shows them.
 
+pub mod client;
 pub mod database_file;
+pub mod fifodir;
+pub mod held;
+pub mod live_dir;
+pub mod lives;
+pub mod process;
+pub mod resume;
+pub mod scandir;
+pub mod settings;
+pub mod signal_name;
 pub mod source_dir;
+pub mod table;
+pub mod tree;
+pub mod watch;
