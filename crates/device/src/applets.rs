@@ -16,10 +16,12 @@ pub const TABLE: &[&Command] = &[
     &machine::POWEROFF,
     &machine::REBOOT,
     &machine::REEXEC,
+    &peers::s6_rc_compile::COMMAND,
+    &peers::s6_rc_db::COMMAND,
     &peers::s6_rc_init::COMMAND,
     &peers::s6_setsid::COMMAND,
     &init::SUPERVISE,
-    &init::SVSCAN,
     &peers::s6_svok::COMMAND,
+    &init::SVSCAN,
     &peers::s6_svstat::COMMAND,
 ];

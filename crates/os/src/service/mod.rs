@@ -12,6 +12,7 @@ pub mod resume;
 pub mod scandir;
 pub mod settings;
 pub mod signal_name;
+pub mod source_dir;
 pub mod table;
 pub mod tree;
 pub mod watch;
