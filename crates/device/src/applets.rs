@@ -2,7 +2,8 @@
 
 use cli::Command;
 
+pub mod logger;
 pub mod peers;
 
 /// Every applet, in the order of the alphabet.
-pub const TABLE: &[&Command] = &[&peers::s6_setsid::COMMAND];
+pub const TABLE: &[&Command] = &[&logger::COMMAND, &peers::s6_setsid::COMMAND];

@@ -31,3 +31,22 @@ pub const SETTING_BYTES_MAX: usize = 64;
 
 /// Bytes of one line's worth of text about a failure that a message carries.
 pub const REASON_BYTES_MAX: usize = 512;
+
+/// Bytes of one line in the log of everything; a longer one is cut visibly.
+/// The same as `s6-log -l` has without being told, and a quarter of the least
+/// that one look at a pipe takes in.
+pub const LOG_LINE_BYTES_MAX: usize = 8192;
+
+/// Bytes that the logger takes from one service before the next one's turn:
+/// half a pipe, so that a chatty service is drained faster than a page at a
+/// time, and still small beside the memory of a router (the journal holds it twice).
+pub const LOG_TURN_BYTES_MAX: usize = 32 << 10;
+
+/// Archives that one log directory may be asked to keep (`n` of `s6-log`).
+pub const LOG_ARCHIVES_MAX: u32 = 1_000_000;
+
+/// Programs that follow the log at once.
+pub const LOG_LISTENERS_MAX: usize = 64;
+
+/// Services that one of them may follow. All oneshots of a large device.
+pub const LOG_FOLLOWED_MAX: usize = 16_384;
