@@ -77,6 +77,11 @@ pub struct Collector {
     signals: OwnedFd,
     init: Option<Connection>,
     init_path: PathBuf,
+    /// While init tells of all pipes anew: the slots it has named.
+    named: Option<Vec<Slot>>,
+    /// All pipes are known, and what an earlier logger left was finished:
+    /// before that, nothing is read.
+    begun: bool,
     /// When to ask for init again, and how often that was done.
     reconnect: Option<(Moment, u32)>,
     /// While the log cannot be written: when to try again, and the wait after that.
@@ -116,15 +121,14 @@ impl Collector {
             signals,
             init: None,
             init_path: plan.init.to_owned(),
+            named: None,
+            begun: false,
             reconnect: None,
             stalled: None,
             listeners,
             text: Vec::new(),
         };
         collector.connect().map_err(Failure::Init)?;
-        if collector.recover().and_then(|()| collector.log.end_last_line()).is_err() {
-            collector.stall();
-        }
         Ok(collector)
     }
 
@@ -134,7 +138,7 @@ impl Collector {
     /// Init is gone for good, or the system refuses to wait for events.
     pub fn run(mut self) -> io::Result<()> {
         loop {
-            let busy = !self.queue.is_empty() && self.stalled.is_none();
+            let busy = self.begun && !self.queue.is_empty() && self.stalled.is_none();
             let deadlines = [
                 busy.then_some(Moment::ZERO),
                 self.stalled.map(|(at, _)| at),
@@ -164,7 +168,7 @@ impl Collector {
                 self.connect_again(tries)?;
             }
             for _ in 0..TURNS_MAX {
-                if self.stalled.is_some() {
+                if self.stalled.is_some() || !self.begun {
                     break;
                 }
                 let Some(slot) = self.queue.pop_front() else { break };
@@ -343,6 +347,10 @@ impl Collector {
     /// Writes the lines that are complete now, and goes. What is unfinished,
     /// or comes later, stays in the pipes for the next logger.
     fn leave(mut self) -> io::Result<()> {
+        self.hear_init();
+        if !self.begun {
+            return Ok(());
+        }
         for at in 0..self.pipes.len() {
             let mut left = self.pipes[at].length().unwrap_or(0);
             while left > 0 && self.stalled.is_none() {
@@ -367,25 +375,34 @@ impl Collector {
         }
     }
 
-    /// Connects to init and receives all pipes there are.
+    /// Connects to init, which then tells of all pipes there are.
     fn connect(&mut self) -> io::Result<()> {
         let connection = Connection::connect(&self.init_path)?;
+        connection.set_nonblocking()?;
         let mut hello = Writer::new();
         ToInit::Hello { protocol: PROTOCOL, role: Role::Logger }.write(&mut hello);
         connection.send(hello.as_bytes())?;
-        let mut buffer = vec![0; MESSAGE_BYTES_MAX];
-        let mut named = Vec::new();
-        while !self.receive(&connection, &mut buffer, Some(&mut named))? {}
-        // A pipe that this init does not name belonged to one that is gone.
-        named.sort_unstable();
-        let missing = |pipe: &Pipe| named.binary_search(&pipe.slot).is_err();
-        let gone: Vec<_> = self.pipes.iter().filter(|p| missing(p)).map(|p| p.slot).collect();
-        gone.into_iter().for_each(|slot| self.end_pipe(slot));
-        connection.set_nonblocking()?;
         self.events.add(&connection, INIT, Readiness::IN)?;
         self.init = Some(connection);
         self.reconnect = None;
+        self.named = Some(Vec::new());
         Ok(())
+    }
+
+    /// All pipes have been told.
+    fn welcome(&mut self) {
+        let Some(mut named) = self.named.take() else { return };
+        // A pipe that this init does not name belonged to one that is gone.
+        named.sort_unstable();
+        let missing = |pipe: &&Pipe| named.binary_search(&pipe.slot).is_err();
+        let gone: Vec<_> = self.pipes.iter().filter(missing).map(|pipe| pipe.slot).collect();
+        gone.into_iter().for_each(|slot| self.end_pipe(slot));
+        if !self.begun {
+            self.begun = true;
+            if self.recover().and_then(|()| self.log.end_last_line()).is_err() {
+                self.stall();
+            }
+        }
     }
 
     fn connect_again(&mut self, tries: u32) -> io::Result<()> {
@@ -404,8 +421,8 @@ impl Collector {
         let Some(connection) = self.init.take() else { return };
         let mut buffer = vec![0; MESSAGE_BYTES_MAX];
         loop {
-            match self.receive(&connection, &mut buffer, None) {
-                Ok(_) => {}
+            match self.receive(&connection, &mut buffer) {
+                Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.init = Some(connection);
                     return;
@@ -418,37 +435,31 @@ impl Collector {
         self.reconnect = Some((clock::now(), 0));
     }
 
-    /// Receives one datagram; `true`: everything has been told.
-    fn receive(
-        &mut self,
-        connection: &Connection,
-        buffer: &mut [u8],
-        mut named: Option<&mut Vec<Slot>>,
-    ) -> io::Result<bool> {
+    /// Receives one datagram and does what it says.
+    fn receive(&mut self, connection: &Connection, buffer: &mut [u8]) -> io::Result<()> {
         let (length, descriptors) = connection.receive_descriptors(buffer)?;
         if length == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let mut descriptors = descriptors.into_iter();
         let mut reader = Reader::new(&buffer[..length]);
-        let mut welcome = false;
         while reader.left() > 0 {
             let message = FromInit::read(&mut reader)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
             match message {
                 FromInit::Pipe { slot, name } => {
-                    if let Some(named) = &mut named {
+                    if let Some(named) = &mut self.named {
                         named.push(slot);
                     }
                     let end = descriptors.next().ok_or(io::ErrorKind::InvalidData)?;
                     self.add_pipe(slot, name, end)?;
                 }
                 FromInit::PipeEnded { slot } => self.end_pipe(slot),
-                FromInit::Welcome { .. } => welcome = true,
+                FromInit::Welcome { .. } => self.welcome(),
                 _ => {}
             }
         }
-        Ok(welcome)
+        Ok(())
     }
 
     fn add_pipe(&mut self, slot: Slot, name: &str, end: OwnedFd) -> io::Result<()> {
