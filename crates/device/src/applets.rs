@@ -5,6 +5,7 @@ use cli::Command;
 pub mod boot;
 pub mod chain;
 pub mod init;
+pub mod logger;
 pub mod machine;
 pub mod peers;
 
@@ -13,6 +14,7 @@ pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
     &machine::HALT,
     &init::INIT,
+    &logger::COMMAND,
     &machine::POWEROFF,
     &machine::REBOOT,
     &machine::REEXEC,
