@@ -37,3 +37,7 @@ pub const REASON_BYTES_MAX: usize = 512;
 /// few milliseconds on that. The fifos of listeners that died are removed as
 /// they are met, so that what lies behind them is reached next time.
 pub const FIFODIR_ENTRIES_MAX: usize = 4096;
+
+/// Events of one fifodir that are remembered to match an expression against.
+/// Services have a handful; what waits for ever on a busy one must not grow.
+pub const EVENTS_KEPT_MAX: usize = 4096;
