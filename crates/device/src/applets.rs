@@ -12,6 +12,7 @@ pub const TABLE: &[&Command] = &[
     &peers::s6_ftrig::NOTIFY,
     &peers::s6_ftrig::WAIT,
     &peers::s6_fifodir::MKFIFODIR,
+    &peers::s6_notifyoncheck::COMMAND,
     &peers::s6_permafailon::COMMAND,
     &peers::s6_setsid::COMMAND,
     &peers::s6_svc::SVC,

@@ -2,6 +2,7 @@
 
 pub mod s6_fifodir;
 pub mod s6_ftrig;
+pub mod s6_notifyoncheck;
 pub mod s6_permafailon;
 pub mod s6_setsid;
 pub mod s6_svc;

@@ -1,6 +1,7 @@
 //! Services, as Linux runs and shows them.
 
 pub mod client;
+pub mod companion;
 pub mod events;
 pub mod fifodir;
 pub mod permissions;

@@ -112,7 +112,9 @@ fn svc(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
             }
             "T" => deadline = waiting::deadline(args)?,
             "s" => letters.push(signal_letter(&args.text()?)?),
-            letter if letter.len() == 1 && LETTERS.contains(letter) => letters.extend(letter.bytes()),
+            letter if letter.len() == 1 && LETTERS.contains(letter) => {
+                letters.extend(letter.bytes())
+            }
             unknown => return Err(args.unknown(unknown)),
         }
     }
@@ -186,7 +188,9 @@ fn svscanctl(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let mut letters = Vec::new();
     while let Some(option) = args.option()? {
         match option.as_str() {
-            letter if letter.len() == 1 && "zabhitqnN".contains(letter) => letters.extend(letter.bytes()),
+            letter if letter.len() == 1 && "zabhitqnN".contains(letter) => {
+                letters.extend(letter.bytes())
+            }
             unknown => return Err(args.unknown(unknown)),
         }
     }
