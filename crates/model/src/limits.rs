@@ -64,6 +64,10 @@ pub const REASON_BYTES_MAX: usize = 512;
 pub const CYCLE_NAMES_MAX: usize = 20;
 pub const DESCRIPTOR_MAX: u32 = (1 << 20) - 1;
 pub const FIFODIR_ENTRIES_MAX: usize = 4096;
+
+/// Events of one fifodir that are remembered to match an expression against.
+/// Services have a handful; what waits for ever on a busy one must not grow.
+pub const EVENTS_KEPT_MAX: usize = 4096;
 pub const LOG_ARCHIVES_MAX: u32 = 1_000_000;
 pub const LOG_FOLLOWED_MAX: usize = 16_384;
 pub const LOG_LINE_BYTES_MAX: usize = 8192;
