@@ -3,5 +3,7 @@
 pub mod clock;
 pub mod event_loop;
 pub mod files;
+pub mod namespace;
 pub mod socket;
 pub mod sys;
+pub mod terminal;

@@ -1,4 +1,5 @@
 //! The only unsafe code: thin wrappers, one file per kernel subject.
 
 pub mod entry;
+pub mod namespace;
 pub mod signals;
