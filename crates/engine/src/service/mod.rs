@@ -1,0 +1,6 @@
+//! Services: one longrun, one oneshot, all of them.
+
+pub mod ending;
+pub mod init;
+pub mod oneshot;
+pub mod supervise;

@@ -1,0 +1,3 @@
+//! Services on Linux.
+
+pub mod live_dir;
