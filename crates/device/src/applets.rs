@@ -5,4 +5,5 @@ use cli::Command;
 pub mod peers;
 
 /// Every applet, in the order of the alphabet.
-pub const TABLE: &[&Command] = &[&peers::s6_setsid::COMMAND];
+pub const TABLE: &[&Command] =
+    &[&peers::s6_setsid::COMMAND, &peers::s6_svok::COMMAND, &peers::s6_svstat::COMMAND];

@@ -31,3 +31,9 @@ pub const SETTING_BYTES_MAX: usize = 64;
 
 /// Bytes of one line's worth of text about a failure that a message carries.
 pub const REASON_BYTES_MAX: usize = 512;
+
+/// Entries of a fifodir that one notification looks at. Whoever may listen to
+/// a service may fill its `event` directory; init must not spend more than a
+/// few milliseconds on that. The fifos of listeners that died are removed as
+/// they are met, so that what lies behind them is reached next time.
+pub const FIFODIR_ENTRIES_MAX: usize = 4096;

@@ -28,6 +28,12 @@ pub fn replace(directory: impl AsFd, name: &str, bytes: &[u8], mode: u32) -> io:
     written
 }
 
+/// Opens a directory below another.
+pub fn directory_at(at: impl AsFd, path: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(fs::openat(at, path, flags, Mode::empty())?)
+}
+
 /// Opens a directory to name files relative to it.
 pub fn directory(path: impl AsRef<Path>) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -1,3 +1,5 @@
 //! Applets that answer to a peer's name and keep its options and exit codes.
 
 pub mod s6_setsid;
+pub mod s6_svok;
+pub mod s6_svstat;

@@ -3,4 +3,5 @@
 pub mod database;
 pub mod name;
 pub mod request;
+pub mod signal;
 pub mod status;

@@ -1,3 +1,15 @@
-//! Services on Linux.
+//! Services, as Linux runs and shows them.
 
+pub mod client;
+pub mod fifodir;
+pub mod held;
 pub mod live_dir;
+pub mod lives;
+pub mod process;
+pub mod resume;
+pub mod scandir;
+pub mod settings;
+pub mod signal_name;
+pub mod table;
+pub mod tree;
+pub mod watch;

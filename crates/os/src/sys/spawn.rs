@@ -11,6 +11,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Descriptors from here on do not reach a child. Those from 3 to here are
 /// kept free for handing over what a child needs.
@@ -50,7 +51,8 @@ pub struct Plan<'a> {
 
 /// Starts programs.
 pub struct Spawner {
-    stack: Vec<u128>,
+    /// The far end of a stack that is never freed.
+    stack_top: *mut c_void,
     /// The kernel can give the child a small table of its own.
     unshare: bool,
 }
@@ -80,7 +82,8 @@ impl Spawner {
         let probe = unsafe {
             libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, CLOSE_RANGE_UNSHARE)
         };
-        Ok(Self { stack: vec![0; STACK_BYTES / 16], unshare: probe == 0 })
+        let stack = Box::leak(vec![0u128; STACK_BYTES / 16].into_boxed_slice());
+        Ok(Self { stack_top: stack.as_mut_ptr_range().end.cast(), unshare: probe == 0 })
     }
 
     /// Starts the program of `plan` and gives its process id. The kernel also
@@ -89,7 +92,7 @@ impl Spawner {
     ///
     /// # Errors
     /// Why there is no process, or why none of the programs could be executed.
-    pub fn spawn(&mut self, plan: &Plan<'_>, pid: &mut u32) -> io::Result<u32> {
+    pub fn spawn(&self, plan: &Plan<'_>, pid: &AtomicU32) -> io::Result<u32> {
         self.hand_over(plan)?;
         let mut child = Child {
             plan,
@@ -105,12 +108,10 @@ impl Spawner {
         if plan.new_pid_namespace {
             flags |= libc::CLONE_NEWPID;
         }
-        let top = self.stack.as_mut_ptr_range().end;
-        let pid_cell: *mut u32 = pid;
-        // SAFETY: the child runs `enter` on a stack of its own, below `top`,
+        // SAFETY: the child runs `enter` on a stack of its own, below its top,
         // while this thread waits; `child` outlives that.
         let id = check(unsafe {
-            libc::clone(enter, top.cast(), flags, (&raw mut child).cast::<c_void>(), pid_cell)
+            libc::clone(enter, self.stack_top, flags, (&raw mut child).cast::<c_void>(), pid.as_ptr())
         });
         if plan.notify.is_some() {
             // The other end must see when the child closes it.
@@ -123,7 +124,7 @@ impl Spawner {
         if errno != 0 {
             // SAFETY: waits for our own child, which has ended.
             unsafe { libc::waitpid(id, ptr::null_mut(), 0) };
-            *pid = 0;
+            pid.store(0, Relaxed);
             return Err(io::Error::from_raw_os_error(errno));
         }
         Ok(id as u32)
