@@ -5,5 +5,10 @@ use cli::Command;
 pub mod peers;
 
 /// Every applet, in the order of the alphabet.
-pub const TABLE: &[&Command] =
-    &[&peers::s6_setsid::COMMAND, &peers::s6_svok::COMMAND, &peers::s6_svstat::COMMAND];
+pub const TABLE: &[&Command] = &[
+    &peers::s6_rc_compile::COMMAND,
+    &peers::s6_rc_db::COMMAND,
+    &peers::s6_setsid::COMMAND,
+    &peers::s6_svok::COMMAND,
+    &peers::s6_svstat::COMMAND,
+];

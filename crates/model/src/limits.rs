@@ -32,6 +32,39 @@ pub const SETTING_BYTES_MAX: usize = 64;
 /// Bytes of one line's worth of text about a failure that a message carries.
 pub const REASON_BYTES_MAX: usize = 512;
 
+/// Bytes of one file of a source directory. `run` may be a program itself;
+/// what is larger than this was not meant to be there.
+pub const SOURCE_FILE_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of all source directories of one compilation, names included.
+pub const SOURCE_BYTES_MAX: usize = 256 << 20;
+
+/// Files and folders of all source directories of one compilation.
+pub const SOURCE_ENTRIES_MAX: usize = 4 << 20;
+
+/// Folders inside each other in `data`, `env` and the like.
+pub const SOURCE_DEPTH_MAX: usize = 32;
+
+/// Bytes of one word of a command: `MAX_ARG_STRLEN` of Linux
+/// `include/uapi/linux/binfmts.h` (131,072) less the zero byte behind it.
+pub const WORD_BYTES_MAX: usize = 131_071;
+
+/// Bytes of all words of a command, each with its zero byte: Linux gives
+/// arguments and environment a quarter of the stack, which is 8 MiB
+/// (`execve(2)`).
+pub const SCRIPT_BYTES_MAX: usize = 2 << 20;
+
+/// The highest number of a descriptor: `sysctl_nr_open` of Linux `fs/file.c`
+/// less one.
+pub const DESCRIPTOR_MAX: u32 = (1 << 20) - 1;
+
+/// Names that a mistake draws of a cycle; longer ones lose their middle.
+pub const CYCLE_NAMES_MAX: usize = 20;
+
+/// Unknown names that get the nearest known one beside them. Each asks every
+/// name; someone who misspelt more than these has another mistake.
+pub const NEAREST_MAX: usize = 100;
+
 /// Entries of a fifodir that one notification looks at. Whoever may listen to
 /// a service may fill its `event` directory; init must not spend more than a
 /// few milliseconds on that. The fifos of listeners that died are removed as

@@ -39,3 +39,8 @@ pub fn directory(path: impl AsRef<Path>) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(fs::open(path.as_ref(), flags, Mode::empty())?)
 }
+
+/// Lets everything this process makes have exactly the mode it asks for.
+pub fn clear_umask() {
+    rustix::process::umask(Mode::empty());
+}

@@ -75,25 +75,25 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// keeps its number; `STKFLT`, which MIPS lacks, becomes `TERM`.
 pub fn on_mips(number: u8) -> u8 {
     match number {
-        7 => 10,           // BUS
-        10 => 16,          // USR1
-        12 => 17,          // USR2
-        16 => 15,          // STKFLT
-        17 => 18,          // CHLD
-        18 => 25,          // CONT
-        19 => 23,          // STOP
-        20 => 24,          // TSTP
-        21 => 26,          // TTIN
-        22 => 27,          // TTOU
-        23 => 21,          // URG
-        24 => 30,          // XCPU
-        25 => 31,          // XFSZ
-        26 => 28,          // VTALRM
-        27 => 29,          // PROF
-        28 => 20,          // WINCH
-        29 => 22,          // IO
-        30 => 19,          // PWR
-        31 => 12,          // SYS
+        7 => 10,  // BUS
+        10 => 16, // USR1
+        12 => 17, // USR2
+        16 => 15, // STKFLT
+        17 => 18, // CHLD
+        18 => 25, // CONT
+        19 => 23, // STOP
+        20 => 24, // TSTP
+        21 => 26, // TTIN
+        22 => 27, // TTOU
+        23 => 21, // URG
+        24 => 30, // XCPU
+        25 => 31, // XFSZ
+        26 => 28, // VTALRM
+        27 => 29, // PROF
+        28 => 20, // WINCH
+        29 => 22, // IO
+        30 => 19, // PWR
+        31 => 12, // SYS
         same => same,
     }
 }
@@ -124,8 +124,7 @@ mod tests {
 
     #[test]
     fn no_two_signals_share_a_number_on_mips() {
-        let mut numbers: alloc::vec::Vec<u8> =
-            (1..=31).filter(|n| *n != 16).map(on_mips).collect();
+        let mut numbers: alloc::vec::Vec<u8> = (1..=31).filter(|n| *n != 16).map(on_mips).collect();
         numbers.sort_unstable();
         numbers.dedup();
         assert_eq!(numbers.len(), 30);

@@ -1,6 +1,7 @@
 //! Services, as Linux runs and shows them.
 
 pub mod client;
+pub mod database_file;
 pub mod fifodir;
 pub mod held;
 pub mod live_dir;
@@ -10,6 +11,7 @@ pub mod resume;
 pub mod scandir;
 pub mod settings;
 pub mod signal_name;
+pub mod source_dir;
 pub mod table;
 pub mod tree;
 pub mod watch;
