@@ -12,6 +12,9 @@ use rustix::mount::{
 use rustix::process::pivot_root;
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
+/// Where the outer `/proc` lies until there is one inside.
+const LENT: &str = "/mnt";
+
 /// What is mounted from now on stays in this mount namespace.
 pub fn keep_mounts_private() -> io::Result<()> {
     Ok(mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)?)
@@ -24,16 +27,23 @@ pub fn mount_memory(target: &Path, mode: u32, bytes_max: u64) -> io::Result<()> 
     Ok(mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, data)?)
 }
 
-/// Mounts the processes of the caller's process namespace.
-pub fn mount_proc(target: impl AsRef<Path>) -> io::Result<()> {
+/// Keeps the outer `/proc` in sight inside `root`, which is about to be entered:
+/// the kernel mounts a new one only for those who see all of an old one.
+pub fn lend_proc(root: &Path) -> io::Result<()> {
+    bind(Path::new("/proc"), &root.join(&LENT[1..]))
+}
+
+/// Mounts the processes of the caller's process namespace at `/proc`, and
+/// gives back the one that was lent. Makes system calls and nothing else.
+pub fn exchange_proc() -> io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    Ok(mount("proc", target.as_ref(), "proc", flags, None)?)
+    mount("proc", "/proc", "proc", flags, None)?;
+    Ok(unmount(LENT, UnmountFlags::DETACH)?)
 }
 
 /// Mounts the devices of the caller's network namespace.
 pub fn mount_sys(target: &Path) -> io::Result<()> {
-    let flags =
-        MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
     Ok(mount("sysfs", target, "sysfs", flags, None)?)
 }
 
@@ -79,6 +89,11 @@ pub fn enter_root(root: &Path) -> io::Result<()> {
     pivot_root(".", ".")?;
     unmount(".", UnmountFlags::DETACH)?;
     std::env::set_current_dir("/")
+}
+
+/// What is made from now on can be written by its owner, read by all.
+pub fn usual_umask() {
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
 }
 
 /// Becomes user and group 0 of this user namespace, in no other group.

@@ -109,7 +109,8 @@ impl Tree {
             }
             (_, Home::Manager { live }) => {
                 let path = &*self.live(live).ok_or(io::ErrorKind::NotFound)?.path;
-                let words: Result<_, _> = ["ward", "manager", path].map(CString::new).into_iter().collect();
+                let words: Result<_, _> =
+                    ["ward", "manager", path].map(CString::new).into_iter().collect();
                 return Ok(own(words?));
             }
             (Program::Run, _) => {
@@ -151,7 +152,9 @@ impl Tree {
     }
 
     fn script(&self, held: &Held, script: Script) -> io::Result<Vec<CString>> {
-        let Home::Live { live, index } = held.home else { return Err(io::ErrorKind::NotFound.into()) };
+        let Home::Live { live, index } = held.home else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
         let live = self.lives.get(usize::from(live)).and_then(Option::as_ref);
         let database = live.ok_or(io::ErrorKind::NotFound)?.database();
         let words = database.service(index).script(script).ok_or(io::ErrorKind::NotFound)?;

@@ -58,8 +58,7 @@ impl Tree {
         }
         match held.home {
             Home::Scandir => {
-                held.longrun =
-                    Some(Box::new(settings::read(self.scandir.as_fd(), &held.name)));
+                held.longrun = Some(Box::new(settings::read(self.scandir.as_fd(), &held.name)));
             }
             Home::Own | Home::Manager { .. } if !held.oneshot => {
                 held.longrun = Some(Box::new(super::lives::own_longrun()));
@@ -68,7 +67,9 @@ impl Tree {
         }
         let mut state = Reader::new(&found.state);
         let unit = match &held.longrun {
-            Some(longrun) => Unit::Longrun(Supervisor::load(Rules::from(&**longrun), &mut state).ok()?),
+            Some(longrun) => {
+                Unit::Longrun(Supervisor::load(Rules::from(&**longrun), &mut state).ok()?)
+            }
             None => Unit::Oneshot(Runner::load(&mut state).ok()?),
         };
         let slot = held.slot;

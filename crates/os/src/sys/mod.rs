@@ -3,8 +3,8 @@
 pub mod children;
 pub mod crash;
 pub mod entry;
-pub mod memory;
 pub mod inherit;
+pub mod memory;
 pub mod namespace;
 pub mod regex;
 pub mod signals;
@@ -34,9 +34,11 @@ pub fn move_up(fd: OwnedFd, lowest: RawFd) -> std::io::Result<OwnedFd> {
 }
 
 /// Descriptors 0, 1 and 2: a program here keeps them open as long as it runs.
-pub fn standard_streams()
--> (std::os::fd::BorrowedFd<'static>, std::os::fd::BorrowedFd<'static>, std::os::fd::BorrowedFd<'static>)
-{
+pub fn standard_streams() -> (
+    std::os::fd::BorrowedFd<'static>,
+    std::os::fd::BorrowedFd<'static>,
+    std::os::fd::BorrowedFd<'static>,
+) {
     use std::os::fd::BorrowedFd;
     // SAFETY: nothing in this program closes them.
     unsafe { (BorrowedFd::borrow_raw(0), BorrowedFd::borrow_raw(1), BorrowedFd::borrow_raw(2)) }

@@ -32,7 +32,7 @@ pub fn leave_all() -> io::Result<()> {
 pub fn spawn_first(command: &mut Command) -> io::Result<Child> {
     let prepare = || {
         setsid()?;
-        crate::namespace::mount_proc("/proc")?;
+        crate::namespace::exchange_proc()?;
         Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
     };
     // SAFETY: between fork and exec only system calls are made; nothing is

@@ -111,7 +111,13 @@ impl Spawner {
         // SAFETY: the child runs `enter` on a stack of its own, below its top,
         // while this thread waits; `child` outlives that.
         let id = check(unsafe {
-            libc::clone(enter, self.stack_top, flags, (&raw mut child).cast::<c_void>(), pid.as_ptr())
+            libc::clone(
+                enter,
+                self.stack_top,
+                flags,
+                (&raw mut child).cast::<c_void>(),
+                pid.as_ptr(),
+            )
         });
         if plan.notify.is_some() {
             // The other end must see when the child closes it.
