@@ -171,7 +171,7 @@ pub fn inherited(number: RawFd) -> Option<OwnedFd> {
     if number < 3 {
         return None;
     }
-    crate::sys::inherit(number)
+    crate::sys::inherit::kept(number)
 }
 
 pub fn inherited_pipe(numbers: [RawFd; 2]) -> Option<Pipe> {

@@ -4,7 +4,6 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
 
 use engine::machine::Event;
 use engine::service::ending::Class;
@@ -12,7 +11,7 @@ use engine::service::init::{Init, Unit};
 use engine::service::oneshot::Runner;
 use engine::service::supervise::{Rules, Supervisor};
 use model::limits::{DATABASE_BYTES_MAX, LIVE_DIRS_MAX};
-use model::service::database::{Database, Index, Service};
+use model::service::database::{Database, Index, Script, Service};
 use model::service::request::Slot;
 use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 
@@ -431,6 +430,25 @@ impl Tree {
         }
         self.remember(slot);
         init.begin(clock::now(), slot, self);
+        Ok(slot)
+    }
+
+    /// Runs a program of init's own once.
+    pub fn run_own(
+        &mut self,
+        init: &mut Init,
+        name: &str,
+        words: Vec<CString>,
+    ) -> Result<Slot, Trouble> {
+        let now = clock::now();
+        let unit = Unit::Oneshot(Runner::new(now));
+        let slot = self.add_slot(init, unit, name, Home::Own, Class::Service)?;
+        if let Some(held) = self.held_mut(slot) {
+            held.words = words;
+            held.oneshot = true;
+        }
+        self.remember(slot);
+        init.event(now, slot, Event::Run { script: Script::Up, ticket: 1 }, self);
         Ok(slot)
     }
 

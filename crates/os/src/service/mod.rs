@@ -4,6 +4,7 @@ pub mod client;
 pub mod database_file;
 pub mod fifodir;
 pub mod held;
+pub mod init_client;
 pub mod live_dir;
 pub mod lives;
 pub mod process;

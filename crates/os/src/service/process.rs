@@ -68,7 +68,7 @@ impl Tree {
         // A oneshot runs where init does, as the peer's runner would let it.
         let base = if held.oneshot { self.scandir.as_fd() } else { self.base(held.home) };
         let consumer = held.consumer.and_then(|c| self.held(c)?.input.as_ref());
-        let (zero, one, two) = crate::sys::standard_streams();
+        let [zero, one, two] = crate::sys::inherit::standard_streams();
         let own = held.pipe.as_ref().map(|pipe| pipe.writer.as_fd());
         let longrun = held.longrun.as_deref();
         let last = program != Program::Run && held.class == engine::service::ending::Class::Reader;
@@ -91,6 +91,7 @@ impl Tree {
             stdout: consumer.map(|input| input.writer.as_fd()).or(own).unwrap_or(one),
             stderr: own.unwrap_or(two),
             notify,
+            descriptors_max: self.descriptors_max,
             new_session: longrun.is_none_or(|longrun| !longrun.same_session),
             new_pid_namespace: program == Program::Run
                 && longrun.is_some_and(|longrun| longrun.new_pid_namespace),

@@ -241,6 +241,15 @@ impl Table {
         self.memory.bytes_mut()[80..88].copy_from_slice(w.as_bytes());
     }
 
+    /// A number that is set once: the limit of open files that init was given.
+    pub fn limit(&self) -> u64 {
+        Reader::new(&self.memory.bytes()[96..104]).u64().unwrap_or(0)
+    }
+
+    pub fn set_limit(&mut self, limit: u64) {
+        self.memory.bytes_mut()[96..104].copy_from_slice(&limit.to_le_bytes());
+    }
+
     /// A byte of the header that says what init is doing as a whole.
     pub fn mode(&self) -> u8 {
         self.memory.bytes()[88]

@@ -46,6 +46,8 @@ pub struct Tree {
     pub new_pipes: Vec<Slot>,
     /// Slots whose supervision has ended.
     pub left: Vec<Slot>,
+    /// The limit of open files that services get: the one init was given.
+    pub(super) descriptors_max: Option<u64>,
     pub(super) spawner: Spawner,
     pub(super) environment: Vec<*const c_char>,
     pub(super) lives: Vec<Option<Live>>,
@@ -57,11 +59,16 @@ impl Tree {
     /// An empty tree that starts programs with `environment`, as the C
     /// library's `environ` is: strings that are never freed, then null.
     pub fn new(
-        table: Table,
+        mut table: Table,
         scandir: OwnedFd,
         spawner: Spawner,
         environment: Vec<*const c_char>,
     ) -> io::Result<Self> {
+        let raised = raise_limit();
+        if table.limit() == 0 {
+            table.set_limit(raised.unwrap_or(0));
+        }
+        let given = table.limit();
         Ok(Self {
             events: EventLoop::new()?,
             table,
@@ -69,6 +76,7 @@ impl Tree {
             logged: false,
             new_pipes: Vec::new(),
             left: Vec::new(),
+            descriptors_max: (given != 0).then_some(given),
             spawner,
             environment,
             lives: Vec::new(),
@@ -385,6 +393,16 @@ impl World for Tree {
         }
         None
     }
+}
+
+/// Lets this process open as many files as it may, and says how many it might
+/// before: services get that, for some of them walk through all numbers.
+fn raise_limit() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let old = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: old.maximum, maximum: old.maximum };
+    setrlimit(Resource::Nofile, raised).ok()?;
+    old.current
 }
 
 fn libc_eio() -> i32 {

@@ -45,6 +45,8 @@ pub struct Plan<'a> {
     pub stderr: BorrowedFd<'a>,
     /// A descriptor, and the number that the program knows it by.
     pub notify: Option<(BorrowedFd<'a>, RawFd)>,
+    /// Its soft limit of open files.
+    pub descriptors_max: Option<u64>,
     pub new_session: bool,
     pub new_pid_namespace: bool,
 }
@@ -201,6 +203,13 @@ unsafe fn become_program(child: &Child<'_>) -> c_int {
         }
         if plan.new_session {
             libc::setsid();
+        }
+        if let Some(most) = plan.descriptors_max {
+            let mut limit: libc::rlimit = std::mem::zeroed();
+            if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+                limit.rlim_cur = most as libc::rlim_t;
+                libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+            }
         }
         for (from, to) in [(STDIN, 0), (STDOUT, 1), (STDERR, 2)] {
             if libc::dup2(from, to) < 0 {
