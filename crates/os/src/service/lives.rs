@@ -50,7 +50,12 @@ impl Live {
     fn open(path: &str) -> Result<Self, Trouble> {
         let directory = files::directory(path).to(|| format!("open {path}"))?;
         let what = || format!("read the database of {path}");
-        let file = fs::openat(&directory, "compiled/db", OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty());
+        let file = fs::openat(
+            &directory,
+            "compiled/db",
+            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
+            Mode::empty(),
+        );
         let mut bytes = Vec::new();
         let file = File::from(file.to(what)?);
         file.take(DATABASE_BYTES_MAX as u64).read_to_end(&mut bytes).to(what)?;
@@ -120,7 +125,8 @@ impl Tree {
         };
         let mut live = Live::open(path)?;
         live.lock()?;
-        let number = self.free_number().ok_or_else(|| no("too many live directories are served"))?;
+        let number =
+            self.free_number().ok_or_else(|| no("too many live directories are served"))?;
         let lock = live.lock.as_ref().map_or(-1, AsRawFd::as_raw_fd);
         let fixed = Fixed { home: number, lock, ..Fixed::default() };
         live.record = self.table.add(Kind::Live, &fixed, path).to(|| format!("serve {path}"))?;
@@ -128,8 +134,7 @@ impl Tree {
             Some(old) => self.moved(&live, old)?,
             None => Vec::new(),
         };
-        let names: Vec<String> =
-            live.database().services().map(|s| s.name().to_owned()).collect();
+        let names: Vec<String> = live.database().services().map(|s| s.name().to_owned()).collect();
         self.lives[usize::from(number)] = Some(live);
         let added = self.add_services(init, number, &names, &moved);
         if let Err(trouble) = added {
@@ -159,7 +164,8 @@ impl Tree {
     fn moved(&self, live: &Live, old: u8) -> Result<Vec<(Slot, Index)>, Trouble> {
         let what = || format!("read {}/{MOVED}", live.path);
         let mut text = String::new();
-        let file = fs::openat(&live.directory, MOVED, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let file =
+            fs::openat(&live.directory, MOVED, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         match file {
             Ok(file) => {
                 let file = File::from(file);
@@ -299,9 +305,9 @@ impl Tree {
         let Some(before) = self.lives[usize::from(old)].take() else { return };
         self.table.remove(before.record);
         for slot in before.slots {
-            let stays = self.held(slot).is_some_and(|held| {
-                matches!(held.home, Home::Live { live, .. } if live == new)
-            });
+            let stays = self
+                .held(slot)
+                .is_some_and(|held| matches!(held.home, Home::Live { live, .. } if live == new));
             if !stays {
                 self.dismiss(init, slot);
             }
@@ -332,7 +338,8 @@ impl Tree {
                 let (was, is) = (format!("{from}/{part}"), format!("{to}/{part}"));
                 let _ = fs::renameat(old, &*was, new, &*is);
             }
-            let (lock, locked) = (format!("{to}/supervise/lock.new"), format!("{to}/supervise/lock"));
+            let (lock, locked) =
+                (format!("{to}/supervise/lock.new"), format!("{to}/supervise/lock"));
             let _ = fs::linkat(new, SUPERVISED, new, &*lock, AtFlags::empty())
                 .and_then(|()| fs::renameat(new, &*lock, new, &*locked));
         }

@@ -7,6 +7,7 @@ pub mod exec;
 pub mod inherit;
 pub mod mapping;
 pub mod memory;
+pub mod namespace;
 pub mod notice;
 pub mod reboot;
 pub mod regex;
