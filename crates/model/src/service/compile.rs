@@ -448,3 +448,6 @@ fn ends_of_pipes(consumers: &[u32]) -> Vec<u32> {
     }
     ends
 }
+
+#[cfg(test)]
+mod tests;
