@@ -1,6 +1,7 @@
 //! One function per reader of foreign bytes. `tests/replay.rs` runs each on
 //! its corpus; `cargo xtask fuzz` lets libFuzzer look for more.
 
+pub mod clients;
 pub mod formats;
 
 /// Name of the corpus folder, and the reader.
@@ -9,6 +10,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target there is.
 pub const TARGETS: &[Target] = &[
     ("database", formats::database),
+    ("death_tally", clients::death_tally),
     ("from_init", formats::from_init),
     ("status", formats::status),
     ("to_init", formats::to_init),

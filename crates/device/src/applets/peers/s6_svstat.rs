@@ -150,7 +150,9 @@ impl<'a> Service<'a> {
             Field::Up => truth(status.up(), text),
             Field::WantedUp => truth(status.wanted_up, text),
             Field::NormallyUp => truth(client::normally_up(self.dir), text),
-            Field::Ready => truth(status.ready, text),
+            // The peer's program says false of a service that is down, where its
+            // documentation says true: scripts have seen the program.
+            Field::Ready => truth(status.ready && status.pid != 0, text),
             Field::Paused => truth(status.paused, text),
             Field::Pid => number_or_none(status.up().then_some(status.pid), text),
             Field::ProcessGroup => number_or_none(self.group(), text),
