@@ -4,3 +4,7 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+
+pub mod log;
+pub mod machine;
+pub mod service;

@@ -2,6 +2,7 @@
 //! folders that go away, and waiting on conditions.
 
 pub mod peer_tree;
+pub mod pretend_init;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

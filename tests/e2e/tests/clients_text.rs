@@ -173,7 +173,7 @@ fn any_status_reads_as_the_peer_prints_it() {
     }
     fs::remove_file(made.join("supervise/status")).unwrap();
     assert_eq!(output(applet("s6-svstat").arg(&made)).0, Some(111));
-    for (fields, code) in [("pid,xx", 100), ("up,,pid,", 0), ("", 0)] {
+    for (fields, code) in [("pid,xx", 100), ("up,,pid", 100), (",", 100), ("up,pid,", 0), ("", 0)] {
         for mut command in [applet("s6-svstat"), debian("s6-svstat")] {
             assert_eq!(output(command.args(["-o", fields]).arg(&real)).0, Some(code), "{fields:?}");
         }

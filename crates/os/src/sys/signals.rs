@@ -66,3 +66,54 @@ pub fn ignore_pipe() {
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
     }
 }
+
+/// Numbers of `asm-generic/signal.h` and of MIPS (`arch/mips/include/uapi/asm/signal.h`)
+/// where they differ: generic, MIPS.
+const MIPS: [(u8, u8); 16] = [
+    (7, 10),  // BUS
+    (10, 16), // USR1
+    (12, 17), // USR2
+    (16, 7),  // STKFLT has none there; EMT has none here
+    (17, 18), // CHLD
+    (18, 25), // CONT
+    (19, 23), // STOP
+    (20, 24), // TSTP
+    (21, 26), // TTIN
+    (22, 27), // TTOU
+    (23, 21), // URG
+    (24, 30), // XCPU
+    (25, 31), // XFSZ
+    (26, 28), // VTALRM
+    (27, 29), // PROF
+    (28, 20), // WINCH
+];
+
+const ON_MIPS: bool = cfg!(any(target_arch = "mips", target_arch = "mips64"));
+
+/// The number that this processor's kernel has for a portable signal.
+pub fn native(signal: u8) -> i32 {
+    let found = MIPS.iter().find(|(generic, _)| ON_MIPS && *generic == signal);
+    i32::from(found.map_or(signal, |(_, mips)| *mips))
+}
+
+/// The portable number of a signal that the kernel speaks of.
+pub fn portable(signal: i32) -> u8 {
+    let signal = u8::try_from(signal).unwrap_or(0);
+    let found = MIPS.iter().find(|(_, mips)| ON_MIPS && *mips == signal);
+    found.map_or(signal, |(generic, _)| *generic)
+}
+
+/// Signals by name, in the numbers of this processor's kernel.
+pub mod number {
+    pub const ALRM: i32 = libc::SIGALRM;
+    pub const CHLD: i32 = libc::SIGCHLD;
+    pub const HUP: i32 = libc::SIGHUP;
+    pub const INT: i32 = libc::SIGINT;
+    pub const PIPE: i32 = libc::SIGPIPE;
+    pub const PWR: i32 = libc::SIGPWR;
+    pub const QUIT: i32 = libc::SIGQUIT;
+    pub const TERM: i32 = libc::SIGTERM;
+    pub const USR1: i32 = libc::SIGUSR1;
+    pub const USR2: i32 = libc::SIGUSR2;
+    pub const WINCH: i32 = libc::SIGWINCH;
+}

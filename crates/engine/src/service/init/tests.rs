@@ -1,0 +1,254 @@
+//! One longrun and one oneshot, step by step.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use model::service::database::{Longrun, Script};
+use model::service::request::{GaveUp, Phase};
+use model::service::status::Exit;
+
+use super::*;
+use crate::machine::Program;
+use crate::service::supervise::Rules;
+
+/// Starts what it is asked to, or fails with the errno it was given.
+#[derive(Default)]
+struct Pretend {
+    pids: u32,
+    refuse: Option<u16>,
+    announced: String,
+    spawned: Vec<Program>,
+    killed: Vec<(u32, u8, bool)>,
+    left: bool,
+}
+
+impl World for Pretend {
+    fn act(&mut self, _slot: Slot, _unit: &Unit, action: Action) -> Option<Event> {
+        match action {
+            Action::Spawn(program) => {
+                if let Some(errno) = self.refuse {
+                    return Some(Event::SpawnFailed { errno });
+                }
+                self.pids += 1;
+                self.spawned.push(program);
+                return Some(Event::Started { pid: self.pids });
+            }
+            Action::Announce(event) => self.announced.push(char::from(event)),
+            Action::Kill { pid, signal, group } => self.killed.push((pid, signal, group)),
+            Action::Leave => self.left = true,
+            Action::Tally(_) | Action::StayDown(_) => {}
+        }
+        None
+    }
+}
+
+fn secs(secs: u64) -> Moment {
+    Moment::from_nanos(secs * 1_000_000_000)
+}
+
+struct Story {
+    init: Init,
+    world: Pretend,
+    slot: Slot,
+}
+
+impl Story {
+    fn longrun(longrun: Longrun, wanted_up: bool) -> Self {
+        let (mut init, mut world) = (Init::default(), Pretend::default());
+        let unit = Unit::Longrun(Supervisor::new(Rules::from(&longrun), wanted_up, secs(100)));
+        let slot = init.add(unit).unwrap();
+        init.begin(secs(100), slot, &mut world);
+        Self { init, world, slot }
+    }
+
+    fn at(&mut self, second: u64, event: Event) -> &mut Self {
+        self.init.expire(secs(second), &mut self.world);
+        self.init.event(secs(second), self.slot, event, &mut self.world);
+        self
+    }
+
+    fn letters(&mut self, second: u64, letters: &str) -> &mut Self {
+        for letter in letters.bytes() {
+            self.at(second, Event::Control(letter));
+        }
+        self
+    }
+
+    fn dies(&mut self, second: u64, exit: Exit) -> &mut Self {
+        let pid = self.state().pid;
+        self.at(second, Event::Exited { pid, exit })
+    }
+
+    fn waits(&mut self, second: u64) -> &mut Self {
+        self.init.expire(secs(second), &mut self.world);
+        self
+    }
+
+    fn state(&self) -> SlotState {
+        *self.init.unit(self.slot).unwrap().state()
+    }
+}
+
+#[test]
+fn a_service_that_dies_starts_again_a_second_after_its_last_start() {
+    let mut story = Story::longrun(Longrun::default(), true);
+    assert_eq!(story.state().phase, Phase::Up);
+    story.dies(100, Exit::Code(1));
+    assert_eq!(story.state().phase, Phase::Waiting);
+    assert_eq!(story.init.deadline(), Some(secs(101)));
+    assert_eq!(story.waits(101).state().phase, Phase::Up);
+    // One that had run for a while starts at once.
+    story.dies(110, Exit::Signal(11));
+    assert_eq!((story.state().phase, story.state().starts), (Phase::Up, 3));
+    assert_eq!(story.world.announced, "sudDudDu");
+}
+
+#[test]
+fn down_ends_it_and_kills_it_when_it_does_not_go() {
+    let longrun = Longrun { timeout_kill: Duration::from_secs(3), ..Longrun::default() };
+    let mut story = Story::longrun(longrun, true);
+    story.letters(105, "d");
+    assert_eq!(story.world.killed, [(1, 15, false), (1, 18, false)]);
+    story.waits(108);
+    assert_eq!(story.world.killed.last(), Some(&(1, 9, false)));
+    story.dies(109, Exit::Signal(9));
+    assert_eq!(story.state().phase, Phase::Down);
+    assert_eq!(story.world.announced, "sudD");
+    assert_eq!(story.init.deadline(), None, "an idle service wants no wake-up");
+}
+
+#[test]
+fn up_while_it_still_ends_starts_it_again_once_it_has() {
+    let mut story = Story::longrun(Longrun::default(), true);
+    story.letters(105, "du");
+    assert_eq!(story.state().phase, Phase::Stopping);
+    story.dies(106, Exit::Signal(15));
+    assert_eq!(story.state().phase, Phase::Up);
+}
+
+#[test]
+fn finish_runs_after_every_death_and_125_gives_up() {
+    let mut story = Story::longrun(Longrun { has_finish: true, ..Longrun::default() }, true);
+    story.dies(105, Exit::Code(7));
+    assert_eq!(story.state().phase, Phase::Finishing);
+    let finish = Program::Finish { exit: Exit::Code(7), group: 1 };
+    assert_eq!(story.world.spawned.last(), Some(&finish));
+    story.dies(106, Exit::Code(125));
+    assert_eq!(story.state().gave_up, Some(GaveUp::Permanent));
+    assert_eq!((story.state().phase, story.state().wanted_up), (Phase::Down, false));
+    assert_eq!(story.world.announced, "sudOD");
+    // The one who repaired it can say so.
+    story.letters(107, "u");
+    assert_eq!((story.state().phase, story.state().gave_up), (Phase::Up, None));
+}
+
+#[test]
+fn a_finish_that_takes_too_long_is_killed() {
+    let mut story = Story::longrun(Longrun { has_finish: true, ..Longrun::default() }, true);
+    story.dies(105, Exit::Code(0)).waits(110);
+    assert_eq!(story.world.killed.last(), Some(&(2, 9, true)));
+    assert_eq!(story.dies(110, Exit::Signal(9)).state().phase, Phase::Up);
+}
+
+#[test]
+fn readiness_counts_once_and_only_while_it_is_up() {
+    let mut story = Story::longrun(Longrun::default(), true);
+    story.at(101, Event::Notified).at(101, Event::Notified);
+    assert_eq!(story.world.announced, "suU");
+    story.letters(102, "d").at(102, Event::Notified);
+    assert_eq!(story.state().phase, Phase::Stopping);
+}
+
+#[test]
+fn a_program_that_cannot_start_is_tried_again_later_and_later() {
+    let mut story = Story::longrun(Longrun::default(), false);
+    story.world.refuse = Some(2);
+    story.letters(105, "u");
+    assert_eq!(story.state().gave_up, Some(GaveUp::Spawn(2)));
+    assert_eq!(story.init.deadline(), Some(secs(106)));
+    story.waits(106).waits(108).waits(112);
+    assert_eq!(story.init.deadline(), Some(secs(120)));
+    story.world.refuse = None;
+    assert_eq!(story.waits(120).state().phase, Phase::Up);
+    assert_eq!(story.state().gave_up, None);
+}
+
+#[test]
+fn a_shortage_is_no_reason_to_give_up() {
+    let mut story = Story::longrun(Longrun::default(), false);
+    story.world.refuse = Some(11);
+    story.letters(105, "u");
+    assert_eq!((story.state().gave_up, story.state().phase), (None, Phase::Waiting));
+}
+
+#[test]
+fn once_runs_it_once() {
+    let mut story = Story::longrun(Longrun::default(), false);
+    story.letters(105, "o");
+    assert_eq!(story.state().phase, Phase::Up);
+    assert_eq!(story.dies(110, Exit::Code(0)).state().phase, Phase::Down);
+    assert_eq!(story.letters(111, "O").state().phase, Phase::Down);
+}
+
+#[test]
+fn leaving_waits_until_the_service_is_down() {
+    let mut story = Story::longrun(Longrun::default(), true);
+    story.letters(105, "x");
+    assert!(!story.world.left);
+    story.letters(106, "d").dies(107, Exit::Signal(15));
+    assert!(story.world.left);
+    assert_eq!(story.world.announced, "sudDx");
+}
+
+#[test]
+fn late_news_of_a_dead_process_is_void() {
+    let mut story = Story::longrun(Longrun::default(), true);
+    story.dies(105, Exit::Code(0));
+    assert_eq!(story.at(106, Event::Exited { pid: 1, exit: Exit::Code(0) }).state().pid, 2);
+    let slot = story.slot;
+    story.init.remove(slot);
+    story.at(107, Event::Control(b'u'));
+    assert!(story.init.unit(slot).is_none());
+    let next = story.init.add(Unit::Oneshot(Runner::new(secs(107)))).unwrap();
+    assert_ne!(next, slot, "a number is not given away twice");
+}
+
+#[test]
+fn a_oneshot_runs_once_for_each_ticket() {
+    let (mut init, mut world) = (Init::default(), Pretend::default());
+    let slot = init.add(Unit::Oneshot(Runner::new(secs(1)))).unwrap();
+    let run = |ticket| Event::Run { script: Script::Up, ticket };
+    init.event(secs(1), slot, run(5), &mut world);
+    init.event(secs(1), slot, run(6), &mut world); // one is running
+    init.event(secs(2), slot, Event::Exited { pid: 1, exit: Exit::Code(3) }, &mut world);
+    init.event(secs(2), slot, run(5), &mut world); // asked for again after a reconnect
+    let state = init.unit(slot).unwrap().state();
+    assert_eq!((state.ticket, state.exit), (5, Some(Exit::Code(3))));
+    assert_eq!(world.spawned.len(), 1);
+}
+
+#[test]
+fn what_was_saved_goes_on_where_it_was() {
+    let mut story = Story::longrun(Longrun { has_finish: true, ..Longrun::default() }, true);
+    story.dies(105, Exit::Code(7));
+    let Unit::Longrun(before) = story.init.unit(story.slot).unwrap().clone() else { panic!() };
+    let mut w = Writer::new();
+    before.save(&mut w);
+    let rules = Rules::from(&Longrun { has_finish: true, ..Longrun::default() });
+    let after = Supervisor::load(rules, &mut Reader::new(w.as_bytes())).unwrap();
+    assert_eq!(after, before);
+
+    let mut init = Init::default();
+    assert!(init.restore(story.slot, Unit::Longrun(after.clone())));
+    assert!(!init.restore(story.slot, Unit::Longrun(after)));
+    init.event(
+        secs(106),
+        story.slot,
+        Event::Exited { pid: 2, exit: Exit::Code(0) },
+        &mut story.world,
+    );
+    assert_eq!(init.unit(story.slot).unwrap().state().phase, Phase::Up);
+}
+
+use model::bytes::{Reader, Writer};

@@ -1,0 +1,226 @@
+//! The live directory: the running state of one database.
+//!
+//! `LIVE` is a symbolic link to `LIVE:SUFFIX`, so that an update can prepare
+//! everything beside the old directory and then exchange one link. Source of
+//! the layout: s6-rc `s6-rc-init.html`; the page `docs/formats/live-directory.md`
+//! says what differs.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use model::service::database::{Database, Service};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+
+use crate::files;
+use crate::trouble::{Trouble, While};
+
+/// The directory of supervised services, below the live directory.
+pub const SERVICE_DIRS: &str = "servicedirs";
+/// One byte per atomic service in the order of the database: bit 0 up, bit 1
+/// wanted by name.
+pub const STATE: &str = "state";
+/// The file that every `supervise/lock` is another name of: one descriptor
+/// holds the lock of all.
+pub const SUPERVISED: &str = ".supervised";
+/// Lines `OLD NEW`: services that go over from the previous live directory.
+pub const MOVED: &str = "moved";
+/// The socket of the manager.
+pub const MANAGER: &str = "manager";
+/// The socket of init, below the scandir.
+pub const INIT: &str = ".s6-svscan/init";
+
+const UP: u8 = 1;
+
+/// What a new live directory is made from.
+pub struct Making<'a> {
+    /// The link that will lead to it, an absolute path.
+    pub live: &'a Path,
+    /// The directory of the compiled database, as `LIVE/compiled` will name it.
+    pub compiled: &'a Path,
+    pub database: Database<'a>,
+    pub scandir: &'a Path,
+    /// Stands before each name in the scandir.
+    pub prefix: &'a str,
+    /// Names of longruns that bring their `supervise` and `event` along from
+    /// the previous live directory.
+    pub brought: &'a dyn Fn(&str) -> bool,
+    /// The first state of every service.
+    pub state: &'a [u8],
+}
+
+/// Makes `LIVE:SUFFIX` with everything in it and gives its path. Nothing
+/// leads there yet. What was made is removed again where it fails.
+pub fn make(making: &Making<'_>) -> Result<PathBuf, Trouble> {
+    let real = unused_name(making.live)?;
+    match fill(making, &real) {
+        Ok(()) => Ok(real),
+        Err(trouble) => {
+            let _ = std::fs::remove_dir_all(&real);
+            Err(trouble)
+        }
+    }
+}
+
+/// Makes an empty directory beside `live` with a name that nobody has.
+fn unused_name(live: &Path) -> Result<PathBuf, Trouble> {
+    let mut seed = crate::clock::now().nanos() ^ u64::from(std::process::id()) << 40;
+    loop {
+        let mut name = live.as_os_str().to_owned();
+        name.push(":");
+        for _ in 0..6 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let letter = b'a' + ((seed >> 40) % 26) as u8;
+            name.push(OsStr::from_bytes(&[letter]));
+        }
+        match fs::mkdir(&*name, Mode::from_raw_mode(0o755)) {
+            Ok(()) => return Ok(name.into()),
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error).to(|| format!("make {}", Path::new(&name).display())),
+        }
+    }
+}
+
+fn fill(making: &Making<'_>, real: &Path) -> Result<(), Trouble> {
+    let within = |what: &str| format!("make {what} in {}", real.display());
+    let directory = files::directory(real).to(|| within("."))?;
+    fs::symlinkat(making.compiled, &directory, "compiled").to(|| within("compiled"))?;
+    fs::symlinkat(making.scandir, &directory, "scandir").to(|| within("scandir"))?;
+    write(&directory, "prefix", making.prefix.as_bytes(), 0o644).to(|| within("prefix"))?;
+    write(&directory, STATE, making.state, 0o644).to(|| within(STATE))?;
+    write(&directory, "lock", b"", 0o644).to(|| within("lock"))?;
+    write(&directory, SUPERVISED, b"", 0o600).to(|| within(SUPERVISED))?;
+    fs::mkdirat(&directory, SERVICE_DIRS, Mode::from_raw_mode(0o755))
+        .to(|| within(SERVICE_DIRS))?;
+    let services = files::directory_at(&directory, SERVICE_DIRS).to(|| within(SERVICE_DIRS))?;
+    let compiled = making.compiled.join(SERVICE_DIRS);
+    let sources = files::directory(&compiled).to(|| format!("open {}", compiled.display()))?;
+    for service in making.database.services().take_while(Service::is_longrun) {
+        let name = service.name();
+        let up = making.state.get(service.index() as usize).is_some_and(|s| s & UP != 0);
+        let maker = Maker { live: &directory, services: &services, sources: &sources };
+        maker.service(name, (making.brought)(name), up).to(|| within(name))?;
+    }
+    Ok(())
+}
+
+struct Maker<'a> {
+    live: &'a OwnedFd,
+    services: &'a OwnedFd,
+    sources: &'a OwnedFd,
+}
+
+impl Maker<'_> {
+    fn service(&self, name: &str, brought: bool, up: bool) -> io::Result<()> {
+        fs::mkdirat(self.services, name, Mode::from_raw_mode(0o755))?;
+        let folder = files::directory_at(self.services, name)?;
+        self.links(name, &folder)?;
+        if !up {
+            write(&folder, "down", b"", 0o644)?;
+        }
+        if !brought {
+            fs::mkdirat(&folder, "supervise", Mode::from_raw_mode(0o700))?;
+            make_fifo(&folder, "supervise/control")?;
+            fs::linkat(self.live, SUPERVISED, &folder, "supervise/lock", AtFlags::empty())?;
+            make_event(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// One link for each file that the compiled directory has for `name`.
+    fn links(&self, name: &str, folder: &OwnedFd) -> io::Result<()> {
+        let source = files::directory_at(self.sources, name)?;
+        let mut target = format!("../../compiled/{SERVICE_DIRS}/{name}/");
+        let stem = target.len();
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 2048];
+        let mut entries = RawDir::new(&source, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            if let Ok(file) = entry.file_name().to_str()
+                && !file.starts_with('.')
+                && file != "down"
+            {
+                target.truncate(stem);
+                target.push_str(file);
+                fs::symlinkat(&*target, folder, file)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn make_fifo(folder: impl AsFd, path: &str) -> rustix::io::Result<()> {
+    fs::mknodat(folder, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+}
+
+/// A fifodir that the owner's group may listen at: `mkdir(2)` leaves out the
+/// bit that gives the fifos in it that group.
+fn make_event(folder: &OwnedFd) -> rustix::io::Result<()> {
+    let mode = Mode::from_raw_mode(0o3730);
+    fs::mkdirat(folder, "event", mode)?;
+    fs::chmodat(folder, "event", mode, AtFlags::empty())
+}
+
+/// Makes what a supervisor needs in a service directory, keeping what is
+/// there already.
+pub fn make_supervise(folder: &OwnedFd) -> io::Result<()> {
+    let there = |result: rustix::io::Result<()>| match result {
+        Err(Errno::EXIST) => Ok(()),
+        other => other,
+    };
+    there(fs::mkdirat(folder, "supervise", Mode::from_raw_mode(0o700)))?;
+    there(make_fifo(folder, "supervise/control"))?;
+    there(make_event(folder))?;
+    Ok(())
+}
+
+/// Makes `live` lead to `real`, at once and whole.
+pub fn publish(live: &Path, real: &Path) -> Result<(), Trouble> {
+    let mut new = real.as_os_str().to_owned();
+    new.push(".link");
+    let _ = fs::unlink(&*new);
+    let target = real.file_name().unwrap_or(real.as_os_str());
+    fs::symlink(target, &*new)
+        .and_then(|()| fs::rename(&*new, live))
+        .to(|| format!("make {} lead to {}", live.display(), real.display()))
+}
+
+/// Gives every longrun of `database` its name in the scandir.
+pub fn link_into_scandir(making: &Making<'_>) -> Result<(), Trouble> {
+    let trouble = |name: &str| format!("link {name} into {}", making.scandir.display());
+    let scandir = files::directory(making.scandir).to(|| trouble("services"))?;
+    let mut target = making.live.as_os_str().as_bytes().to_vec();
+    target.extend_from_slice(b"/servicedirs/");
+    let stem = target.len();
+    for service in making.database.services().take_while(Service::is_longrun) {
+        target.truncate(stem);
+        target.extend_from_slice(service.name().as_bytes());
+        let link = format!("{}{}", making.prefix, service.name());
+        let linked = match fs::symlinkat(OsStr::from_bytes(&target), &scandir, &*link) {
+            Err(Errno::EXIST) => {
+                let old = fs::readlinkat(&scandir, &*link, Vec::new());
+                if old.is_ok_and(|old| old.as_bytes() == target) {
+                    Ok(())
+                } else {
+                    Err(Errno::EXIST)
+                }
+            }
+            other => other,
+        };
+        linked.to(|| trouble(&link))?;
+    }
+    Ok(())
+}
+
+/// Writes a file that nobody looks for yet.
+fn write(folder: &OwnedFd, name: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = fs::openat(folder, name, flags, Mode::from_raw_mode(mode))?;
+    if !bytes.is_empty() {
+        io::Write::write_all(&mut std::fs::File::from(file), bytes)?;
+    }
+    Ok(())
+}
