@@ -67,7 +67,12 @@ impl PeerTree {
             .expect("s6-svscan starts");
         self.svscan = Some(child);
         wait_for("the control fifo", PATIENCE, || {
-            debian("s6-svscanctl").arg(&scan).status().ok().filter(|status| status.success())
+            debian("s6-svscanctl")
+                .arg(&scan)
+                .stderr(Stdio::null())
+                .status()
+                .ok()
+                .filter(|status| status.success())
         });
         for entry in fs::read_dir(&scan).expect("the scan directory can be read").flatten() {
             if entry.path().join("run").exists() {
@@ -107,7 +112,8 @@ impl Drop for PeerTree {
         // A service that does not listen: end what this tree started, by number.
         let _ = svscan.kill();
         for pid in supervisors.into_iter().chain(services) {
-            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+            let _ =
+                Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
         }
         let _ = svscan.wait();
     }
