@@ -6,4 +6,12 @@ pub mod chain;
 pub mod peers;
 
 /// Every applet, in the order of the alphabet.
-pub const TABLE: &[&Command] = &[&peers::s6_setsid::COMMAND];
+pub const TABLE: &[&Command] = &[
+    &peers::s6_applyuidgid::COMMAND,
+    &peers::s6_envdir::COMMAND,
+    &peers::s6_envuidgid::COMMAND,
+    &peers::s6_setlock::COMMAND,
+    &peers::s6_setsid::COMMAND,
+    &peers::s6_setuidgid::COMMAND,
+    &peers::s6_softlimit::COMMAND,
+];

@@ -4,7 +4,9 @@
 
 extern crate alloc;
 
+pub mod account;
 pub mod bytes;
+pub mod environment;
 pub mod limits;
 pub mod service;
 pub mod time;

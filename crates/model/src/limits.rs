@@ -31,3 +31,10 @@ pub const SETTING_BYTES_MAX: usize = 64;
 
 /// Bytes of one line's worth of text about a failure that a message carries.
 pub const REASON_BYTES_MAX: usize = 512;
+
+/// Bytes of a file that `s6-envdir` reads unless told otherwise: one less than
+/// its page says, as Debian's does.
+pub const ENVDIR_CLAMP_BYTES: usize = 4095;
+
+/// Bytes of one `NAME=VALUE` with its end: `MAX_ARG_STRLEN`, Linux `binfmts.h`.
+pub const ENVIRONMENT_STRING_BYTES_MAX: usize = 131_072;

@@ -1,5 +1,6 @@
 //! How Linux does it.
 
+pub mod account;
 pub mod clock;
 pub mod event_loop;
 pub mod files;
