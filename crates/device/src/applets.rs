@@ -14,4 +14,6 @@ pub const TABLE: &[&Command] = &[
     &peers::s6_setsid::COMMAND,
     &peers::s6_setuidgid::COMMAND,
     &peers::s6_softlimit::COMMAND,
+    &peers::s6_tai64n::COMMAND,
+    &peers::s6_tai64nlocal::COMMAND,
 ];

@@ -6,7 +6,10 @@ extern crate alloc;
 
 pub mod account;
 pub mod bytes;
+pub mod calendar;
 pub mod environment;
+pub mod label;
 pub mod limits;
 pub mod service;
 pub mod time;
+pub mod zone;

@@ -38,3 +38,13 @@ pub const ENVDIR_CLAMP_BYTES: usize = 4095;
 
 /// Bytes of one `NAME=VALUE` with its end: `MAX_ARG_STRLEN`, Linux `binfmts.h`.
 pub const ENVIRONMENT_STRING_BYTES_MAX: usize = 131_072;
+
+/// Changes in one time zone file. The largest of tzdata has under 300.
+pub const ZONE_TRANSITIONS_MAX: usize = 8192;
+
+/// Bytes of a time zone file: room for that many changes.
+pub const ZONE_FILE_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of a line that wait for its end before it gets its label; the pipe
+/// behind it holds 64 KiB (`pipe(7)`).
+pub const STAMPED_LINE_BYTES: usize = 8192;

@@ -7,3 +7,5 @@ pub mod s6_setlock;
 pub mod s6_setsid;
 pub mod s6_setuidgid;
 pub mod s6_softlimit;
+pub mod s6_tai64n;
+pub mod s6_tai64nlocal;
