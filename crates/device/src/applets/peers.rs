@@ -1,6 +1,5 @@
 //! Applets that answer to a peer's name and keep its options and exit codes.
 
-mod waiting;
 pub mod s6_fifodir;
 pub mod s6_ftrig;
 pub mod s6_notifyoncheck;
@@ -16,3 +15,4 @@ pub mod s6_svok;
 pub mod s6_svperms;
 pub mod s6_svstat;
 pub mod s6_svwait;
+mod waiting;
