@@ -32,7 +32,6 @@ pub const SETTING_BYTES_MAX: usize = 64;
 /// Bytes of one line's worth of text about a failure that a message carries.
 pub const REASON_BYTES_MAX: usize = 512;
 
-
 /// (`execve(2)`).
 /// Archives that one log directory may be asked to keep (`n` of `s6-log`).
 /// Bytes of a file that `s6-envdir` reads unless told otherwise: one less than
