@@ -4,6 +4,8 @@ use model::service::database::Script;
 use model::service::request::Slot;
 use model::service::status::Exit;
 
+use crate::service::init::Unit;
+
 /// A program that a slot can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -64,7 +66,7 @@ pub enum Event {
 
 /// Where machines live: Linux (`os`) or a pretend world (`sim`).
 pub trait World {
-    /// Does what `slot` wants. A spawn is answered by the event that says how
-    /// it went.
-    fn act(&mut self, slot: Slot, action: Action) -> Option<Event>;
+    /// Does what `slot` wants; `unit` is how it is now, before the answer. A
+    /// spawn is answered by the event that says how it went.
+    fn act(&mut self, slot: Slot, unit: &Unit, action: Action) -> Option<Event>;
 }

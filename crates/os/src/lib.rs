@@ -3,7 +3,10 @@
 pub mod clock;
 pub mod event_loop;
 pub mod files;
+pub mod log;
+pub mod namespace;
 pub mod service;
 pub mod socket;
 pub mod sys;
+pub mod terminal;
 pub mod trouble;

@@ -179,7 +179,8 @@ impl Init {
         let mut next = 0;
         while let Some(&action) = actions.get(next) {
             next += 1;
-            let answer = world.act(slot, action);
+            let Some(unit) = self.unit(slot) else { break };
+            let answer = world.act(slot, unit, action);
             if let (Some(answer), Some(unit)) = (answer, self.unit_mut(slot)) {
                 unit.step(now, answer, &mut actions);
                 self.touch(slot);
@@ -187,6 +188,11 @@ impl Init {
         }
         actions.clear();
         self.actions = actions;
+    }
+
+    /// Says that everyone is to be told of this slot again.
+    pub fn note(&mut self, slot: Slot) {
+        self.touch(slot);
     }
 
     /// Notes that a slot may have changed, and when it wants to be woken.

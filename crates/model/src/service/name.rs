@@ -41,31 +41,37 @@ impl fmt::Display for NameError {
 
 impl Name {
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        if text.is_empty() {
-            return Err(NameError::Empty);
-        }
-        if text.len() > NAME_BYTES_MAX {
-            return Err(NameError::TooLong);
-        }
-        if text.starts_with('.') {
-            return Err(NameError::Forbidden('.'));
-        }
-        if let Some(c) = text.chars().find(|c| *c == '/' || c.is_whitespace() || c.is_control()) {
-            return Err(NameError::Forbidden(c));
-        }
-        if text.starts_with("s6rc-") || text.starts_with("s6-rc-") {
-            return Err(NameError::Reserved);
-        }
-        Ok(Self(text.into()))
+        check(text.as_bytes()).map(|text| Self(text.into()))
     }
 
     pub fn parse_bytes(bytes: &[u8]) -> Result<Self, NameError> {
-        core::str::from_utf8(bytes).map_err(|_| NameError::NotText).and_then(Self::parse)
+        check(bytes).map(|text| Self(text.into()))
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Says whether `bytes` are a name, without keeping them.
+pub fn check(bytes: &[u8]) -> Result<&str, NameError> {
+    let text = core::str::from_utf8(bytes).map_err(|_| NameError::NotText)?;
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.len() > NAME_BYTES_MAX {
+        return Err(NameError::TooLong);
+    }
+    if text.starts_with('.') {
+        return Err(NameError::Forbidden('.'));
+    }
+    if let Some(c) = text.chars().find(|c| *c == '/' || c.is_whitespace() || c.is_control()) {
+        return Err(NameError::Forbidden(c));
+    }
+    if text.starts_with("s6rc-") || text.starts_with("s6-rc-") {
+        return Err(NameError::Reserved);
+    }
+    Ok(text)
 }
 
 impl Deref for Name {

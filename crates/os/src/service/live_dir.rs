@@ -7,7 +7,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -95,7 +95,7 @@ fn fill(making: &Making<'_>, real: &Path) -> Result<(), Trouble> {
     write(&directory, SUPERVISED, b"", 0o600).to(|| within(SUPERVISED))?;
     fs::mkdirat(&directory, SERVICE_DIRS, Mode::from_raw_mode(0o755))
         .to(|| within(SERVICE_DIRS))?;
-    let services = open_directory(directory.as_fd(), SERVICE_DIRS).to(|| within(SERVICE_DIRS))?;
+    let services = files::directory_at(&directory, SERVICE_DIRS).to(|| within(SERVICE_DIRS))?;
     let compiled = making.compiled.join(SERVICE_DIRS);
     let sources = files::directory(&compiled).to(|| format!("open {}", compiled.display()))?;
     for service in making.database.services().take_while(Service::is_longrun) {
@@ -116,7 +116,7 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn service(&self, name: &str, brought: bool, up: bool) -> io::Result<()> {
         fs::mkdirat(self.services, name, Mode::from_raw_mode(0o755))?;
-        let folder = open_directory(self.services.as_fd(), name)?;
+        let folder = files::directory_at(self.services, name)?;
         self.links(name, &folder)?;
         if !up {
             write(&folder, "down", b"", 0o644)?;
@@ -132,7 +132,7 @@ impl Maker<'_> {
 
     /// One link for each file that the compiled directory has for `name`.
     fn links(&self, name: &str, folder: &OwnedFd) -> io::Result<()> {
-        let source = open_directory(self.sources.as_fd(), name)?;
+        let source = files::directory_at(self.sources, name)?;
         let mut target = format!("../../compiled/{SERVICE_DIRS}/{name}/");
         let stem = target.len();
         let mut buffer = [std::mem::MaybeUninit::uninit(); 2048];
@@ -213,11 +213,6 @@ pub fn link_into_scandir(making: &Making<'_>) -> Result<(), Trouble> {
         linked.to(|| trouble(&link))?;
     }
     Ok(())
-}
-
-fn open_directory(at: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(fs::openat(at, name, flags, Mode::empty())?)
 }
 
 /// Writes a file that nobody looks for yet.

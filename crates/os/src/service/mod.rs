@@ -1,3 +1,21 @@
-//! Services on Linux.
+//! Services, as Linux runs and shows them.
 
+pub mod client;
+pub mod companion;
+pub mod database_file;
+pub mod events;
+pub mod fifodir;
+pub mod held;
+pub mod init_client;
 pub mod live_dir;
+pub mod lives;
+pub mod permissions;
+pub mod process;
+pub mod resume;
+pub mod scandir;
+pub mod settings;
+pub mod signal_name;
+pub mod source_dir;
+pub mod table;
+pub mod tree;
+pub mod watch;

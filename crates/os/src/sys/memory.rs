@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
 
 use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap, mremap};
@@ -67,10 +68,11 @@ impl SharedMemory {
     }
 
     /// Four bytes at `offset` as a number that the kernel may write to.
-    pub fn cell(&mut self, offset: usize) -> &mut u32 {
+    pub fn cell(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4) && offset + 4 <= self.bytes, "the cell lies inside");
-        // SAFETY: inside the mapping, aligned, exclusively borrowed.
-        unsafe { &mut *self.start.as_ptr().add(offset).cast::<u32>() }
+        // SAFETY: inside the mapping and aligned; while it is borrowed, so is
+        // the whole memory, and nobody has `bytes_mut`.
+        unsafe { AtomicU32::from_ptr(self.start.as_ptr().add(offset).cast()) }
     }
 }
 

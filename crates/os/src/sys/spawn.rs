@@ -11,6 +11,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Descriptors from here on do not reach a child. Those from 3 to here are
 /// kept free for handing over what a child needs.
@@ -44,13 +45,16 @@ pub struct Plan<'a> {
     pub stderr: BorrowedFd<'a>,
     /// A descriptor, and the number that the program knows it by.
     pub notify: Option<(BorrowedFd<'a>, RawFd)>,
+    /// Its soft limit of open files.
+    pub descriptors_max: Option<u64>,
     pub new_session: bool,
     pub new_pid_namespace: bool,
 }
 
 /// Starts programs.
 pub struct Spawner {
-    stack: Vec<u128>,
+    /// The far end of a stack that is never freed.
+    stack_top: *mut c_void,
     /// The kernel can give the child a small table of its own.
     unshare: bool,
 }
@@ -80,7 +84,8 @@ impl Spawner {
         let probe = unsafe {
             libc::syscall(libc::SYS_close_range, u32::MAX, u32::MAX, CLOSE_RANGE_UNSHARE)
         };
-        Ok(Self { stack: vec![0; STACK_BYTES / 16], unshare: probe == 0 })
+        let stack = Box::leak(vec![0u128; STACK_BYTES / 16].into_boxed_slice());
+        Ok(Self { stack_top: stack.as_mut_ptr_range().end.cast(), unshare: probe == 0 })
     }
 
     /// Starts the program of `plan` and gives its process id. The kernel also
@@ -89,7 +94,7 @@ impl Spawner {
     ///
     /// # Errors
     /// Why there is no process, or why none of the programs could be executed.
-    pub fn spawn(&mut self, plan: &Plan<'_>, pid: &mut u32) -> io::Result<u32> {
+    pub fn spawn(&self, plan: &Plan<'_>, pid: &AtomicU32) -> io::Result<u32> {
         self.hand_over(plan)?;
         let mut child = Child {
             plan,
@@ -105,12 +110,16 @@ impl Spawner {
         if plan.new_pid_namespace {
             flags |= libc::CLONE_NEWPID;
         }
-        let top = self.stack.as_mut_ptr_range().end;
-        let pid_cell: *mut u32 = pid;
-        // SAFETY: the child runs `enter` on a stack of its own, below `top`,
+        // SAFETY: the child runs `enter` on a stack of its own, below its top,
         // while this thread waits; `child` outlives that.
         let id = check(unsafe {
-            libc::clone(enter, top.cast(), flags, (&raw mut child).cast::<c_void>(), pid_cell)
+            libc::clone(
+                enter,
+                self.stack_top,
+                flags,
+                (&raw mut child).cast::<c_void>(),
+                pid.as_ptr(),
+            )
         });
         if plan.notify.is_some() {
             // The other end must see when the child closes it.
@@ -123,7 +132,7 @@ impl Spawner {
         if errno != 0 {
             // SAFETY: waits for our own child, which has ended.
             unsafe { libc::waitpid(id, ptr::null_mut(), 0) };
-            *pid = 0;
+            pid.store(0, Relaxed);
             return Err(io::Error::from_raw_os_error(errno));
         }
         Ok(id as u32)
@@ -194,6 +203,13 @@ unsafe fn become_program(child: &Child<'_>) -> c_int {
         }
         if plan.new_session {
             libc::setsid();
+        }
+        if let Some(most) = plan.descriptors_max {
+            let mut limit: libc::rlimit = std::mem::zeroed();
+            if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+                limit.rlim_cur = most as libc::rlim_t;
+                libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+            }
         }
         for (from, to) in [(STDIN, 0), (STDOUT, 1), (STDERR, 2)] {
             if libc::dup2(from, to) < 0 {

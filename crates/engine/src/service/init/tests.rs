@@ -24,7 +24,7 @@ struct Pretend {
 }
 
 impl World for Pretend {
-    fn act(&mut self, _slot: Slot, action: Action) -> Option<Event> {
+    fn act(&mut self, _slot: Slot, _unit: &Unit, action: Action) -> Option<Event> {
         match action {
             Action::Spawn(program) => {
                 if let Some(errno) = self.refuse {

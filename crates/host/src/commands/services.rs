@@ -1,0 +1,147 @@
+//! `doorward services`: check, compile and draw source directories.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+use cli::{Exit, Failure};
+use model::service::compile::{Compiled, compile};
+use model::service::database::{Contents, Kind};
+use model::service::mistake::Mistake;
+use model::service::source::Tree;
+use os::service::source_dir;
+
+pub fn command() -> Command {
+    let sources = || {
+        Arg::new("SOURCE")
+            .required(true)
+            .num_args(1..)
+            .value_parser(value_parser!(PathBuf))
+            .help("Folders that hold one folder for each service")
+    };
+    let database = Arg::new("DATABASE")
+        .required(true)
+        .value_parser(value_parser!(PathBuf))
+        .help("The folder to make; it must not exist");
+    Command::new("services")
+        .about("Check, compile and draw services")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(Command::new("check").about("Find all mistakes in services").arg(sources()))
+        .subcommand(
+            Command::new("compile")
+                .about("Make the database of services that a device starts from")
+                .arg(database)
+                .arg(sources()),
+        )
+        .subcommand(
+            Command::new("graph")
+                .about("Draw what needs what, in the DOT language of Graphviz")
+                .arg(sources()),
+        )
+}
+
+pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let (what, matches) = matches.subcommand().ok_or_else(|| Failure::usage("do what?"))?;
+    let sources: Vec<PathBuf> = matches.get_many("SOURCE").into_iter().flatten().cloned().collect();
+    let (tree, compiled) = compiled(&sources)?;
+    match what {
+        "compile" => write_database(matches, &tree, &compiled)?,
+        "graph" => std::io::stdout().write_all(graph(&compiled.contents).as_bytes())?,
+        _ => {
+            let contents = &compiled.contents;
+            let (longruns, all) = (compiled.directories.len(), contents.services.len());
+            println!(
+                "{longruns} longruns, {} oneshots and {} bundles are sound",
+                all - longruns,
+                contents.bundles.len()
+            );
+        }
+    }
+    Ok(Exit::DONE)
+}
+
+/// Reads and compiles services. Mistakes and warnings are printed.
+pub fn compiled(sources: &[PathBuf]) -> Result<(Tree, Compiled), Failure> {
+    let tree = source_dir::read(sources)
+        .map_err(|error| Failure::refused(format!("cannot read {error}")))?;
+    match compile(&tree) {
+        Ok(compiled) => {
+            explain(&compiled.warnings);
+            Ok((tree, compiled))
+        }
+        Err(mistakes) => {
+            explain(&mistakes);
+            let count = mistakes.iter().filter(|mistake| !mistake.fault.is_warning()).count();
+            let s = if count == 1 { "" } else { "s" };
+            Err(Failure::not_achieved(format!("{count} mistake{s} in the services")))
+        }
+    }
+}
+
+fn write_database(matches: &ArgMatches, tree: &Tree, compiled: &Compiled) -> Result<(), Failure> {
+    let destination: &PathBuf =
+        matches.get_one("DATABASE").ok_or_else(|| Failure::usage("where to?"))?;
+    os::files::clear_umask();
+    source_dir::write(destination, tree, compiled).map_err(|error| {
+        Failure::refused(format!("cannot write {}: {error}", destination.display()))
+    })
+}
+
+/// Each mistake with the line it is about, and what may help.
+fn explain(mistakes: &[Mistake]) {
+    let mut text = String::new();
+    for mistake in mistakes {
+        let _ = writeln!(text, "{mistake}");
+        if let Some(line) = line_of(mistake) {
+            let _ = writeln!(text, "{:>6} | {line}", mistake.line);
+        }
+        if let Some(hint) = mistake.fault.hint() {
+            let _ = writeln!(text, "       = hint: {hint}");
+        }
+    }
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// The line that a mistake is about: only files that could be read have any.
+fn line_of(mistake: &Mistake) -> Option<String> {
+    let number = usize::try_from(mistake.line).ok()?.checked_sub(1)?;
+    let bytes = std::fs::read(&mistake.file).ok()?;
+    let line = bytes.split(|byte| *byte == b'\n').nth(number)?;
+    let shown = String::from_utf8_lossy(&line[..line.len().min(200)]);
+    Some(shown.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+}
+
+/// Needs point down, from a service to what it needs; pipes are bold, and what
+/// a bundle holds is dashed.
+fn graph(contents: &Contents) -> String {
+    let mut text = String::from("digraph services {\n");
+    let name = |index: u32| quoted(&contents.services[index as usize].name);
+    for service in &contents.services {
+        let shape = if matches!(service.kind, Kind::Longrun(_)) { "box" } else { "ellipse" };
+        let style = if service.essential { ", style=bold" } else { "" };
+        let _ = writeln!(text, "  {} [shape={shape}{style}];", quoted(&service.name));
+        let consumer = match &service.kind {
+            Kind::Longrun(longrun) => longrun.consumer,
+            Kind::Oneshot(_) => None,
+        };
+        for need in &service.needs {
+            let pipe = if consumer == Some(*need) { " [style=bold, label=pipe]" } else { "" };
+            let _ = writeln!(text, "  {} -> {}{pipe};", quoted(&service.name), name(*need));
+        }
+    }
+    for bundle in &contents.bundles {
+        let _ = writeln!(text, "  {} [shape=folder];", quoted(&bundle.name));
+        for index in &bundle.contents {
+            let _ =
+                writeln!(text, "  {} -> {} [style=dashed];", quoted(&bundle.name), name(*index));
+        }
+    }
+    text.push_str("}\n");
+    text
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+}

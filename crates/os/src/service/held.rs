@@ -1,0 +1,180 @@
+//! What init holds of one slot beside its state: descriptors and settings.
+
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use engine::service::ending::Class;
+use model::service::database::{Index, Longrun};
+use model::service::request::Slot;
+use model::service::status::STATUS_BYTES;
+use model::time::Date;
+
+use crate::service::table::Fixed;
+
+/// Where a slot's files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// A directory of the scandir, by the slot's name.
+    Scandir,
+    /// A service of the live directory with this number.
+    Live { live: u8, index: Index },
+    /// A program of init's own: no directory.
+    Own,
+    /// The manager of the live directory with this number.
+    Manager { live: u8 },
+}
+
+/// In the table, managers are told from services by this.
+const MANAGERS: u8 = 128;
+
+/// Both ends of a pipe that init keeps open, so that neither the writer nor
+/// the reader is missed when it restarts.
+pub struct Pipe {
+    pub reader: OwnedFd,
+    pub writer: OwnedFd,
+}
+
+impl Pipe {
+    /// A new pipe that survives `exec`. Reading never blocks.
+    pub fn new() -> std::io::Result<Self> {
+        let (reader, writer) = rustix::pipe::pipe()?;
+        rustix::io::ioctl_fionbio(&reader, true)?;
+        Ok(Self { reader, writer })
+    }
+
+    pub fn numbers(&self) -> [RawFd; 2] {
+        [self.reader.as_raw_fd(), self.writer.as_raw_fd()]
+    }
+}
+
+/// One slot.
+pub struct Held {
+    pub slot: Slot,
+    pub record: u32,
+    pub name: Box<str>,
+    pub home: Home,
+    pub class: Class,
+    pub oneshot: bool,
+    /// `None` for a oneshot.
+    pub longrun: Option<Box<Longrun>>,
+    /// `supervise/control`, open at both ends: it never reads as ended.
+    pub control: Option<OwnedFd>,
+    /// Holds the lock of `supervise/lock`, where it has one of its own.
+    pub lock: Option<OwnedFd>,
+    /// What it prints goes there.
+    pub pipe: Option<Pipe>,
+    /// What its producers print goes there, and it reads it.
+    pub input: Option<Pipe>,
+    /// The slot that reads what this one prints.
+    pub consumer: Option<Slot>,
+    pub notify: Option<OwnedFd>,
+    /// The command of a slot of init's own.
+    pub words: Vec<CString>,
+    /// When it went up or down, and became ready (up or down).
+    pub dates: [Date; 2],
+    /// Events not announced yet.
+    pub events: Vec<u8>,
+    /// The status file as it was last written.
+    pub written: [u8; STATUS_BYTES],
+    /// Its directory left the scandir; it is kept until it is asked to go.
+    pub inactive: bool,
+}
+
+impl Held {
+    pub fn new(slot: Slot, name: &str, home: Home, class: Class) -> Self {
+        Self {
+            slot,
+            record: 0,
+            name: name.into(),
+            home,
+            class,
+            oneshot: false,
+            longrun: None,
+            control: None,
+            lock: None,
+            pipe: None,
+            input: None,
+            consumer: None,
+            notify: None,
+            words: Vec::new(),
+            dates: [Date::default(); 2],
+            events: Vec::new(),
+            written: [0; STATUS_BYTES],
+            inactive: false,
+        }
+    }
+
+    /// What the table remembers of it.
+    pub fn fixed(&self) -> Fixed {
+        let number = |fd: &Option<OwnedFd>| fd.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+        let numbers = |pipe: &Option<Pipe>| pipe.as_ref().map_or([-1; 2], Pipe::numbers);
+        Fixed {
+            slot: self.slot,
+            home: match self.home {
+                Home::Scandir => 0,
+                Home::Own => 1,
+                Home::Live { live, .. } => 2 + live,
+                Home::Manager { live } => MANAGERS + live,
+            },
+            class: match self.class {
+                Class::Service => 0,
+                Class::Reader => 1,
+                Class::Manager => 2,
+                Class::Logger => 3,
+            },
+            oneshot: self.oneshot,
+            control: number(&self.control),
+            lock: number(&self.lock),
+            pipe: numbers(&self.pipe),
+            input: numbers(&self.input),
+            notify: number(&self.notify),
+        }
+    }
+
+    /// The slot that an earlier program remembered. Its descriptors are open
+    /// in this process and nobody else has taken them.
+    pub fn from_fixed(fixed: &Fixed, name: &str) -> Self {
+        let home = match fixed.home {
+            0 => Home::Scandir,
+            1 => Home::Own,
+            live if live >= MANAGERS => Home::Manager { live: live - MANAGERS },
+            live => Home::Live { live: live - 2, index: 0 },
+        };
+        let class = match fixed.class {
+            1 => Class::Reader,
+            2 => Class::Manager,
+            3 => Class::Logger,
+            _ => Class::Service,
+        };
+        let mut held = Self::new(fixed.slot, name, home, class);
+        held.oneshot = fixed.oneshot;
+        held.control = inherited(fixed.control);
+        held.lock = inherited(fixed.lock);
+        held.notify = inherited(fixed.notify);
+        held.pipe = inherited_pipe(fixed.pipe);
+        held.input = inherited_pipe(fixed.input);
+        held
+    }
+
+    /// Its directory, relative to where its home begins.
+    pub fn folder(&self) -> String {
+        match self.home {
+            Home::Scandir => self.name.to_string(),
+            Home::Live { .. } => format!("{}/{}", super::live_dir::SERVICE_DIRS, self.name),
+            Home::Own | Home::Manager { .. } => ".".to_owned(),
+        }
+    }
+}
+
+/// A descriptor that came through `exec`, if it is open.
+pub fn inherited(number: RawFd) -> Option<OwnedFd> {
+    if number < 3 {
+        return None;
+    }
+    crate::sys::inherit::kept(number)
+}
+
+pub fn inherited_pipe(numbers: [RawFd; 2]) -> Option<Pipe> {
+    let (reader, writer) = (inherited(numbers[0])?, inherited(numbers[1])?);
+    Some(Pipe { reader, writer })
+}

@@ -1,0 +1,573 @@
+//! Live directories that init serves: taking one in, letting one go.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use engine::machine::Event;
+use engine::service::ending::Class;
+use engine::service::init::{Init, Unit};
+use engine::service::oneshot::Runner;
+use engine::service::supervise::{Rules, Supervisor};
+use model::limits::{DATABASE_BYTES_MAX, LIVE_DIRS_MAX};
+use model::service::database::{Database, Index, Script, Service};
+use model::service::request::Slot;
+use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
+
+use crate::clock;
+use crate::event_loop::Readiness;
+use crate::files;
+use crate::service::held::{Held, Home, Pipe, inherited};
+use crate::service::live_dir::{self, MOVED, SERVICE_DIRS, SUPERVISED};
+use crate::service::table::{Fixed, Found, Kind};
+use crate::service::tree::{Tree, token};
+use crate::trouble::{Trouble, While};
+
+/// A live directory that is served.
+pub struct Live {
+    /// Its real path.
+    pub path: String,
+    pub directory: OwnedFd,
+    /// The slots of its services, in the order of the database.
+    pub slots: Vec<Slot>,
+    /// The longrun that keeps its graph.
+    pub manager: Slot,
+    /// Where the table remembers it.
+    record: u32,
+    /// The database, checked when it was read.
+    bytes: Vec<u8>,
+    /// Holds the lock of all its services.
+    lock: Option<OwnedFd>,
+}
+
+impl Live {
+    pub fn database(&self) -> Database<'_> {
+        Database::reopen(&self.bytes)
+    }
+
+    /// Reads a live directory without serving it yet.
+    fn open(path: &str) -> Result<Self, Trouble> {
+        let directory = files::directory(path).to(|| format!("open {path}"))?;
+        let what = || format!("read the database of {path}");
+        let file = fs::openat(
+            &directory,
+            "compiled/db",
+            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
+            Mode::empty(),
+        );
+        let mut bytes = Vec::new();
+        let file = File::from(file.to(what)?);
+        file.take(DATABASE_BYTES_MAX as u64).read_to_end(&mut bytes).to(what)?;
+        if let Err(error) = Database::open(&bytes) {
+            return Err(std::io::Error::other(error.to_string())).to(what);
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            directory,
+            slots: Vec::new(),
+            manager: Slot::MAX,
+            record: 0,
+            bytes,
+            lock: None,
+        })
+    }
+
+    /// Takes the lock that says that its services are supervised.
+    fn lock(&mut self) -> Result<(), Trouble> {
+        let what = || format!("lock {}: is another init serving it?", self.path);
+        let flags = OFlags::RDWR;
+        let lock = fs::openat(&self.directory, SUPERVISED, flags, Mode::empty()).to(what)?;
+        fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).to(what)?;
+        self.lock = Some(lock);
+        Ok(())
+    }
+}
+
+impl Tree {
+    pub fn live(&self, live: u8) -> Option<&Live> {
+        self.lives.get(usize::from(live))?.as_ref()
+    }
+
+    /// Numbers and paths of the live directories that are served.
+    pub fn live_dirs(&self) -> impl Iterator<Item = (u8, &Live)> {
+        (0u8..).zip(&self.lives).filter_map(|(n, live)| Some((n, live.as_ref()?)))
+    }
+
+    pub fn find_live(&self, path: &str) -> Option<u8> {
+        self.live_dirs().find(|(_, live)| live.path == path).map(|(number, _)| number)
+    }
+
+    /// Serves the live directory `path`. Where `previous` names one that is
+    /// served, the services that `path/moved` lists go over to it as they
+    /// are, and the rest of it is given up.
+    ///
+    /// # Errors
+    /// What was served before is served as before.
+    pub fn take(
+        &mut self,
+        init: &mut Init,
+        path: &str,
+        previous: Option<&str>,
+    ) -> Result<u8, Trouble> {
+        let no = |why: &str| Trouble {
+            what: format!("serve {path}"),
+            error: std::io::Error::other(why.to_owned()),
+        };
+        if self.find_live(path).is_some() {
+            return Err(no("it is served already"));
+        }
+        let old = match previous {
+            Some(previous) => {
+                Some(self.find_live(previous).ok_or_else(|| no("its predecessor is not served"))?)
+            }
+            None => None,
+        };
+        let mut live = Live::open(path)?;
+        live.lock()?;
+        let number =
+            self.free_number().ok_or_else(|| no("too many live directories are served"))?;
+        let lock = live.lock.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+        let fixed = Fixed { home: number, lock, ..Fixed::default() };
+        live.record = self.table.add(Kind::Live, &fixed, path).to(|| format!("serve {path}"))?;
+        let moved = match old {
+            Some(old) => self.moved(&live, old)?,
+            None => Vec::new(),
+        };
+        let names: Vec<String> = live.database().services().map(|s| s.name().to_owned()).collect();
+        self.lives[usize::from(number)] = Some(live);
+        let added = self.add_services(init, number, &names, &moved);
+        if let Err(trouble) = added {
+            self.undo(init, number);
+            return Err(trouble);
+        }
+        match old {
+            Some(old) => self.succeed(init, old, number, &moved),
+            None => self.add_manager(init, number),
+        }
+        self.join_pipelines(number);
+        Ok(number)
+    }
+
+    fn free_number(&mut self) -> Option<u8> {
+        let free = self.lives.iter().position(Option::is_none);
+        let number = free.unwrap_or_else(|| {
+            self.lives.push(None);
+            self.lives.len() - 1
+        });
+        // One more than may be served for long: an update has two for a moment.
+        (number <= LIVE_DIRS_MAX).then_some(number as u8)
+    }
+
+    /// Which slot of `old` becomes which service of `live`: `moved` holds
+    /// lines `OLD NEW`.
+    fn moved(&self, live: &Live, old: u8) -> Result<Vec<(Slot, Index)>, Trouble> {
+        let what = || format!("read {}/{MOVED}", live.path);
+        let mut text = String::new();
+        let file =
+            fs::openat(&live.directory, MOVED, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        match file {
+            Ok(file) => {
+                let file = File::from(file);
+                file.take(DATABASE_BYTES_MAX as u64).read_to_string(&mut text).to(what)?
+            }
+            Err(rustix::io::Errno::NOENT) => 0,
+            Err(error) => return Err(error).to(what),
+        };
+        let Some(from) = self.live(old) else { return Ok(Vec::new()) };
+        let (before, after) = (from.database(), live.database());
+        let find = |database: Database<'_>, name: &str| match database.find(name) {
+            Some(model::service::database::Entry::Service(index)) => Some(index),
+            _ => None,
+        };
+        let pairs = text.lines().map(|line| {
+            let (was, is) = line.split_once(' ')?;
+            let (was, is) = (find(before, was)?, find(after, is)?);
+            let alike = before.service(was).is_longrun() == after.service(is).is_longrun();
+            alike.then_some((*from.slots.get(was as usize)?, is))
+        });
+        let pairs: Option<Vec<_>> = pairs.collect();
+        pairs.ok_or_else(|| std::io::Error::other("it names what is not there")).to(what)
+    }
+
+    /// Adds every service that does not come from the previous directory.
+    fn add_services(
+        &mut self,
+        init: &mut Init,
+        number: u8,
+        names: &[String],
+        moved: &[(Slot, Index)],
+    ) -> Result<(), Trouble> {
+        let mut slots = vec![Slot::MAX; names.len()];
+        for &(slot, index) in moved {
+            slots[index as usize] = slot;
+        }
+        for (index, name) in names.iter().enumerate() {
+            if slots[index] == Slot::MAX {
+                let home = Home::Live { live: number, index: index as Index };
+                slots[index] = self.add_service(init, name, home)?;
+            }
+            if let Some(Some(live)) = self.lives.get_mut(usize::from(number)) {
+                live.slots.clone_from(&slots);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds one service of a live directory, down.
+    fn add_service(&mut self, init: &mut Init, name: &str, home: Home) -> Result<Slot, Trouble> {
+        let now = clock::now();
+        let longrun = self.longrun_of(home);
+        let unit = match &longrun {
+            Some(longrun) => Unit::Longrun(Supervisor::new(Rules::from(longrun), false, now)),
+            None => Unit::Oneshot(Runner::new(now)),
+        };
+        let oneshot = longrun.is_none();
+        let slot = self.add_slot(init, unit, name, home, Class::Service)?;
+        if let Some(held) = self.held_mut(slot) {
+            held.oneshot = oneshot;
+            held.longrun = longrun.map(Box::new);
+        }
+        if !oneshot {
+            if let Err(trouble) = self.open_control(slot) {
+                self.forget(slot);
+                init.remove(slot);
+                return Err(trouble);
+            }
+            init.begin(now, slot, self);
+        }
+        self.remember(slot);
+        Ok(slot)
+    }
+
+    fn longrun_of(&self, home: Home) -> Option<model::service::database::Longrun> {
+        let Home::Live { live, index } = home else { return None };
+        self.live(live)?.database().service(index).longrun()
+    }
+
+    /// Gives a unit a slot, and the slot a record.
+    pub(super) fn add_slot(
+        &mut self,
+        init: &mut Init,
+        unit: Unit,
+        name: &str,
+        home: Home,
+        class: Class,
+    ) -> Result<Slot, Trouble> {
+        let what = || format!("supervise {name}");
+        let slot = init.add(unit).ok_or(std::io::ErrorKind::OutOfMemory).to(what)?;
+        let mut held = Held::new(slot, name, home, class);
+        match self.table.add(Kind::Slot, &held.fixed(), name).to(what) {
+            Ok(record) => held.record = record,
+            Err(trouble) => {
+                init.remove(slot);
+                return Err(trouble);
+            }
+        }
+        self.keep(held);
+        Ok(slot)
+    }
+
+    /// Opens `supervise/control` of a slot and listens to it.
+    pub(super) fn open_control(&mut self, slot: Slot) -> Result<(), Trouble> {
+        let Some(held) = self.held(slot) else { return Ok(()) };
+        let path = format!("{}/supervise/control", held.folder());
+        let what = || format!("open {path}");
+        // Both ways, so that it never reads as ended; kept by exec.
+        let flags = OFlags::RDWR | OFlags::NONBLOCK;
+        let control = fs::openat(self.base(held.home), &*path, flags, Mode::empty()).to(what)?;
+        self.events.add(&control, token::CONTROL | u64::from(slot), Readiness::IN).to(what)?;
+        if let Some(held) = self.held_mut(slot) {
+            held.control = Some(control);
+        }
+        Ok(())
+    }
+
+    /// Removes what a `take` that failed has added.
+    fn undo(&mut self, init: &mut Init, number: u8) {
+        let mine = |held: &&Held| matches!(held.home, Home::Live { live, .. } if live == number);
+        let added: Vec<Slot> = self.all().filter(mine).map(|held| held.slot).collect();
+        for slot in added {
+            self.forget(slot);
+            init.remove(slot);
+        }
+        if let Some(live) = self.lives[usize::from(number)].take() {
+            self.table.remove(live.record);
+        }
+    }
+
+    /// The services that moved are from now on those of `new`; the others of
+    /// `old` leave once they are down.
+    fn succeed(&mut self, init: &mut Init, old: u8, new: u8, moved: &[(Slot, Index)]) {
+        for &(slot, index) in moved {
+            self.move_service(init, slot, Home::Live { live: new, index });
+        }
+        let Some(before) = self.lives[usize::from(old)].take() else { return };
+        self.table.remove(before.record);
+        for slot in before.slots {
+            let stays = self
+                .held(slot)
+                .is_some_and(|held| matches!(held.home, Home::Live { live, .. } if live == new));
+            if !stays {
+                self.dismiss(init, slot);
+            }
+        }
+        if let Some(Some(live)) = self.lives.get_mut(usize::from(new)) {
+            live.manager = before.manager;
+        }
+        if let Some(held) = self.held_mut(before.manager) {
+            held.home = Home::Manager { live: new };
+        }
+        self.remember(before.manager);
+    }
+
+    /// Brings `supervise` and `event` of a service along, and gives it its
+    /// new settings.
+    fn move_service(&mut self, init: &mut Init, slot: Slot, home: Home) {
+        let Some(held) = self.held(slot) else { return };
+        let from = held.folder();
+        let Home::Live { live, index } = home else { return };
+        let Some(there) = self.live(live) else { return };
+        let name = there.database().service(index).name().to_owned();
+        let to = format!("{SERVICE_DIRS}/{name}");
+        if !held.oneshot {
+            let (old, new) = (self.base(held.home), there.directory.as_fd());
+            for part in ["supervise", "event"] {
+                // It was there a moment ago and the new place is empty. If it
+                // still fails, the service runs on without its directory.
+                let (was, is) = (format!("{from}/{part}"), format!("{to}/{part}"));
+                let _ = fs::renameat(old, &*was, new, &*is);
+            }
+            let (lock, locked) =
+                (format!("{to}/supervise/lock.new"), format!("{to}/supervise/lock"));
+            let _ = fs::linkat(new, SUPERVISED, new, &*lock, AtFlags::empty())
+                .and_then(|()| fs::renameat(new, &*lock, new, &*locked));
+        }
+        let longrun = self.longrun_of(home);
+        if let (Some(longrun), Some(Unit::Longrun(supervisor))) = (&longrun, init.unit_mut(slot)) {
+            supervisor.set_rules(Rules::from(longrun));
+        }
+        let Some(held) = self.held_mut(slot) else { return };
+        held.home = home;
+        held.name = name.into();
+        held.longrun = longrun.map(Box::new);
+        let (old_record, fixed, name) = (held.record, held.fixed(), held.name.clone());
+        if let Ok(record) = self.table.add(Kind::Slot, &fixed, &name) {
+            if let Some(held) = self.held_mut(slot) {
+                held.record = record;
+            }
+            self.table.remove(old_record);
+        }
+        self.unwritten(slot);
+        init.note(slot);
+        if let Some(unit) = init.unit(slot) {
+            self.save(slot, unit);
+        }
+    }
+
+    /// Brings a slot down for good.
+    pub fn dismiss(&mut self, init: &mut Init, slot: Slot) {
+        match init.unit(slot) {
+            Some(Unit::Longrun(_)) => {
+                for letter in *b"dx" {
+                    init.event(clock::now(), slot, Event::Control(letter), self);
+                }
+            }
+            Some(Unit::Oneshot(runner)) if !runner.at_rest() => {
+                init.event(clock::now(), slot, Event::Signal(15), self);
+                self.left.push(slot);
+            }
+            Some(Unit::Oneshot(_)) => self.left.push(slot),
+            None => {}
+        }
+    }
+
+    /// Gives up a live directory whose longruns are all down.
+    pub fn release(&mut self, init: &mut Init, path: &str) -> Result<(), Trouble> {
+        let no = |why: String| Trouble {
+            what: format!("give up {path}"),
+            error: std::io::Error::other(why),
+        };
+        let number = self.find_live(path).ok_or_else(|| no("it is not served".to_owned()))?;
+        let Some(live) = self.live(number) else { return Ok(()) };
+        let busy = live.slots.iter().find(|s| init.unit(**s).is_some_and(|unit| !unit.at_rest()));
+        if let Some(&busy) = busy {
+            let name = self.held(busy).map_or("a service", |held| &*held.name);
+            return Err(no(format!("{name} is not down")));
+        }
+        let Some(live) = self.lives[usize::from(number)].take() else { return Ok(()) };
+        for slot in live.slots.iter().copied().chain([live.manager]) {
+            self.dismiss(init, slot);
+        }
+        self.table.remove(live.record);
+        Ok(())
+    }
+
+    fn add_manager(&mut self, init: &mut Init, number: u8) {
+        let home = Home::Manager { live: number };
+        if let Ok(slot) = self.add_longrun(init, "manager", home, Class::Manager, Vec::new())
+            && let Some(Some(live)) = self.lives.get_mut(usize::from(number))
+        {
+            live.manager = slot;
+        }
+    }
+
+    /// Starts a program of init's own and keeps it up.
+    pub fn add_longrun(
+        &mut self,
+        init: &mut Init,
+        name: &str,
+        home: Home,
+        class: Class,
+        words: Vec<CString>,
+    ) -> Result<Slot, Trouble> {
+        let longrun = own_longrun();
+        let supervisor = Supervisor::new(Rules::from(&longrun), true, clock::now());
+        let slot = self.add_slot(init, Unit::Longrun(supervisor), name, home, class)?;
+        if let Some(held) = self.held_mut(slot) {
+            held.words = words;
+            held.longrun = Some(Box::new(longrun));
+        }
+        self.remember(slot);
+        init.begin(clock::now(), slot, self);
+        Ok(slot)
+    }
+
+    /// Runs a program of init's own once.
+    pub fn run_own(
+        &mut self,
+        init: &mut Init,
+        name: &str,
+        words: Vec<CString>,
+    ) -> Result<Slot, Trouble> {
+        let now = clock::now();
+        let unit = Unit::Oneshot(Runner::new(now));
+        let slot = self.add_slot(init, unit, name, Home::Own, Class::Service)?;
+        if let Some(held) = self.held_mut(slot) {
+            held.words = words;
+            held.oneshot = true;
+        }
+        self.remember(slot);
+        init.event(now, slot, Event::Run { script: Script::Up, ticket: 1 }, self);
+        Ok(slot)
+    }
+
+    /// Gives each consumer its pipe, and each producer its consumer.
+    fn join_pipelines(&mut self, number: u8) {
+        let Some(live) = self.live(number) else { return };
+        let joints: Vec<(Slot, Slot)> = live
+            .database()
+            .services()
+            .take_while(Service::is_longrun)
+            .filter_map(|service| {
+                let consumer = service.longrun()?.consumer?;
+                Some((live.slots[service.index() as usize], live.slots[consumer as usize]))
+            })
+            .collect();
+        for (producer, consumer) in joints {
+            self.join(producer, consumer);
+        }
+    }
+
+    /// What `producer` prints is what `consumer` reads, from its next start on.
+    pub(super) fn join(&mut self, producer: Slot, consumer: Slot) {
+        if let Some(held) = self.held_mut(consumer)
+            && held.input.is_none()
+        {
+            held.input = Pipe::new().ok().inspect(|pipe| {
+                // The consumer expects to wait for what comes.
+                let _ = rustix::io::ioctl_fionbio(&pipe.reader, false);
+            });
+            self.remember(consumer);
+        }
+        if let Some(held) = self.held_mut(producer) {
+            held.consumer = Some(consumer);
+        }
+    }
+
+    /// After a fresh start: serves again what the table remembers.
+    pub(super) fn resume_live(&mut self, found: &Found) -> Result<(), Trouble> {
+        let mut live = Live::open(&found.name)?;
+        live.record = found.record;
+        live.slots = vec![Slot::MAX; live.database().len()];
+        live.lock = inherited(found.fixed.lock);
+        let number = usize::from(found.fixed.home);
+        if self.lives.len() <= number {
+            self.lives.resize_with(number + 1, || None);
+        }
+        self.lives[number] = Some(live);
+        Ok(())
+    }
+
+    /// After a fresh start: finds the place of a slot in its database.
+    pub(super) fn resume_service(&mut self, held: &mut Held) -> bool {
+        let Home::Live { live, .. } = held.home else { return true };
+        let Some(Some(known)) = self.lives.get_mut(usize::from(live)) else { return false };
+        let found = known.database().find(&held.name);
+        let Some(model::service::database::Entry::Service(index)) = found else { return false };
+        held.home = Home::Live { live, index };
+        known.slots[index as usize] = held.slot;
+        held.longrun = known.database().service(index).longrun().map(Box::new);
+        true
+    }
+
+    /// After a fresh start, once every slot is known.
+    pub(super) fn resume_joints(&mut self) {
+        for number in 0..self.lives.len() as u8 {
+            let Some(live) = self.live(number) else { continue };
+            if live.slots.contains(&Slot::MAX) {
+                continue; // one that an update had only begun to take in
+            }
+            let manager = self.all().find(|held| held.home == Home::Manager { live: number });
+            let manager = manager.map_or(Slot::MAX, |held| held.slot);
+            if let Some(Some(live)) = self.lives.get_mut(usize::from(number)) {
+                live.manager = manager;
+            }
+            self.join_pipelines(number);
+        }
+        let readers: Vec<(Slot, Slot)> = self
+            .all()
+            .filter(|held| held.home == Home::Scandir)
+            .filter_map(|held| Some((self.in_scandir(held.name.strip_suffix("/log")?)?, held.slot)))
+            .collect();
+        for (service, reader) in readers {
+            self.join(service, reader);
+        }
+    }
+}
+
+/// The settings of init's own longruns.
+pub(super) fn own_longrun() -> model::service::database::Longrun {
+    model::service::database::Longrun {
+        timeout_kill: std::time::Duration::from_secs(5),
+        ..Default::default()
+    }
+}
+
+/// Makes the directory of a plain service ready to be supervised, takes its
+/// lock, and opens its control fifo.
+impl Tree {
+    pub(super) fn open_plain(&mut self, slot: Slot) -> Result<(), Trouble> {
+        let Some(held) = self.held(slot) else { return Ok(()) };
+        let name = held.name.clone();
+        let what = || format!("supervise {name}");
+        let folder = {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            fs::openat(&self.scandir, &*name, flags, Mode::empty()).to(what)?
+        };
+        live_dir::make_supervise(&folder).to(what)?;
+        let flags = OFlags::RDWR | OFlags::CREATE;
+        let mode = Mode::from_raw_mode(0o644);
+        let lock = fs::openat(&folder, "supervise/lock", flags, mode).to(what)?;
+        fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .to(|| format!("supervise {name}: another supervisor does"))?;
+        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC;
+        let _ = fs::openat(&folder, "supervise/death_tally", flags, Mode::empty());
+        if let Some(held) = self.held_mut(slot) {
+            held.lock = Some(lock);
+        }
+        self.open_control(slot)?;
+        self.remember(slot);
+        Ok(())
+    }
+}

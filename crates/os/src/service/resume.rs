@@ -1,0 +1,92 @@
+//! Going on where the program before this one stopped.
+
+use engine::service::init::{Init, Unit};
+use engine::service::oneshot::Runner;
+use engine::service::supervise::{Rules, Supervisor};
+use model::bytes::Reader;
+use model::service::request::Phase;
+use std::os::fd::AsFd;
+
+use crate::clock;
+use crate::event_loop::Readiness;
+use crate::service::held::{Held, Home};
+use crate::service::settings;
+use crate::service::table::{Found, Kind};
+use crate::service::tree::{Tree, token};
+use crate::trouble::Trouble;
+
+impl Tree {
+    /// Takes up every slot that the table remembers: their processes run on,
+    /// their descriptors are open. What cannot be taken up is in the answer.
+    pub fn resume(&mut self, init: &mut Init, found: Vec<Found>) -> Vec<Trouble> {
+        let mut troubles = Vec::new();
+        for live in found.iter().filter(|found| found.kind == Kind::Live) {
+            if let Err(trouble) = self.resume_live(live) {
+                troubles.push(trouble);
+            }
+        }
+        let mut slots = Vec::new();
+        for found in found.iter().filter(|found| found.kind == Kind::Slot) {
+            match self.resume_slot(init, found) {
+                Some(slot) => slots.push((slot, found.pid)),
+                None => troubles.push(Trouble {
+                    what: format!("go on with {}", found.name),
+                    error: std::io::Error::other("its place in the database is gone"),
+                }),
+            }
+        }
+        self.resume_joints();
+        for (slot, spawned) in slots {
+            let Some(state) = init.unit(slot).map(|unit| *unit.state()) else { continue };
+            let unheard = !matches!(state.phase, Phase::Down | Phase::Waiting) && state.pid == 0;
+            let pid = if unheard { spawned } else { state.pid };
+            if pid != 0 {
+                self.process(pid, slot);
+            }
+            init.resume(clock::now(), slot, pid, self);
+        }
+        troubles
+    }
+
+    fn resume_slot(&mut self, init: &mut Init, found: &Found) -> Option<u32> {
+        let mut held = Held::from_fixed(&found.fixed, &found.name);
+        held.record = found.record;
+        held.dates = found.dates;
+        if !self.resume_service(&mut held) {
+            self.table.remove(found.record);
+            return None;
+        }
+        match held.home {
+            Home::Scandir => {
+                held.longrun = Some(Box::new(settings::read(self.scandir.as_fd(), &held.name)));
+            }
+            Home::Own | Home::Manager { .. } if !held.oneshot => {
+                held.longrun = Some(Box::new(super::lives::own_longrun()));
+            }
+            _ => {}
+        }
+        let mut state = Reader::new(&found.state);
+        let unit = match &held.longrun {
+            Some(longrun) => {
+                Unit::Longrun(Supervisor::load(Rules::from(&**longrun), &mut state).ok()?)
+            }
+            None => Unit::Oneshot(Runner::load(&mut state).ok()?),
+        };
+        let slot = held.slot;
+        if !init.restore(slot, unit) {
+            return None;
+        }
+        if let Some(control) = &held.control {
+            let token = token::CONTROL | u64::from(slot);
+            let _ = self.events.add(control, token, Readiness::IN);
+        }
+        if let Some(notify) = &held.notify {
+            let _ = self.events.add(notify, token::NOTIFY | u64::from(slot), Readiness::IN);
+        }
+        if held.pipe.is_some() {
+            self.new_pipes.push(slot);
+        }
+        self.keep(held);
+        Some(slot)
+    }
+}

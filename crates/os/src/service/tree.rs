@@ -1,0 +1,426 @@
+//! The world of init: Linux, as `engine::service::init` sees it.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, c_char};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering::Relaxed;
+
+use engine::machine::{Action, Event, World};
+use engine::service::init::{Init, SLOTS_MAX, Unit};
+use model::bytes::Writer;
+use model::service::request::{Phase, Slot};
+use model::service::status::{Death, Exit, Status};
+use rustix::fs::{self, AtFlags, Mode, OFlags};
+
+use crate::clock;
+use crate::event_loop::{EventLoop, Readiness};
+use crate::files;
+use crate::service::fifodir;
+use crate::service::held::{Held, Home, Pipe};
+use crate::service::lives::Live;
+use crate::service::table::Table;
+use crate::sys::children;
+use crate::sys::spawn::Spawner;
+
+/// What the event loop's tokens stand for: the kind above, the slot below.
+pub mod token {
+    pub const CONTROL: u64 = 1 << 32;
+    pub const NOTIFY: u64 = 2 << 32;
+    /// Tokens from here on belong to the program.
+    pub const FREE: u64 = 3 << 32;
+}
+
+/// Letters read from a control fifo at once; whoever writes more waits a turn.
+const LETTERS_MAX: usize = 64;
+
+/// Everything that init holds of its slots.
+pub struct Tree {
+    pub events: EventLoop,
+    pub table: Table,
+    /// Slots of [`Home::Scandir`] are named from here.
+    pub scandir: OwnedFd,
+    /// Each service has a pipe to the logger.
+    pub logged: bool,
+    /// Slots that have a new pipe, for the logger.
+    pub new_pipes: Vec<Slot>,
+    /// Slots whose supervision has ended.
+    pub left: Vec<Slot>,
+    /// The limit of open files that services get: the one init was given.
+    pub(super) descriptors_max: Option<u64>,
+    pub(super) spawner: Spawner,
+    pub(super) environment: Vec<*const c_char>,
+    pub(super) lives: Vec<Option<Live>>,
+    held: Vec<Option<Box<Held>>>,
+    pids: BTreeMap<u32, Slot>,
+}
+
+impl Tree {
+    /// An empty tree that starts programs with `environment`, as the C
+    /// library's `environ` is: strings that are never freed, then null.
+    pub fn new(
+        mut table: Table,
+        scandir: OwnedFd,
+        spawner: Spawner,
+        environment: Vec<*const c_char>,
+    ) -> io::Result<Self> {
+        let raised = raise_limit();
+        if table.limit() == 0 {
+            table.set_limit(raised.unwrap_or(0));
+        }
+        let given = table.limit();
+        Ok(Self {
+            events: EventLoop::new()?,
+            table,
+            scandir,
+            logged: false,
+            new_pipes: Vec::new(),
+            left: Vec::new(),
+            descriptors_max: (given != 0).then_some(given),
+            spawner,
+            environment,
+            lives: Vec::new(),
+            held: Vec::new(),
+            pids: BTreeMap::new(),
+        })
+    }
+
+    pub fn held(&self, slot: Slot) -> Option<&Held> {
+        let held = self.held.get(slot as usize % SLOTS_MAX)?.as_deref()?;
+        (held.slot == slot).then_some(held)
+    }
+
+    pub fn held_mut(&mut self, slot: Slot) -> Option<&mut Held> {
+        let held = self.held.get_mut(slot as usize % SLOTS_MAX)?.as_deref_mut()?;
+        (held.slot == slot).then_some(held)
+    }
+
+    /// Every slot that is held.
+    pub fn all(&self) -> impl Iterator<Item = &Held> {
+        self.held.iter().filter_map(Option::as_deref)
+    }
+
+    /// The slot of this name in the scandir.
+    pub fn in_scandir(&self, name: &str) -> Option<Slot> {
+        self.all().find(|h| h.home == Home::Scandir && &*h.name == name).map(|h| h.slot)
+    }
+
+    pub(super) fn keep(&mut self, held: Held) {
+        let place = held.slot as usize % SLOTS_MAX;
+        if self.held.len() <= place {
+            self.held.resize_with(place + 1, || None);
+        }
+        self.held[place] = Some(Box::new(held));
+    }
+
+    /// Forgets a slot, and closes what it had open.
+    pub fn forget(&mut self, slot: Slot) -> Option<Box<Held>> {
+        let record = self.held(slot)?.record;
+        if let Some(pid) = self.pids.iter().find(|(_, s)| **s == slot).map(|(pid, _)| *pid) {
+            self.pids.remove(&pid);
+        }
+        self.table.remove(record);
+        self.held[slot as usize % SLOTS_MAX].take()
+    }
+
+    /// Where a home begins.
+    pub(super) fn base(&self, home: Home) -> BorrowedFd<'_> {
+        if let Home::Live { live, .. } = home
+            && let Some(Some(live)) = self.lives.get(usize::from(live))
+        {
+            return live.directory.as_fd();
+        }
+        self.scandir.as_fd()
+    }
+
+    /// Writes what the table remembers of a slot's descriptors.
+    pub(super) fn remember(&mut self, slot: Slot) {
+        if let Some(held) = self.held(slot) {
+            let (record, fixed) = (held.record, held.fixed());
+            self.table.set_fixed(record, &fixed);
+        }
+    }
+
+    /// Writes what the table remembers of a slot's state.
+    pub fn save(&mut self, slot: Slot, unit: &Unit) {
+        let Some(held) = self.held(slot) else { return };
+        let (record, dates) = (held.record, held.dates);
+        let mut w = Writer::new();
+        match unit {
+            Unit::Longrun(supervisor) => supervisor.save(&mut w),
+            Unit::Oneshot(runner) => runner.save(&mut w),
+        }
+        self.table.set_state(record, dates, w.as_bytes());
+    }
+
+    /// Takes note of which process belongs to a slot.
+    pub(super) fn process(&mut self, pid: u32, slot: Slot) {
+        self.pids.insert(pid, slot);
+    }
+
+    /// Hears of every child that has ended, and reaps it.
+    pub fn reap(&mut self, init: &mut Init) {
+        while let Some((pid, exit)) = children::peek() {
+            if let Some(slot) = self.pids.remove(&pid) {
+                self.settings_again(init, slot);
+                self.drop_notify(slot);
+                init.event(clock::now(), slot, Event::Exited { pid, exit }, self);
+                if let Some(unit) = init.unit(slot) {
+                    self.save(slot, unit);
+                }
+            }
+            // Only now is the news written down, so only now may it go.
+            children::reap(pid);
+        }
+    }
+
+    /// Obeys the letters that came in at a control fifo.
+    pub fn control(&mut self, init: &mut Init, slot: Slot) {
+        let mut letters = [0; LETTERS_MAX];
+        let Some(control) = self.held(slot).and_then(|held| held.control.as_ref()) else { return };
+        let Ok(count) = rustix::io::read(control, &mut letters) else { return };
+        self.settings_again(init, slot);
+        for &letter in &letters[..count] {
+            init.event(clock::now(), slot, Event::Control(letter), self);
+        }
+    }
+
+    /// Reads a notification descriptor: a line says that the service is ready.
+    pub fn notified(&mut self, init: &mut Init, slot: Slot) {
+        let mut text = [0; 256];
+        let Some(notify) = self.held(slot).and_then(|held| held.notify.as_ref()) else { return };
+        match rustix::io::read(notify, &mut text) {
+            Ok(count) if count > 0 => {
+                if text[..count].contains(&b'\n') {
+                    self.drop_notify(slot);
+                    init.event(clock::now(), slot, Event::Notified, self);
+                }
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            // Closed without a line: it will never be ready.
+            _ => self.drop_notify(slot),
+        }
+    }
+
+    fn drop_notify(&mut self, slot: Slot) {
+        let Some(notify) = self.held_mut(slot).and_then(|held| held.notify.take()) else { return };
+        let _ = self.events.remove(&notify);
+        drop(notify);
+        self.remember(slot);
+    }
+
+    pub(super) fn watch_notify(&mut self, slot: Slot, notify: OwnedFd) -> io::Result<()> {
+        self.events.add(&notify, token::NOTIFY | u64::from(slot), Readiness::IN)?;
+        if let Some(held) = self.held_mut(slot) {
+            held.notify = Some(notify);
+        }
+        self.remember(slot);
+        Ok(())
+    }
+
+    /// The pipe of a slot, made where there is none yet.
+    pub(super) fn pipe(&mut self, slot: Slot) -> io::Result<Option<&Pipe>> {
+        let logged = self.logged;
+        let Some(held) = self.held(slot) else { return Ok(None) };
+        let wanted = logged && held.class != engine::service::ending::Class::Logger;
+        if wanted && held.pipe.is_none() {
+            let pipe = Pipe::new()?;
+            if let Some(held) = self.held_mut(slot) {
+                held.pipe = Some(pipe);
+            }
+            self.remember(slot);
+            self.new_pipes.push(slot);
+        }
+        Ok(self.held(slot).and_then(|held| held.pipe.as_ref()))
+    }
+
+    /// A plain service directory may have new settings since it was read.
+    fn settings_again(&mut self, init: &mut Init, slot: Slot) {
+        let Some(held) = self.held(slot) else { return };
+        if held.home != Home::Scandir || held.oneshot {
+            return;
+        }
+        let longrun = super::settings::read(self.scandir.as_fd(), &held.name);
+        if let Some(Unit::Longrun(supervisor)) = init.unit_mut(slot) {
+            supervisor.set_rules((&longrun).into());
+        }
+        if let Some(held) = self.held_mut(slot) {
+            held.longrun = Some(Box::new(longrun));
+        }
+    }
+
+    /// Publishes what has changed about a slot: the table first, then the
+    /// status file, then the event, so that whoever hears the event reads the
+    /// new status.
+    pub fn publish(&mut self, slot: Slot, unit: &Unit) {
+        self.save(slot, unit);
+        let Some(held) = self.held_mut(slot) else { return };
+        let events = std::mem::take(&mut held.events);
+        if held.control.is_none() {
+            return;
+        }
+        let status = status_of(held, unit).to_bytes();
+        let changed = std::mem::replace(&mut held.written, status) != status;
+        let mut path = held.folder();
+        let home = held.home;
+        let base = self.base(home);
+        let stem = path.len();
+        if changed {
+            path.push_str("/supervise/status");
+            // A full /run must not stop supervision: the status stays old.
+            let _ = files::replace(base, &path, &status, 0o644);
+            path.truncate(stem);
+        }
+        if !events.is_empty() {
+            path.push_str("/event");
+            if let Ok(path) = CString::new(path) {
+                let _ = fifodir::notify(base, &path, &events);
+            }
+        }
+        if let Some(held) = self.held_mut(slot)
+            && held.events.is_empty()
+        {
+            held.events = events;
+            held.events.clear();
+        }
+    }
+
+    /// Writes the status again even where nothing has changed: its directory is new.
+    pub(super) fn unwritten(&mut self, slot: Slot) {
+        if let Some(held) = self.held_mut(slot) {
+            held.written = [0; model::service::status::STATUS_BYTES];
+        }
+    }
+
+    /// Appends a death to `supervise/death_tally`, and drops the oldest ones.
+    fn tally(&mut self, slot: Slot, exit: Exit) -> io::Result<()> {
+        let Some(held) = self.held(slot) else { return Ok(()) };
+        let most = held.longrun.as_ref().map_or(0, |l| l.death_tally_max) as usize;
+        if held.control.is_none() || most == 0 {
+            return Ok(());
+        }
+        let path = format!("{}/supervise/death_tally", held.folder());
+        let base = self.base(held.home);
+        let death = Death { date: clock::today(), exit }.to_bytes();
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
+        let file = fs::openat(base, &*path, flags, Mode::from_raw_mode(0o644))?;
+        let size = fs::fstat(&file)?.st_size as usize;
+        if size < most * death.len() {
+            rustix::io::write(&file, &death)?;
+            return Ok(());
+        }
+        drop(file);
+        let file = fs::openat(base, &*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut all = Vec::new();
+        io::Read::read_to_end(&mut std::fs::File::from(file), &mut all)?;
+        let dropped = (all.len() / death.len() + 1).saturating_sub(most) * death.len();
+        all.drain(..dropped.min(all.len()));
+        all.extend_from_slice(&death);
+        files::replace(base, &path, &all, 0o644)
+    }
+
+    /// Makes or removes the file `down`.
+    fn stay_down(&self, slot: Slot, down: bool) -> io::Result<()> {
+        let Some(held) = self.held(slot) else { return Ok(()) };
+        if held.control.is_none() {
+            return Ok(());
+        }
+        let path = format!("{}/down", held.folder());
+        let base = self.base(held.home);
+        if down {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+            fs::openat(base, &*path, flags, Mode::from_raw_mode(0o644))?;
+            return Ok(());
+        }
+        match fs::unlinkat(base, &*path, AtFlags::empty()) {
+            Err(rustix::io::Errno::NOENT) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Words for a program: its pointers stay good as long as `words` lives.
+    pub(super) fn pointers(words: &[CString]) -> Vec<*const c_char> {
+        words.iter().map(|w| w.as_ptr()).chain([std::ptr::null()]).collect()
+    }
+}
+
+impl World for Tree {
+    fn act(&mut self, slot: Slot, unit: &Unit, action: Action) -> Option<Event> {
+        match action {
+            Action::Spawn(program) => {
+                // The kernel writes the new process down; what it is for must
+                // be written before.
+                if let Some(held) = self.held(slot) {
+                    self.table.pid_cell(held.record).store(0, Relaxed);
+                }
+                self.save(slot, unit);
+                return Some(match self.spawn(slot, program) {
+                    Ok(pid) => {
+                        self.process(pid, slot);
+                        Event::Started { pid }
+                    }
+                    Err(error) => {
+                        let errno = error.raw_os_error().unwrap_or(libc_eio());
+                        Event::SpawnFailed { errno: errno as u16 }
+                    }
+                });
+            }
+            Action::Kill { pid, signal, group } => {
+                let led = self.held(slot).is_none_or(|held| {
+                    held.longrun.as_ref().is_none_or(|longrun| !longrun.same_session)
+                });
+                children::kill(pid, signal, group && led);
+            }
+            Action::Announce(event) => {
+                if let Some(held) = self.held_mut(slot) {
+                    let today = clock::today();
+                    match event {
+                        b'u' | b'd' | b's' => held.dates[0] = today,
+                        _ => {}
+                    }
+                    match event {
+                        b'U' | b'D' | b's' => held.dates[1] = today,
+                        _ => {}
+                    }
+                    held.events.push(event);
+                }
+            }
+            // What cannot be written (a full /run) is left out: keeping the
+            // service up matters more.
+            Action::Tally(exit) => drop(self.tally(slot, exit)),
+            Action::StayDown(down) => drop(self.stay_down(slot, down)),
+            Action::Leave => self.left.push(slot),
+        }
+        None
+    }
+}
+
+/// Lets this process open as many files as it may, and says how many it might
+/// before: services get that, for some of them walk through all numbers.
+fn raise_limit() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let old = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: old.maximum, maximum: old.maximum };
+    setrlimit(Resource::Nofile, raised).ok()?;
+    old.current
+}
+
+fn libc_eio() -> i32 {
+    rustix::io::Errno::IO.raw_os_error()
+}
+
+/// What s6's clients are to read about a longrun.
+fn status_of(held: &Held, unit: &Unit) -> Status {
+    let state = unit.state();
+    let down = matches!(state.phase, Phase::Down | Phase::Waiting);
+    Status {
+        changed: held.dates[0],
+        readied: held.dates[1],
+        pid: u64::from(state.pid),
+        wait_status: state.exit.map_or(0, Exit::to_wait_status),
+        paused: state.paused || (down && state.starts == 0),
+        finishing: state.phase == Phase::Finishing,
+        wanted_up: state.wanted_up,
+        ready: down || state.phase == Phase::Ready,
+    }
+}
