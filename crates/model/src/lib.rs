@@ -6,5 +6,6 @@ extern crate alloc;
 
 pub mod bytes;
 pub mod limits;
+pub mod log;
 pub mod service;
 pub mod time;

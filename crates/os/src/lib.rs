@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod event_loop;
 pub mod files;
+pub mod log;
 pub mod namespace;
 pub mod service;
 pub mod socket;

@@ -104,7 +104,7 @@ impl Lexer<'_> {
                 (State::Between, b'#') => State::Comment,
                 (State::Between, 1..=b' ') => State::Between,
                 (State::Between | State::Brace, b'\\') => {
-                    self.words.left.append(&mut self.words.word);
+                    self.words.leave(self.blocks.len())?;
                     match self.next()? {
                         None | Some(b'\n') => State::Between,
                         Some(byte) => self.literal(byte),
@@ -239,6 +239,19 @@ struct Words {
 }
 
 impl Words {
+    /// A brace that turns out to be none, inside of `depth` blocks, stays for
+    /// the next word.
+    fn leave(&mut self, depth: usize) -> Result<(), ScriptFault> {
+        if !self.word.is_empty() {
+            if self.left.len() + depth > WORD_BYTES_MAX {
+                return Err(ScriptFault::LongWord);
+            }
+            self.left.resize(self.left.len() + depth, b' ');
+            self.left.append(&mut self.word);
+        }
+        Ok(())
+    }
+
     /// The word ends inside of `depth` blocks.
     fn end(&mut self, depth: usize) -> Result<(), ScriptFault> {
         let length = self.left.len() + depth + self.word.len();
@@ -322,5 +335,7 @@ mod tests {
         // Each of these words has all its blocks' spaces before it.
         let deep = "{ a ".repeat(50_000);
         assert!(matches!(words(&deep), Err((1, LongWord | Long))));
+        let left = "{ ".repeat(50_000) + &"{\\\n".repeat(100_000);
+        assert!(matches!(words(&left), Err((_, LongWord))));
     }
 }

@@ -1,0 +1,5 @@
+//! Logs: cutting lines, writing each exactly once, rotating.
+
+pub mod rotate;
+pub mod split;
+pub mod step;
