@@ -2,13 +2,54 @@
 
 use cli::Command;
 
+pub mod boot;
+pub mod chain;
+pub mod init;
+pub mod logger;
+pub mod machine;
 pub mod peers;
 
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
+    &boot::COMMAND,
+    &machine::HALT,
+    &init::INIT,
+    &logger::COMMAND,
+    &machine::POWEROFF,
+    &machine::REBOOT,
+    &machine::REEXEC,
+    &peers::s6_applyuidgid::COMMAND,
+    &peers::s6_fifodir::CLEANFIFODIR,
+    &peers::s6_envdir::COMMAND,
+    &peers::s6_envuidgid::COMMAND,
+    &peers::s6_ftrig::LISTEN,
+    &peers::s6_ftrig::LISTEN1,
+    &peers::s6_fifodir::MKFIFODIR,
+    &peers::s6_ftrig::NOTIFY,
+    &peers::s6_notifyoncheck::COMMAND,
+    &peers::s6_permafailon::COMMAND,
     &peers::s6_rc_compile::COMMAND,
     &peers::s6_rc_db::COMMAND,
+    &peers::s6_rc_init::COMMAND,
+    &peers::s6_setlock::COMMAND,
     &peers::s6_setsid::COMMAND,
+    &peers::s6_setuidgid::COMMAND,
+    &peers::s6_softlimit::COMMAND,
+    &init::SUPERVISE,
+    &peers::s6_svc::SVC,
+    &peers::s6_svdt::SVDT,
+    &peers::s6_svdt::SVDT_CLEAR,
+    &peers::s6_svlink::SVLINK,
+    &peers::s6_svwait::SVLISTEN,
+    &peers::s6_svwait::SVLISTEN1,
     &peers::s6_svok::COMMAND,
+    &peers::s6_svperms::COMMAND,
+    &init::SVSCAN,
+    &peers::s6_svc::SVSCANCTL,
     &peers::s6_svstat::COMMAND,
+    &peers::s6_svlink::SVUNLINK,
+    &peers::s6_svwait::SVWAIT,
+    &peers::s6_tai64n::COMMAND,
+    &peers::s6_tai64nlocal::COMMAND,
+    &peers::s6_ftrig::WAIT,
 ];

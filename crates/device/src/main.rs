@@ -2,13 +2,12 @@
 #![cfg_attr(not(test), no_main)]
 #![forbid(unsafe_op_in_unsafe_fn)]
 
-mod applets;
-
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 
 use cli::{Args, Command, Exit, Failure};
+use device::applets;
 
 #[cfg(not(test))]
 os::entry!(run);

@@ -5,5 +5,6 @@
 
 extern crate alloc;
 
+pub mod log;
 pub mod machine;
 pub mod service;

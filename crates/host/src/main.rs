@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod router;
 
 use std::process::ExitCode;
 

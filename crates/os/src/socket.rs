@@ -24,6 +24,11 @@ pub struct Peer {
     pub gid: u32,
 }
 
+/// The user that this program acts as.
+pub fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 /// A socket that others connect to.
 pub struct Listener(OwnedFd);
 

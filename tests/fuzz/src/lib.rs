@@ -1,6 +1,7 @@
 //! One function per reader of foreign bytes. `tests/replay.rs` runs each on
 //! its corpus; `cargo xtask fuzz` lets libFuzzer look for more.
 
+pub mod clients;
 pub mod compile;
 pub mod formats;
 
@@ -10,6 +11,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target there is.
 pub const TARGETS: &[Target] = &[
     ("database", formats::database),
+    ("death_tally", clients::death_tally),
     ("definition", compile::definition),
     ("from_init", formats::from_init),
     ("script", compile::script),

@@ -2,5 +2,6 @@
 
 pub mod ending;
 pub mod init;
+pub mod manage;
 pub mod oneshot;
 pub mod supervise;

@@ -45,20 +45,7 @@ pub fn command() -> Command {
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let (what, matches) = matches.subcommand().ok_or_else(|| Failure::usage("do what?"))?;
     let sources: Vec<PathBuf> = matches.get_many("SOURCE").into_iter().flatten().cloned().collect();
-    let tree = source_dir::read(&sources)
-        .map_err(|error| Failure::refused(format!("cannot read {error}")))?;
-    let compiled = match compile(&tree) {
-        Ok(compiled) => {
-            explain(&compiled.warnings);
-            compiled
-        }
-        Err(mistakes) => {
-            explain(&mistakes);
-            let count = mistakes.iter().filter(|mistake| !mistake.fault.is_warning()).count();
-            let s = if count == 1 { "" } else { "s" };
-            return Err(Failure::not_achieved(format!("{count} mistake{s} in the services")));
-        }
-    };
+    let (tree, compiled) = compiled(&sources)?;
     match what {
         "compile" => write_database(matches, &tree, &compiled)?,
         "graph" => std::io::stdout().write_all(graph(&compiled.contents).as_bytes())?,
@@ -73,6 +60,24 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::DONE)
+}
+
+/// Reads and compiles services. Mistakes and warnings are printed.
+pub fn compiled(sources: &[PathBuf]) -> Result<(Tree, Compiled), Failure> {
+    let tree = source_dir::read(sources)
+        .map_err(|error| Failure::refused(format!("cannot read {error}")))?;
+    match compile(&tree) {
+        Ok(compiled) => {
+            explain(&compiled.warnings);
+            Ok((tree, compiled))
+        }
+        Err(mistakes) => {
+            explain(&mistakes);
+            let count = mistakes.iter().filter(|mistake| !mistake.fault.is_warning()).count();
+            let s = if count == 1 { "" } else { "s" };
+            Err(Failure::not_achieved(format!("{count} mistake{s} in the services")))
+        }
+    }
 }
 
 fn write_database(matches: &ArgMatches, tree: &Tree, compiled: &Compiled) -> Result<(), Failure> {

@@ -85,6 +85,8 @@ pub enum ToInit<'a> {
     /// The manager answers [`FromInit::StopAll`]: nothing is up any more, or
     /// nothing more can be stopped in order.
     AllDown,
+    /// Make a mistake that the processor notices, to show that it is survived.
+    Fault,
 }
 
 /// What a slot is doing.
@@ -192,6 +194,9 @@ impl<'a> ToInit<'a> {
             Self::AllDown => {
                 w.u8(8);
             }
+            Self::Fault => {
+                w.u8(9);
+            }
         }
     }
 
@@ -233,6 +238,7 @@ impl<'a> ToInit<'a> {
             },
             7 => Self::Reexec { program: some(r.text()?) },
             8 => Self::AllDown,
+            9 => Self::Fault,
             _ => return Err(ReadError::Impossible),
         })
     }
@@ -352,6 +358,7 @@ mod tests {
             ToInit::Shutdown { end: End::Halt },
             ToInit::Reexec { program: None },
             ToInit::AllDown,
+            ToInit::Fault,
         ];
         let mut w = Writer::new();
         asked.iter().for_each(|message| message.write(&mut w));

@@ -32,8 +32,7 @@ const HIDDEN_BYTES: usize = NAME_BYTES + 1;
 /// listeners that died are removed. SIGPIPE must be ignored
 /// ([`crate::sys::signals::ignore_pipe`]): a listener may die in between.
 ///
-/// Where nobody listens on a tmpfs this is one system call. `name` may be a
-/// path, with `rustix::fs::CWD` as its directory.
+/// Where nobody listens on a tmpfs this is one system call.
 ///
 /// # Errors
 /// The fifodir cannot be read. Trouble with one listener is not an error.
@@ -49,6 +48,11 @@ pub fn notify(directory: impl AsFd, name: &CStr, events: &[u8]) -> io::Result<us
         reached += usize::from(tell(fifodir.as_fd(), fifo, events));
     })?;
     Ok(reached)
+}
+
+/// [`notify`] for a fifodir that is named by its path.
+pub fn notify_at_path(path: &CStr, events: &[u8]) -> io::Result<usize> {
+    notify(fs::CWD, path, events)
 }
 
 /// Removes the fifos of listeners that died.

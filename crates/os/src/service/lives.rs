@@ -4,7 +4,6 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
 
 use engine::machine::Event;
 use engine::service::ending::Class;
@@ -12,7 +11,7 @@ use engine::service::init::{Init, Unit};
 use engine::service::oneshot::Runner;
 use engine::service::supervise::{Rules, Supervisor};
 use model::limits::{DATABASE_BYTES_MAX, LIVE_DIRS_MAX};
-use model::service::database::{Database, Index, Service};
+use model::service::database::{Database, Index, Script, Service};
 use model::service::request::Slot;
 use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 
@@ -51,7 +50,12 @@ impl Live {
     fn open(path: &str) -> Result<Self, Trouble> {
         let directory = files::directory(path).to(|| format!("open {path}"))?;
         let what = || format!("read the database of {path}");
-        let file = fs::openat(&directory, "compiled/db", OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty());
+        let file = fs::openat(
+            &directory,
+            "compiled/db",
+            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
+            Mode::empty(),
+        );
         let mut bytes = Vec::new();
         let file = File::from(file.to(what)?);
         file.take(DATABASE_BYTES_MAX as u64).read_to_end(&mut bytes).to(what)?;
@@ -121,7 +125,8 @@ impl Tree {
         };
         let mut live = Live::open(path)?;
         live.lock()?;
-        let number = self.free_number().ok_or_else(|| no("too many live directories are served"))?;
+        let number =
+            self.free_number().ok_or_else(|| no("too many live directories are served"))?;
         let lock = live.lock.as_ref().map_or(-1, AsRawFd::as_raw_fd);
         let fixed = Fixed { home: number, lock, ..Fixed::default() };
         live.record = self.table.add(Kind::Live, &fixed, path).to(|| format!("serve {path}"))?;
@@ -129,8 +134,7 @@ impl Tree {
             Some(old) => self.moved(&live, old)?,
             None => Vec::new(),
         };
-        let names: Vec<String> =
-            live.database().services().map(|s| s.name().to_owned()).collect();
+        let names: Vec<String> = live.database().services().map(|s| s.name().to_owned()).collect();
         self.lives[usize::from(number)] = Some(live);
         let added = self.add_services(init, number, &names, &moved);
         if let Err(trouble) = added {
@@ -160,7 +164,8 @@ impl Tree {
     fn moved(&self, live: &Live, old: u8) -> Result<Vec<(Slot, Index)>, Trouble> {
         let what = || format!("read {}/{MOVED}", live.path);
         let mut text = String::new();
-        let file = fs::openat(&live.directory, MOVED, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let file =
+            fs::openat(&live.directory, MOVED, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         match file {
             Ok(file) => {
                 let file = File::from(file);
@@ -221,7 +226,6 @@ impl Tree {
         let slot = self.add_slot(init, unit, name, home, Class::Service)?;
         if let Some(held) = self.held_mut(slot) {
             held.oneshot = oneshot;
-            held.longrun = longrun.map(Box::new);
         }
         if !oneshot {
             if let Err(trouble) = self.open_control(slot) {
@@ -229,7 +233,8 @@ impl Tree {
                 init.remove(slot);
                 return Err(trouble);
             }
-            init.begin(now, slot, self);
+            // Nobody can listen yet, and the status file says already how it is.
+            self.quiet(slot);
         }
         self.remember(slot);
         Ok(slot)
@@ -270,7 +275,7 @@ impl Tree {
         let what = || format!("open {path}");
         // Both ways, so that it never reads as ended; kept by exec.
         let flags = OFlags::RDWR | OFlags::NONBLOCK;
-        let control = fs::openat(self.base(held.home), &*path, flags, Mode::empty()).to(what)?;
+        let control = fs::openat(self.base(held), &*path, flags, Mode::empty()).to(what)?;
         self.events.add(&control, token::CONTROL | u64::from(slot), Readiness::IN).to(what)?;
         if let Some(held) = self.held_mut(slot) {
             held.control = Some(control);
@@ -300,9 +305,9 @@ impl Tree {
         let Some(before) = self.lives[usize::from(old)].take() else { return };
         self.table.remove(before.record);
         for slot in before.slots {
-            let stays = self.held(slot).is_some_and(|held| {
-                matches!(held.home, Home::Live { live, .. } if live == new)
-            });
+            let stays = self
+                .held(slot)
+                .is_some_and(|held| matches!(held.home, Home::Live { live, .. } if live == new));
             if !stays {
                 self.dismiss(init, slot);
             }
@@ -326,14 +331,15 @@ impl Tree {
         let name = there.database().service(index).name().to_owned();
         let to = format!("{SERVICE_DIRS}/{name}");
         if !held.oneshot {
-            let (old, new) = (self.base(held.home), there.directory.as_fd());
+            let (old, new) = (self.base(held), there.directory.as_fd());
             for part in ["supervise", "event"] {
                 // It was there a moment ago and the new place is empty. If it
                 // still fails, the service runs on without its directory.
                 let (was, is) = (format!("{from}/{part}"), format!("{to}/{part}"));
                 let _ = fs::renameat(old, &*was, new, &*is);
             }
-            let (lock, locked) = (format!("{to}/supervise/lock.new"), format!("{to}/supervise/lock"));
+            let (lock, locked) =
+                (format!("{to}/supervise/lock.new"), format!("{to}/supervise/lock"));
             let _ = fs::linkat(new, SUPERVISED, new, &*lock, AtFlags::empty())
                 .and_then(|()| fs::renameat(new, &*lock, new, &*locked));
         }
@@ -344,7 +350,6 @@ impl Tree {
         let Some(held) = self.held_mut(slot) else { return };
         held.home = home;
         held.name = name.into();
-        held.longrun = longrun.map(Box::new);
         let (old_record, fixed, name) = (held.record, held.fixed(), held.name.clone());
         if let Ok(record) = self.table.add(Kind::Slot, &fixed, &name) {
             if let Some(held) = self.held_mut(slot) {
@@ -419,11 +424,29 @@ impl Tree {
         let supervisor = Supervisor::new(Rules::from(&longrun), true, clock::now());
         let slot = self.add_slot(init, Unit::Longrun(supervisor), name, home, class)?;
         if let Some(held) = self.held_mut(slot) {
-            held.words = words;
-            held.longrun = Some(Box::new(longrun));
+            held.words = words.into();
         }
         self.remember(slot);
         init.begin(clock::now(), slot, self);
+        Ok(slot)
+    }
+
+    /// Runs a program of init's own once.
+    pub fn run_own(
+        &mut self,
+        init: &mut Init,
+        name: &str,
+        words: Vec<CString>,
+    ) -> Result<Slot, Trouble> {
+        let now = clock::now();
+        let unit = Unit::Oneshot(Runner::new(now));
+        let slot = self.add_slot(init, unit, name, Home::Own, Class::Service)?;
+        if let Some(held) = self.held_mut(slot) {
+            held.words = words.into();
+            held.oneshot = true;
+        }
+        self.remember(slot);
+        init.event(now, slot, Event::Run { script: Script::Up, ticket: 1 }, self);
         Ok(slot)
     }
 
@@ -482,7 +505,6 @@ impl Tree {
         let Some(model::service::database::Entry::Service(index)) = found else { return false };
         held.home = Home::Live { live, index };
         known.slots[index as usize] = held.slot;
-        held.longrun = known.database().service(index).longrun().map(Box::new);
         true
     }
 
@@ -527,7 +549,7 @@ impl Tree {
         let name = held.name.clone();
         let what = || format!("supervise {name}");
         let folder = {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
             fs::openat(&self.scandir, &*name, flags, Mode::empty()).to(what)?
         };
         live_dir::make_supervise(&folder).to(what)?;
@@ -540,6 +562,7 @@ impl Tree {
         let _ = fs::openat(&folder, "supervise/death_tally", flags, Mode::empty());
         if let Some(held) = self.held_mut(slot) {
             held.lock = Some(lock);
+            held.directory = Some(folder);
         }
         self.open_control(slot)?;
         self.remember(slot);

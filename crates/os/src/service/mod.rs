@@ -1,11 +1,15 @@
 //! Services, as Linux runs and shows them.
 
 pub mod client;
+pub mod companion;
 pub mod database_file;
+pub mod events;
 pub mod fifodir;
 pub mod held;
+pub mod init_client;
 pub mod live_dir;
 pub mod lives;
+pub mod permissions;
 pub mod process;
 pub mod resume;
 pub mod scandir;

@@ -2,7 +2,8 @@
 //!
 //! Source: s6 `scandir.html`, `s6-svscan.html`.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use engine::machine::Event;
 use engine::service::ending::Class;
@@ -10,13 +11,35 @@ use engine::service::init::{Init, Unit};
 use engine::service::supervise::{Rules, Supervisor};
 use model::service::name::Name;
 use model::service::request::Slot;
-use rustix::fs::{self, AtFlags, FileType, RawDir};
+use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir};
 
 use crate::clock;
 use crate::service::held::Home;
 use crate::service::settings;
 use crate::service::tree::Tree;
 use crate::trouble::Trouble;
+
+/// Opens `folder/control`, a fifo for the letters of `s6-svscanctl`, and takes
+/// the lock of the scandir; `None` for the lock where another holds it.
+pub fn open_control(folder: &Path) -> std::io::Result<(Option<OwnedFd>, OwnedFd)> {
+    let directory = crate::files::directory(folder)?;
+    let mode = Mode::from_raw_mode(0o600);
+    let flags = OFlags::RDWR | OFlags::CREATE;
+    let lock = fs::openat(&directory, "lock", flags, mode)?;
+    let locked = fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+    match fs::mknodat(&directory, "control", FileType::Fifo, mode, 0) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let control = fs::openat(&directory, "control", flags, Mode::empty())?;
+    Ok((locked.then_some(lock), control))
+}
+
+/// Whether `path` can be executed.
+pub fn executable(path: &Path) -> bool {
+    fs::access(path, fs::Access::EXEC_OK).is_ok()
+}
 
 impl Tree {
     /// Looks for service directories that are new, supervises them, and marks
@@ -128,7 +151,7 @@ impl Tree {
         let supervisor = Supervisor::new(Rules::from(&longrun), wanted_up, clock::now());
         let slot = self.add_slot(init, Unit::Longrun(supervisor), name, Home::Scandir, class)?;
         if let Some(held) = self.held_mut(slot) {
-            held.longrun = Some(Box::new(longrun));
+            held.plain = Some(Box::new(longrun));
         }
         if let Err(trouble) = self.open_plain(slot) {
             self.forget(slot);

@@ -4,10 +4,11 @@
 //! a stack of its own. The handler executes the program again; memory,
 //! descriptors that are not close-on-exec, and children stay.
 
-use std::ffi::{CString, OsStr, c_char, c_int};
+use std::ffi::{CString, OsStr, OsString, c_char, c_int};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering::SeqCst};
 
 const FAULTS: [c_int; 6] =
@@ -15,7 +16,7 @@ const FAULTS: [c_int; 6] =
 
 const STACK_BYTES: usize = 64 << 10;
 
-/// What the handler needs; made once, never freed.
+/// What the handler needs. Never freed: it may be in use at any moment.
 struct Again {
     program: OwnedFd,
     argv: Vec<*const c_char>,
@@ -36,14 +37,37 @@ pub fn leak_words<'a>(words: impl IntoIterator<Item = &'a OsStr>) -> Vec<*const 
     pointers
 }
 
-/// From now on a fault executes `program` with these words and this
-/// environment. The program is opened now: it works even if its file is gone.
+/// The environment of this program as [`leak_words`] gives it, with `path`
+/// for `PATH` where there is none.
+pub fn environment_words(path: &str) -> Vec<*const c_char> {
+    let mut words: Vec<OsString> = std::env::vars_os()
+        .map(|(name, value)| {
+            let mut word = name;
+            word.push("=");
+            word.push(value);
+            word
+        })
+        .collect();
+    if std::env::var_os("PATH").is_none() {
+        words.push(format!("PATH={path}").into());
+    }
+    leak_words(words.iter().map(OsString::as_os_str))
+}
+
+/// Opens a program to be executed later, even if its file is gone by then.
+fn open_program(path: &Path) -> io::Result<OwnedFd> {
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?)
+}
+
+/// From now on a fault executes the program at `path` with these words and
+/// this environment.
 pub fn install(
-    program: OwnedFd,
+    path: &Path,
     argv: Vec<*const c_char>,
     environment: Vec<*const c_char>,
 ) -> io::Result<()> {
-    let again = Box::leak(Box::new(Again { program, argv, environment }));
+    let again = Box::leak(Box::new(Again { program: open_program(path)?, argv, environment }));
     AGAIN.store(again, SeqCst);
     // SAFETY: the stack is never freed; the handler only makes system calls.
     unsafe {
@@ -63,6 +87,18 @@ pub fn install(
             }
         }
     }
+    Ok(())
+}
+
+/// Exchanges the program that [`execute`] and a fault start, keeping words
+/// and environment.
+pub fn use_program(path: &Path) -> io::Result<()> {
+    let program = open_program(path)?;
+    let old = AGAIN.load(SeqCst);
+    // SAFETY: null, or leaked by `install` and never changed.
+    let Some(old) = (unsafe { old.as_ref() }) else { return Err(io::ErrorKind::NotFound.into()) };
+    let again = Again { program, argv: old.argv.clone(), environment: old.environment.clone() };
+    AGAIN.store(Box::leak(Box::new(again)), SeqCst);
     Ok(())
 }
 

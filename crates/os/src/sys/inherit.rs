@@ -3,7 +3,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Takes the descriptor `number` that whoever started the program left open
 /// for it. Nobody else in the program may use it; programs started from here
@@ -51,6 +51,54 @@ pub fn fork() -> io::Result<Option<i32>> {
 /// Whether this is the only thread, as far as the system can say.
 fn alone() -> bool {
     std::fs::read_dir("/proc/self/task").map_or(true, |threads| threads.count() <= 1)
+}
+
+/// Takes over a descriptor that an earlier program left open for this one,
+/// and that the next one is to have as well; `None` where it is not open.
+pub fn kept(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: fcntl only looks; if the number is open, it is ours by the
+    // agreement between the two programs.
+    unsafe { (libc::fcntl(number, libc::F_GETFD) >= 0).then(|| OwnedFd::from_raw_fd(number)) }
+}
+
+/// Moves a descriptor to a number that is not below `lowest`, so that the
+/// numbers below are free for other uses. Survives `exec`.
+pub fn move_up(fd: OwnedFd, lowest: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: duplicates an open descriptor; the new one is ours alone.
+    unsafe {
+        match libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD, lowest) {
+            -1 => Err(io::Error::last_os_error()),
+            new => Ok(OwnedFd::from_raw_fd(new)),
+        }
+    }
+}
+
+/// Descriptors 0, 1 and 2: a program here keeps them open as long as it runs.
+pub fn standard_streams() -> [BorrowedFd<'static>; 3] {
+    // SAFETY: nothing in this program closes them.
+    unsafe { [0, 1, 2].map(|number| BorrowedFd::borrow_raw(number)) }
+}
+
+/// Makes sure that descriptors 0, 1 and 2 are open, so that no other file
+/// ever gets one of these numbers.
+pub fn open_standard_streams() -> io::Result<()> {
+    loop {
+        let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+        if null.as_raw_fd() > 2 {
+            return Ok(());
+        }
+        std::mem::forget(null);
+    }
+}
+
+/// Puts a descriptor in the place of a standard stream.
+pub fn replace_stream(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+    assert!((0..3).contains(&number), "only standard streams are replaced");
+    // SAFETY: both numbers are open, and nobody owns the standard streams.
+    if unsafe { libc::dup2(fd.as_raw_fd(), number) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -102,3 +102,18 @@ pub fn portable(signal: i32) -> u8 {
     let found = MIPS.iter().find(|(_, mips)| ON_MIPS && *mips == signal);
     found.map_or(signal, |(generic, _)| *generic)
 }
+
+/// Signals by name, in the numbers of this processor's kernel.
+pub mod number {
+    pub const ALRM: i32 = libc::SIGALRM;
+    pub const CHLD: i32 = libc::SIGCHLD;
+    pub const HUP: i32 = libc::SIGHUP;
+    pub const INT: i32 = libc::SIGINT;
+    pub const PIPE: i32 = libc::SIGPIPE;
+    pub const PWR: i32 = libc::SIGPWR;
+    pub const QUIT: i32 = libc::SIGQUIT;
+    pub const TERM: i32 = libc::SIGTERM;
+    pub const USR1: i32 = libc::SIGUSR1;
+    pub const USR2: i32 = libc::SIGUSR2;
+    pub const WINCH: i32 = libc::SIGWINCH;
+}

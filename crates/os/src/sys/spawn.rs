@@ -45,6 +45,8 @@ pub struct Plan<'a> {
     pub stderr: BorrowedFd<'a>,
     /// A descriptor, and the number that the program knows it by.
     pub notify: Option<(BorrowedFd<'a>, RawFd)>,
+    /// Its soft limit of open files.
+    pub descriptors_max: Option<u64>,
     pub new_session: bool,
     pub new_pid_namespace: bool,
 }
@@ -119,10 +121,10 @@ impl Spawner {
                 pid.as_ptr(),
             )
         });
-        if plan.notify.is_some() {
-            // The other end must see when the child closes it.
+        for fd in [STDIN, STDOUT, STDERR, NOTIFY] {
+            // A pipe must be able to end.
             // SAFETY: reserved numbers; the last one is always /dev/null.
-            unsafe { libc::dup3(KEPT_MAX - 1, NOTIFY, libc::O_CLOEXEC) };
+            unsafe { libc::dup3(KEPT_MAX - 1, fd, libc::O_CLOEXEC) };
         }
         // SAFETY: the child wrote `errno` before this thread went on.
         let errno = unsafe { ptr::read_volatile(&raw const child.errno) };
@@ -201,6 +203,13 @@ unsafe fn become_program(child: &Child<'_>) -> c_int {
         }
         if plan.new_session {
             libc::setsid();
+        }
+        if let Some(most) = plan.descriptors_max {
+            let mut limit: libc::rlimit = std::mem::zeroed();
+            if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+                limit.rlim_cur = most as libc::rlim_t;
+                libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+            }
         }
         for (from, to) in [(STDIN, 0), (STDOUT, 1), (STDERR, 2)] {
             if libc::dup2(from, to) < 0 {

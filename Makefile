@@ -1,0 +1,19 @@
+# The two commands are `make run` and `make test`; the rest is for those who change Doorward.
+# Nothing clever here: set-up, then a chore of cargo xtask. What set-up could not get it has
+# said; the chore goes on, and fails where it is needed.
+
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin
+PREFIX ?= /usr/local
+export CMD ?=
+
+.PHONY: run test check bench fuzz sim docs cross install
+
+run:    ; @./setup; cargo xtask run $(if $(CMD),-- sh -c "$$CMD")
+test:   ; @./setup; cargo xtask check
+check: test
+bench:  ; @./setup; cargo xtask bench
+fuzz:   ; @./setup; cargo xtask fuzz
+sim:    ; @./setup; cargo xtask sim
+docs:   ; @./setup; cargo xtask docs
+cross:  ; @./setup cross; cargo xtask cross
+install: ; @./setup; cargo xtask install $(DESTDIR)$(PREFIX)

@@ -1,0 +1,186 @@
+//! `ward init`, `s6-svscan` and `s6-supervise`: the root of a tree, in three
+//! of its names.
+
+mod ending;
+mod program;
+mod server;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use cli::{Args, Command, Exit, Failure, Opt};
+
+/// What a tree is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub kind: Kind,
+    pub scandir: PathBuf,
+    /// A newline goes there once orders are heard.
+    pub notify: Option<i32>,
+    /// The console that `s6-svscan-log` complains to.
+    pub console: Option<i32>,
+    pub services_max: usize,
+    /// Milliseconds from one scan to the next; 0: only when told.
+    pub rescan: u64,
+    pub boot: Boot,
+    /// Members of this group may ask how things are.
+    pub readers: Option<u32>,
+    /// The table of the program before this one.
+    pub resume: Option<i32>,
+    /// Leave instead of rebooting the machine, even as pid 1.
+    pub container: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `ward init`: logs everything, and boots.
+    Init,
+    /// `s6-svscan`: a scandir.
+    Svscan,
+    /// `s6-supervise`: one service directory.
+    Supervise,
+}
+
+/// What is brought up first.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    pub database: PathBuf,
+    pub live: PathBuf,
+    pub bundle: String,
+    pub logs: PathBuf,
+}
+
+pub const INIT: Command = Command {
+    name: "init",
+    summary: "Be the root of a tree of services: boot it, keep it up, bring it down",
+    usage: "ward init [-c DATABASE] [-l LIVE] [-b BUNDLE] [-L LOGDIR] [-g GROUP] [--container] [SCANDIR]",
+    options: &[
+        Opt("-c DATABASE", "The compiled database to boot (/etc/s6-rc/compiled/current)"),
+        Opt("-l LIVE", "The live directory to make (/run/s6-rc)"),
+        Opt("-b BUNDLE", "The bundle to bring up (default)"),
+        Opt("-L LOGDIR", "Where everything is logged (/run/uncaught-logs)"),
+        Opt("-g GROUP", "Let members of this group ask how things are (by number)"),
+        Opt("-d FD", "Write a newline there once orders are heard"),
+        Opt("--container", "As pid 1, leave at the end instead of rebooting"),
+    ],
+    about: "\
+SCANDIR is /run/service unless given; it is made if it is missing.
+
+SIGTERM and SIGINT bring everything down in order and end: as pid 1 with a \
+reboot, with SIGUSR1 with a halt and with SIGUSR2 or SIGPWR with a power-off; \
+elsewhere, and with --container, with exit code 0. SIGHUP and SIGALRM scan \
+the scandir. After a fault it starts itself anew: no service notices.",
+    run: run_init,
+};
+
+pub const SVSCAN: Command = Command {
+    name: "s6-svscan",
+    summary: "Keep the services of a scan directory up",
+    usage: "s6-svscan [-d FD] [-X FD] [-C MAX] [-L NAMEMAX] [-t MS] [SCANDIR]",
+    options: &[
+        Opt("-d FD", "Write a newline there once orders are heard"),
+        Opt("-X FD", "The console for a service named s6-svscan-log"),
+        Opt("-C MAX", "At most so many services (1000); -c is the same"),
+        Opt("-L NAMEMAX", "Accepted: names may have any length a file's may"),
+        Opt("-t MS", "Scan again after so many milliseconds (0: when told)"),
+    ],
+    about: "\
+All services are supervised by this one process. Exit codes: 0 told to end \
+(or what .s6-svscan/finish says), 100 wrong usage or already running, 111 \
+the system refused.",
+    run: run_svscan,
+};
+
+pub const SUPERVISE: Command = Command {
+    name: "s6-supervise",
+    summary: "Keep one service up",
+    usage: "s6-supervise SERVICEDIR",
+    options: &[],
+    about: "Exit codes: 0 told to end, 100 wrong usage or already supervised, 111 the system refused.",
+    run: run_supervise,
+};
+
+fn run_init(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
+    start(args, Kind::Init)
+}
+
+fn run_svscan(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
+    start(args, Kind::Svscan)
+}
+
+fn run_supervise(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
+    start(args, Kind::Supervise)
+}
+
+fn start(args: &mut Args, kind: Kind) -> Result<Exit, Failure> {
+    // The words are needed again, should it have to start itself anew.
+    let words = args.rest();
+    let mut args = Args::new(&args.name, words.iter().cloned());
+    let config = parse(&mut args, kind)?;
+    program::run(config, &args.name, words)
+}
+
+fn parse(args: &mut Args, kind: Kind) -> Result<Config, Failure> {
+    let mut config = Config {
+        kind,
+        scandir: PathBuf::from(if kind == Kind::Init { "/run/service" } else { "." }),
+        notify: None,
+        console: None,
+        services_max: if kind == Kind::Supervise { 1 } else { 1000 },
+        rescan: 0,
+        boot: Boot {
+            database: "/etc/s6-rc/compiled/current".into(),
+            live: "/run/s6-rc".into(),
+            bundle: "default".into(),
+            logs: "/run/uncaught-logs".into(),
+        },
+        readers: None,
+        resume: None,
+        container: false,
+    };
+    while let Some(option) = args.option()? {
+        match (kind, option.as_str()) {
+            (_, "resume") => config.resume = Some(args.parsed()?),
+            (Kind::Init, "c" | "database") => config.boot.database = args.value()?.into(),
+            (Kind::Init, "l" | "live") => config.boot.live = args.value()?.into(),
+            (Kind::Init, "b" | "bundle") => config.boot.bundle = args.text()?,
+            (Kind::Init, "L" | "logs") => config.boot.logs = args.value()?.into(),
+            (Kind::Init, "g" | "group") => config.readers = Some(args.parsed()?),
+            (Kind::Init, "container") => config.container = true,
+            (Kind::Init | Kind::Svscan, "d" | "notification-fd") => {
+                let fd: i32 = args.parsed()?;
+                if fd < 3 {
+                    return Err(Failure::usage("the notification descriptor is 3 or more"));
+                }
+                config.notify = Some(fd);
+            }
+            (Kind::Svscan, "X" | "consoleholder") => config.console = Some(args.parsed()?),
+            (Kind::Svscan, "C" | "c" | "services-max") => config.services_max = args.parsed()?,
+            (Kind::Svscan, "L" | "name-max") => drop(args.parsed::<u32>()?),
+            (Kind::Svscan, "t" | "rescan") => config.rescan = args.parsed()?,
+            (Kind::Svscan, "S" | "s") => {}
+            _ => return Err(args.unknown(&option)),
+        }
+    }
+    match args.operand() {
+        Some(folder) => config.scandir = folder.into(),
+        None if kind == Kind::Supervise => {
+            return Err(Failure::usage("it needs a service directory"));
+        }
+        None => {}
+    }
+    if kind == Kind::Init {
+        config.services_max = engine::service::init::SLOTS_MAX;
+        for path in [&config.boot.live, &config.boot.database, &config.boot.logs] {
+            absolute(path)?;
+        }
+    }
+    Ok(config)
+}
+
+fn absolute(path: &Path) -> Result<(), Failure> {
+    if path.is_absolute() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("{} must be an absolute path", path.display())))
+}

@@ -1,0 +1,123 @@
+//! How a tree comes down: the orders of `engine::service::ending`, carried out.
+
+use engine::machine::Event;
+use engine::service::ending::{Class, Ending, Order, View};
+use model::service::request::{End, FromInit, Slot};
+use os::clock;
+use os::sys::children;
+
+use super::program::Program;
+
+impl Program {
+    /// Begins to bring everything down, or changes how that is to end.
+    pub fn shut_down(&mut self, end: End) {
+        let end = if self.config.container { End::Exit } else { end };
+        match &mut self.ending {
+            Some(ending) => ending.set_end(end),
+            None => {
+                self.say(&format!("bringing everything down ({})", end_name(end)));
+                self.tree.table.set_mode(end as u8 + 1);
+                self.ending = Some(Ending::new(end, clock::now()));
+            }
+        }
+    }
+
+    /// Does what is next; the way the program ends once all is down.
+    pub fn go_down(&mut self) -> Option<End> {
+        let mut ending = self.ending.take()?;
+        let mut finished = None;
+        while let Some(order) = ending.next(clock::now(), &self.view()) {
+            match order {
+                Order::AskManagers => self.ask_managers(),
+                Order::Down(class) => self.bring_down(class),
+                Order::Kill(class) => self.kill(class),
+                Order::SignalAll(signal) => children::kill_everyone(signal),
+                Order::Finish(end) => {
+                    finished = Some(end);
+                    break;
+                }
+            }
+        }
+        self.ending = Some(ending);
+        finished
+    }
+
+    fn of_class(&self, class: Class) -> Vec<Slot> {
+        self.tree.all().filter(|held| held.class == class).map(|held| held.slot).collect()
+    }
+
+    fn alive(&self, class: Class) -> bool {
+        self.tree.all().any(|held| {
+            held.class == class && self.init.unit(held.slot).is_some_and(|unit| !unit.at_rest())
+        })
+    }
+
+    fn view(&self) -> View {
+        // A manager that is being restarted will connect and must be asked.
+        let managers = self.alive(Class::Manager);
+        let connected = self.server.as_ref().is_none_or(|server| server.has_manager());
+        View {
+            managers_away: managers && !connected && self.alive(Class::Service),
+            managers_busy: self.server.as_ref().is_some_and(|server| server.busy()),
+            services_alive: self.alive(Class::Service),
+            readers_alive: self.alive(Class::Reader),
+            managers_alive: managers,
+            logger_alive: self.alive(Class::Logger),
+            processes_alive: self.first && children::any(),
+        }
+    }
+
+    fn ask_managers(&mut self) {
+        let Some(server) = &mut self.server else { return };
+        for client in server.clients() {
+            client.ask_to_stop();
+        }
+    }
+
+    fn bring_down(&mut self, class: Class) {
+        for slot in self.of_class(class) {
+            if class == Class::Reader {
+                self.tree.let_finish(&mut self.init, slot);
+            } else {
+                for letter in *b"dx" {
+                    self.init.event(clock::now(), slot, Event::Control(letter), &mut self.tree);
+                }
+                if self.tree.held(slot).is_some_and(|held| held.oneshot) {
+                    self.init.event(clock::now(), slot, Event::Signal(15), &mut self.tree);
+                }
+            }
+        }
+    }
+
+    fn kill(&mut self, class: Class) {
+        for slot in self.of_class(class) {
+            for event in [Event::Control(b'd'), Event::Control(b'k'), Event::Signal(9)] {
+                self.init.event(clock::now(), slot, event, &mut self.tree);
+            }
+        }
+    }
+}
+
+impl super::server::Client {
+    /// Asks a manager to bring its services down.
+    pub fn ask_to_stop(&mut self) {
+        if matches!(self.part, super::server::Part::Manager { .. }) && !self.busy {
+            self.busy = true;
+            self.tell(&FromInit::StopAll);
+        }
+    }
+}
+
+pub fn end_name(end: End) -> &'static str {
+    match end {
+        End::Reboot => "reboot",
+        End::PowerOff => "power off",
+        End::Halt => "halt",
+        End::Exit => "exit",
+    }
+}
+
+/// The end that the table's mode byte speaks of.
+pub fn end_of_mode(mode: u8) -> Option<End> {
+    [End::Reboot, End::PowerOff, End::Halt, End::Exit].into_iter().find(|e| *e as u8 + 1 == mode)
+}

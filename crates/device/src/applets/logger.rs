@@ -1,0 +1,90 @@
+//! `ward logger`: the log of everything, as a service that init starts.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use cli::{Args, Command, Exit, Failure, Opt};
+use model::log::policy::{FILE_BYTES_MAX, FILE_BYTES_MIN, Policy};
+use os::log::collector::{self, Collector, Plan};
+
+/// Where the log of everything is.
+const DIRECTORY: &str = "/run/uncaught-logs";
+
+/// Where people look for it.
+const LINK: &str = "/run/log";
+
+pub const COMMAND: Command = Command {
+    name: "logger",
+    summary: "Write the output of all services to one log",
+    usage: "ward logger [-d DIR] [-s SIZE] [-n COUNT] INITSOCKET",
+    options: &[
+        Opt("-d DIR", "Log into this directory (default: /run/uncaught-logs)"),
+        Opt("-s SIZE", "Begin a new file near this many bytes (default: 99999)"),
+        Opt("-n COUNT", "Keep this many finished files (default: 10)"),
+    ],
+    about: "\
+Init starts this as a service; nobody else needs to. It reads the pipe of every
+service that the init at INITSOCKET keeps, and appends each line to DIR/current
+as \"@label service text\", where the label is the TAI64N time of reading. A
+line of more than 8192 bytes is cut: each piece but the last ends in
+\" [continued]\".
+
+Killed at any moment, also with SIGKILL, it loses, doubles and mixes no line:
+what is not in the log stays in the pipes, which init holds, and DIR/.journal
+says what the next logger has to finish. When the log cannot be written, it
+tries again, dropping the oldest archive first; services wait once their pipe
+is full, and after ten seconds of that, lines are given up and counted in the log.
+
+Signals: TERM, HUP and INT end it when the lines that are complete have been
+written; ALRM begins a new file.
+
+Exit codes: 0 told to end; 100 wrong usage; 111 the system refused.",
+    run,
+};
+
+fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
+    let mut directory = PathBuf::from(DIRECTORY);
+    let mut policy = Policy::default();
+    while let Some(option) = args.option()? {
+        match option.as_str() {
+            "d" => directory = args.value()?.into(),
+            "s" => {
+                policy.file_bytes = args.parsed::<u32>()?;
+                if !(FILE_BYTES_MIN..=FILE_BYTES_MAX).contains(&policy.file_bytes) {
+                    let range = format!("{FILE_BYTES_MIN} to {FILE_BYTES_MAX}");
+                    return Err(Failure::usage(format!("a file has {range} bytes")));
+                }
+                policy.tolerance_bytes = policy.tolerance_bytes.min(policy.file_bytes / 2);
+            }
+            "n" => policy.archives = args.parsed()?,
+            _ => return Err(args.unknown(&option)),
+        }
+    }
+    let Some(init) = args.operand() else {
+        return Err(Failure::usage("the socket of init is not given"));
+    };
+    let plan = Plan { directory: &directory, policy, init: Path::new(&init) };
+    let collector = Collector::start(&plan).map_err(|error| refused(&plan, error))?;
+    if directory == Path::new(DIRECTORY) {
+        // There since an earlier start, or somebody's own: both are fine.
+        let _ = std::os::unix::fs::symlink("uncaught-logs", LINK);
+    }
+    collector.run().map_err(|error| Failure::refused(format!("cannot go on: {error}")))?;
+    Ok(Exit::DONE)
+}
+
+fn refused(plan: &Plan<'_>, failure: collector::Failure) -> Failure {
+    use collector::Failure::*;
+    let directory = plan.directory.display();
+    match failure {
+        Directory(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Failure::refused(format!("cannot log into {directory}: another program does"))
+                .hint("give each logger a directory of its own with -d")
+        }
+        Directory(error) => Failure::refused(format!("cannot log into {directory}: {error}")),
+        Init(error) => {
+            Failure::refused(format!("cannot reach init at {}: {error}", plan.init.display()))
+        }
+        System(error) => Failure::refused(format!("cannot begin: {error}")),
+    }
+}

@@ -1,0 +1,136 @@
+//! `s6-rc-init`: make the live directory of a database and have it served.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use cli::{Args, Command, Exit, Failure, Opt};
+use model::service::database::Database;
+use model::service::request::ToInit;
+use os::service::database_file::DatabaseFile;
+use os::service::init_client;
+use os::service::live_dir::{self, Making};
+
+pub const COMMAND: Command = Command {
+    name: "s6-rc-init",
+    summary: "Make the live directory of a service database",
+    usage: "s6-rc-init [-c DATABASE] [-l LIVE] [-p PREFIX] [-t MS] [-d] [-b] SCANDIR",
+    options: &[
+        Opt("-c DATABASE", "The compiled database (/etc/s6-rc/compiled/current)"),
+        Opt("-l LIVE", "The live directory to make (/run/s6-rc)"),
+        Opt("-p PREFIX", "What stands before each name in the scandir"),
+        Opt("-d", "Follow links in DATABASE now rather than later"),
+        Opt("-t MS", "Accepted: nothing here waits"),
+        Opt("-b", "Accepted: there is no lock"),
+    ],
+    about: "\
+All services are down at first. Where LIVE is served already, nothing \
+changes. Exit codes: 0 done, 4 the database is damaged, 100 wrong usage or \
+no s6-svscan runs on SCANDIR, 111 the system refused.",
+    run,
+};
+
+/// What to make.
+pub struct Request {
+    pub database: PathBuf,
+    pub live: PathBuf,
+    pub prefix: String,
+    pub scandir: PathBuf,
+}
+
+fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
+    let mut request = Request {
+        database: "/etc/s6-rc/compiled/current".into(),
+        live: "/run/s6-rc".into(),
+        prefix: String::new(),
+        scandir: PathBuf::new(),
+    };
+    let mut follow = false;
+    while let Some(option) = args.option()? {
+        match option.as_str() {
+            "c" | "bootdb" => request.database = args.value()?.into(),
+            "l" | "livedir" => request.live = args.value()?.into(),
+            "p" | "prefix" => request.prefix = args.text()?,
+            "t" | "timeout" => drop(args.parsed::<u32>()?),
+            "d" | "deref" => follow = true,
+            "b" | "block" => {}
+            _ => return Err(args.unknown(&option)),
+        }
+    }
+    request.scandir = args.operand().ok_or_else(|| Failure::usage("it needs a scandir"))?.into();
+    for path in [&request.database, &request.live, &request.scandir] {
+        if !path.is_absolute() {
+            let message = format!("{} must be an absolute path", path.display());
+            return Err(Failure::usage(message));
+        }
+    }
+    if request.prefix.contains('/') {
+        return Err(Failure::usage("a prefix has no slash"));
+    }
+    if follow {
+        request.database = std::fs::canonicalize(&request.database).map_err(|error| {
+            Failure::refused(format!("cannot follow {}: {error}", request.database.display()))
+        })?;
+    }
+    make_live(&request)?;
+    Ok(Exit::DONE)
+}
+
+/// Makes the live directory and has init serve it. One that is served
+/// already is left as it is.
+pub fn make_live(request: &Request) -> Result<(), Failure> {
+    let socket = request.scandir.join(live_dir::INIT);
+    let mut init = init_client::Client::connect(&socket).map_err(|error| {
+        Failure::usage(format!(
+            "no s6-svscan or ward init serves {}: {error}",
+            request.scandir.display()
+        ))
+    })?;
+    if let Ok(real) = std::fs::canonicalize(&request.live)
+        && real.join(live_dir::STATE).exists()
+    {
+        return already(&mut init, &real, request);
+    }
+    let file = DatabaseFile::read(&request.database).map_err(|error| {
+        Failure::new(Exit(4), format!("cannot use {}: {error}", request.database.display()))
+    })?;
+    let database: Database<'_> = file.database().map_err(|error| {
+        Failure::new(Exit(4), format!("cannot use {}: {error}", request.database.display()))
+    })?;
+    let state = vec![0; database.len()];
+    let making = Making {
+        live: &request.live,
+        compiled: &request.database,
+        database,
+        scandir: &request.scandir,
+        prefix: &request.prefix,
+        brought: &|_| false,
+        state: &state,
+    };
+    let real = live_dir::make(&making).map_err(Failure::refused)?;
+    let served = ask(&mut init, &real);
+    let done = served.and_then(|()| {
+        live_dir::publish(&request.live, &real).map_err(Failure::refused)?;
+        live_dir::link_into_scandir(&making).map_err(Failure::refused)
+    });
+    if done.is_err() {
+        let _ = std::fs::remove_dir_all(&real);
+    }
+    done
+}
+
+fn ask(init: &mut init_client::Client, real: &Path) -> Result<(), Failure> {
+    let path = real.to_str().ok_or_else(|| Failure::usage("the live directory is not UTF-8"))?;
+    init.ask(&ToInit::Take { live: path, previous: None }).map_err(Failure::refused)
+}
+
+/// The live directory exists. It is served, or was left by an init that is gone.
+fn already(init: &mut init_client::Client, real: &Path, request: &Request) -> Result<(), Failure> {
+    match ask(init, real) {
+        Ok(()) => Ok(()),
+        Err(failure) if failure.message.contains("is served already") => Ok(()),
+        Err(failure) => Err(failure.hint(format!(
+            "{} is there already; remove it if nothing serves it any more",
+            request.live.display()
+        ))),
+    }
+}

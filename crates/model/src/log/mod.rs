@@ -1,0 +1,8 @@
+//! Logs: what a line, a log directory and a message about them are.
+
+pub mod archive;
+pub mod journal;
+pub mod line;
+pub mod policy;
+pub mod request;
+pub mod script;

@@ -1,0 +1,503 @@
+//! The logger: reads every service's pipe, writes the log of everything.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use engine::log::split::{Rest, first_piece};
+use engine::log::step::{self, Stuck};
+use model::bytes::{Reader, Writer};
+use model::limits::{LOG_TURN_BYTES_MAX, MESSAGE_BYTES_MAX};
+use model::log::journal::Record;
+use model::log::line;
+use model::log::policy::Policy;
+use model::service::request::{FromInit, PROTOCOL, Role, Slot, ToInit};
+use model::time::Moment;
+
+use crate::clock;
+use crate::event_loop::{EventLoop, Readiness};
+use crate::log::journal::{Journal, Step};
+use crate::log::listeners::{self, Listeners};
+use crate::log::log_dir::LogDir;
+use crate::log::pipes::{Glass, Pipe};
+use crate::socket::Connection;
+use crate::sys::{notice, signals};
+
+const INIT: u64 = u64::MAX;
+const SIGNALS: u64 = u64::MAX - 1;
+
+/// Turns between two looks at what else has happened.
+const TURNS_MAX: usize = 32;
+
+/// The first wait after the log could not be written; each further one is
+/// twice as long, up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Text that one turn may make of what it reads: short lines grow by their label.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// What the logger is told to do.
+pub struct Plan<'a> {
+    pub directory: &'a Path,
+    pub policy: Policy,
+    /// The socket of init.
+    pub init: &'a Path,
+}
+
+/// Why the logger cannot begin.
+#[derive(Debug)]
+pub enum Failure {
+    Directory(io::Error),
+    Init(io::Error),
+    System(io::Error),
+}
+
+/// How the turn of one pipe went.
+enum Turned {
+    /// It holds nothing more, or an unfinished line.
+    Empty,
+    /// It may hold more.
+    More,
+}
+
+pub struct Collector {
+    log: LogDir,
+    journal: Journal,
+    policy: Policy,
+    boot: u64,
+    glass: Glass,
+    /// By slot.
+    pipes: Vec<Pipe>,
+    /// Slots of pipes that may hold whole lines.
+    queue: VecDeque<Slot>,
+    events: EventLoop,
+    signals: OwnedFd,
+    init: Option<Connection>,
+    init_path: PathBuf,
+    /// While init tells of all pipes anew: the slots it has named.
+    named: Option<Vec<Slot>>,
+    /// All pipes are known, and what an earlier logger left was finished:
+    /// before that, nothing is read.
+    begun: bool,
+    /// When to ask for init again, and how often that was done.
+    reconnect: Option<(Moment, u32)>,
+    /// While the log cannot be written: when to try again, and the wait after that.
+    stalled: Option<(Moment, Duration)>,
+    listeners: Listeners,
+    text: Vec<u8>,
+}
+
+impl Collector {
+    /// Opens the directory, connects to init, and ends what an earlier
+    /// logger was doing when it was killed.
+    pub fn start(plan: &Plan<'_>) -> Result<Self, Failure> {
+        let signals = signals::read_from(&[
+            libc::SIGTERM,
+            libc::SIGHUP,
+            libc::SIGINT,
+            libc::SIGALRM,
+            notice::SIGNAL,
+        ]);
+        signals::ignore_pipe();
+        let signals = signals.map_err(Failure::System)?;
+        raise_descriptor_limit();
+        let log = LogDir::open(plan.directory, 0o750).map_err(Failure::Directory)?;
+        let journal = Journal::open(log.directory()).map_err(Failure::Directory)?;
+        let events = EventLoop::new().map_err(Failure::System)?;
+        events.add(&signals, SIGNALS, Readiness::IN).map_err(Failure::System)?;
+        let listeners = Listeners::open(plan.init, &events).map_err(Failure::Init)?;
+        let mut collector = Self {
+            log,
+            journal,
+            policy: plan.policy,
+            boot: boot(),
+            glass: Glass::new().map_err(Failure::System)?,
+            pipes: Vec::new(),
+            queue: VecDeque::new(),
+            events,
+            signals,
+            init: None,
+            init_path: plan.init.to_owned(),
+            named: None,
+            begun: false,
+            reconnect: None,
+            stalled: None,
+            listeners,
+            text: Vec::new(),
+        };
+        collector.connect().map_err(Failure::Init)?;
+        Ok(collector)
+    }
+
+    /// Works until a signal ends it.
+    ///
+    /// # Errors
+    /// Init is gone for good, or the system refuses to wait for events.
+    pub fn run(mut self) -> io::Result<()> {
+        loop {
+            let busy = self.begun && !self.queue.is_empty() && self.stalled.is_none();
+            let deadlines = [
+                busy.then_some(Moment::ZERO),
+                self.stalled.map(|(at, _)| at),
+                self.reconnect.map(|(at, _)| at),
+            ];
+            for (token, readiness) in self.events.wait(deadlines.into_iter().flatten().min())? {
+                match token {
+                    INIT => self.hear_init(),
+                    SIGNALS => {
+                        if self.hear_signals()? {
+                            return self.leave();
+                        }
+                    }
+                    listeners::FIRST.. => {
+                        self.hear_listener(token, readiness);
+                    }
+                    slot => self.enqueue(slot as Slot),
+                }
+            }
+            let now = clock::now();
+            if self.stalled.is_some_and(|(at, _)| at <= now) {
+                self.retry();
+            }
+            if let Some((at, tries)) = self.reconnect
+                && at <= now
+            {
+                self.connect_again(tries)?;
+            }
+            for _ in 0..TURNS_MAX {
+                if self.stalled.is_some() || !self.begun {
+                    break;
+                }
+                let Some(slot) = self.queue.pop_front() else { break };
+                self.turn_of(slot);
+            }
+            self.listeners.answer_syncs(&self.pipes, &self.events);
+        }
+    }
+
+    fn find(&self, slot: Slot) -> Option<usize> {
+        self.pipes.binary_search_by_key(&slot, |pipe| pipe.slot).ok()
+    }
+
+    fn enqueue(&mut self, slot: Slot) {
+        if let Some(at) = self.find(slot)
+            && !self.pipes[at].queued
+        {
+            self.pipes[at].queued = true;
+            self.queue.push_back(slot);
+        }
+    }
+
+    /// The turn of one service.
+    fn turn_of(&mut self, slot: Slot) {
+        let Some(at) = self.find(slot) else { return };
+        match self.turn(at) {
+            Ok(Turned::More) => self.queue.push_back(slot),
+            Ok(Turned::Empty) => {
+                self.pipes[at].queued = false;
+                if self.pipes[at].ended {
+                    self.drop_pipe(at);
+                }
+            }
+            Err(_) => {
+                self.queue.push_front(slot);
+                self.stall();
+            }
+        }
+    }
+
+    fn turn(&mut self, at: usize) -> Result<Turned, Stuck<io::Error>> {
+        let pipe = &self.pipes[at];
+        let mut count = self.glass.look(pipe, self.journal.expected_mut())?;
+        if count == 0 {
+            self.pipes[at].set_unfinished(false)?;
+            return Ok(Turned::Empty);
+        }
+        let flush = pipe.ended || self.listeners.wants_all(pipe);
+        let mut rest = if flush && count < LOG_TURN_BYTES_MAX { Rest::Ended } else { Rest::Open };
+        if rest == Rest::Open && first_piece(&self.journal.expected()[..count], rest).is_none() {
+            let (again, full) = self.glass.look_whether_full(pipe, self.journal.expected_mut())?;
+            if again != count {
+                return Ok(Turned::More);
+            }
+            if !full {
+                return self.leave_unfinished(at, count);
+            }
+            (count, rest) = (again, Rest::Full);
+        }
+        let taken = self.write_lines(at, count, rest)?;
+        debug_assert!(taken > 0);
+        if self.log.length() >= self.policy.full_at() {
+            self.log.rotate(&self.policy)?;
+        }
+        Ok(Turned::More)
+    }
+
+    /// Leaves an unfinished line of `count` bytes where it is, and makes sure
+    /// that its end will be noticed.
+    fn leave_unfinished(&mut self, at: usize, count: usize) -> Result<Turned, Stuck<io::Error>> {
+        let pipe = &mut self.pipes[at];
+        pipe.set_unfinished(true)?;
+        // Whatever came since it was looked at came without a notice.
+        Ok(if pipe.length()? == count { Turned::Empty } else { Turned::More })
+    }
+
+    /// Logs the whole lines among the first `count` bytes of the journal's
+    /// first area, as far as `current` has room; says how many bytes that took.
+    fn write_lines(
+        &mut self,
+        at: usize,
+        count: usize,
+        rest: Rest,
+    ) -> Result<usize, Stuck<io::Error>> {
+        let pipe = &self.pipes[at];
+        let label = clock::today().label_text();
+        let room = self.policy.full_at().saturating_sub(self.log.length());
+        let limit = TEXT_BYTES_MAX.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1);
+        self.text.clear();
+        let mut taken = 0;
+        while self.text.len() < limit
+            && let Some(piece) = first_piece(&self.journal.expected()[taken..count], rest)
+        {
+            line::write(&mut self.text, &label, &pipe.name, piece.text, piece.cut);
+            taken += piece.taken;
+        }
+        let plan = Record { boot: self.boot, ..Record::default() };
+        let mut world =
+            Step { log: &mut self.log, journal: &mut self.journal, pipe: Some(pipe.end.as_fd()) };
+        step::step(&mut world, plan, pipe.inode, taken, &self.text)?;
+        if pipe.followed {
+            self.listeners.tell(&self.events, pipe, &self.journal.expected()[..taken], rest);
+        }
+        Ok(taken)
+    }
+
+    fn drop_pipe(&mut self, at: usize) {
+        let pipe = self.pipes.remove(at);
+        // Init has a duplicate, so closing it alone would not end its events.
+        let _ = self.events.remove(&pipe.end);
+    }
+
+    /// Ends the step that was under way, if one was.
+    fn recover(&mut self) -> io::Result<()> {
+        let inode = self.journal.record().pipe;
+        let pipe = self.pipes.iter().find(|pipe| pipe.inode == inode).map(|pipe| pipe.end.as_fd());
+        let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe };
+        step::recover(&mut world, self.boot).map_err(|stuck| match stuck {
+            Stuck::World(error) => error,
+            Stuck::Short => io::ErrorKind::WriteZero.into(),
+        })
+    }
+
+    /// The log cannot be written: waits, leaving everything in the pipes.
+    fn stall(&mut self) {
+        let wait = self.stalled.map_or(RETRY_MIN, |(_, wait)| wait);
+        self.stalled = Some((clock::now() + wait, (wait * 2).min(RETRY_MAX)));
+    }
+
+    /// Tries again: the step that failed, a rotation, the first turn.
+    fn retry(&mut self) {
+        let Some((_, wait)) = self.stalled else { return };
+        let _ = self.log.drop_oldest();
+        let ready = self.recover().and_then(|()| {
+            engine::log::rotate::Directory::open_current(&mut self.log)?;
+            if self.log.length() >= self.policy.full_at() {
+                self.log.rotate(&self.policy)?;
+            }
+            Ok(())
+        });
+        if ready.is_err() {
+            return self.stall();
+        }
+        if let Some(slot) = self.queue.pop_front() {
+            self.stalled = None;
+            self.turn_of(slot);
+            if self.stalled.is_some() {
+                self.stalled = Some((clock::now() + wait, (wait * 2).min(RETRY_MAX)));
+            }
+        } else {
+            self.stalled = None;
+        }
+    }
+
+    /// Reads signals; `true`: leave.
+    fn hear_signals(&mut self) -> io::Result<bool> {
+        while let Some(signal) = signals::next(self.signals.as_fd())? {
+            match signal {
+                notice::SIGNAL => {
+                    let unfinished = |pipe: &&Pipe| pipe.unfinished;
+                    let slots: Vec<_> =
+                        self.pipes.iter().filter(unfinished).map(|pipe| pipe.slot).collect();
+                    slots.into_iter().for_each(|slot| self.enqueue(slot));
+                }
+                libc::SIGALRM => {
+                    if self.log.length() > 0 && self.log.rotate(&self.policy).is_err() {
+                        self.stall();
+                    }
+                }
+                _ => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes the lines that are complete now, and goes. What is unfinished,
+    /// or comes later, stays in the pipes for the next logger.
+    fn leave(mut self) -> io::Result<()> {
+        self.hear_init();
+        if !self.begun {
+            return Ok(());
+        }
+        for at in 0..self.pipes.len() {
+            let mut left = self.pipes[at].length().unwrap_or(0);
+            while left > 0 && self.stalled.is_none() {
+                let before = left;
+                match self.turn(at) {
+                    Ok(Turned::More) => left = left.min(self.pipes[at].length().unwrap_or(0)),
+                    Ok(Turned::Empty) => break,
+                    Err(_) => return Ok(()),
+                }
+                if left == before {
+                    break; // Somebody writes as fast as this reads.
+                }
+            }
+            let _ = self.pipes[at].set_unfinished(false);
+        }
+        self.log.close()
+    }
+
+    fn hear_listener(&mut self, token: u64, readiness: Readiness) {
+        for slot in self.listeners.hear(token, readiness, &self.events, &mut self.pipes) {
+            self.enqueue(slot);
+        }
+    }
+
+    /// Connects to init, which then tells of all pipes there are.
+    fn connect(&mut self) -> io::Result<()> {
+        let connection = Connection::connect(&self.init_path)?;
+        connection.set_nonblocking()?;
+        let mut hello = Writer::new();
+        ToInit::Hello { protocol: PROTOCOL, role: Role::Logger }.write(&mut hello);
+        connection.send(hello.as_bytes())?;
+        self.events.add(&connection, INIT, Readiness::IN)?;
+        self.init = Some(connection);
+        self.reconnect = None;
+        self.named = Some(Vec::new());
+        Ok(())
+    }
+
+    /// All pipes have been told.
+    fn welcome(&mut self) {
+        let Some(mut named) = self.named.take() else { return };
+        // A pipe that this init does not name belonged to one that is gone.
+        named.sort_unstable();
+        let missing = |pipe: &&Pipe| named.binary_search(&pipe.slot).is_err();
+        let gone: Vec<_> = self.pipes.iter().filter(missing).map(|pipe| pipe.slot).collect();
+        gone.into_iter().for_each(|slot| self.end_pipe(slot));
+        if !self.begun {
+            self.begun = true;
+            if self.recover().and_then(|()| self.log.end_last_line()).is_err() {
+                self.stall();
+            }
+        }
+    }
+
+    fn connect_again(&mut self, tries: u32) -> io::Result<()> {
+        match self.connect() {
+            Err(error) if tries >= 30 => Err(error),
+            Err(_) => {
+                let wait = Duration::from_millis(50 << tries.min(4));
+                self.reconnect = Some((clock::now() + wait, tries + 1));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn hear_init(&mut self) {
+        let Some(connection) = self.init.take() else { return };
+        let mut buffer = vec![0; MESSAGE_BYTES_MAX];
+        loop {
+            match self.receive(&connection, &mut buffer) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.init = Some(connection);
+                    return;
+                }
+                Err(_) => break,
+            }
+        }
+        // Init is starting anew, and keeps the pipes; it will listen again.
+        let _ = self.events.remove(&connection);
+        self.reconnect = Some((clock::now(), 0));
+    }
+
+    /// Receives one datagram and does what it says.
+    fn receive(&mut self, connection: &Connection, buffer: &mut [u8]) -> io::Result<()> {
+        let (length, descriptors) = connection.receive_descriptors(buffer)?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut descriptors = descriptors.into_iter();
+        let mut reader = Reader::new(&buffer[..length]);
+        while reader.left() > 0 {
+            let message = FromInit::read(&mut reader)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+            match message {
+                FromInit::Pipe { slot, name } => {
+                    if let Some(named) = &mut self.named {
+                        named.push(slot);
+                    }
+                    let end = descriptors.next().ok_or(io::ErrorKind::InvalidData)?;
+                    self.add_pipe(slot, name, end)?;
+                }
+                FromInit::PipeEnded { slot } => self.end_pipe(slot),
+                FromInit::Welcome { .. } => self.welcome(),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn add_pipe(&mut self, slot: Slot, name: &str, end: OwnedFd) -> io::Result<()> {
+        let mut pipe = Pipe::new(slot, name, end)?;
+        pipe.followed = self.listeners.follow(name);
+        if let Some(at) = self.find(slot) {
+            if self.pipes[at].inode == pipe.inode {
+                self.pipes[at].name = pipe.name;
+                return Ok(());
+            }
+            self.drop_pipe(at);
+        }
+        let interest = Readiness::IN | Readiness::ET;
+        self.events.add(&pipe.end, u64::from(slot), interest)?;
+        let at = self.pipes.partition_point(|other| other.slot < slot);
+        self.pipes.insert(at, pipe);
+        Ok(())
+    }
+
+    fn end_pipe(&mut self, slot: Slot) {
+        if let Some(at) = self.find(slot) {
+            self.pipes[at].ended = true;
+            self.enqueue(slot);
+        }
+    }
+}
+
+/// A number of this boot, 0 where the kernel does not say.
+fn boot() -> u64 {
+    let id = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits = id.iter().filter_map(|&byte| char::from(byte).to_digit(16)).take(16);
+    digits.fold(0, |sum, digit| sum << 4 | u64::from(digit))
+}
+
+/// One descriptor for each service: as many as the system allows.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+}

@@ -1,0 +1,108 @@
+//! The logger's journal as a file, and one step of the logger in this world.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use engine::log::step::World;
+use model::log::journal::{
+    EXPECTED_AT, JOURNAL_BYTES, RECORD_BYTES, Record, TAKEN_AT, count_taken,
+};
+use rustix::fs::{self, FallocateFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::log::log_dir::LogDir;
+use crate::sys::mapping::Mapping;
+
+/// The mapped file `.journal` of a log directory.
+pub struct Journal(Mapping);
+
+impl Journal {
+    pub fn open(directory: &OwnedFd) -> io::Result<Self> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = fs::openat(directory, ".journal", flags, Mode::from_raw_mode(0o600))?;
+        // A file system that cannot reserve space gets it written.
+        match fs::fallocate(&file, FallocateFlags::empty(), 0, JOURNAL_BYTES as u64) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                let length = fs::fstat(&file)?.st_size as usize;
+                let missing = vec![0; JOURNAL_BYTES.saturating_sub(length)];
+                let mut file = std::fs::File::from(file.try_clone()?);
+                io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
+                io::Write::write_all(&mut file, &missing)?;
+            }
+            result => result?,
+        }
+        Ok(Self(Mapping::new(std::os::fd::AsFd::as_fd(&file), JOURNAL_BYTES)?))
+    }
+
+    /// What was under way; an idle record where none was ever whole.
+    pub fn record(&self) -> Record {
+        Record::from_bytes(&self.0.bytes()[..RECORD_BYTES]).unwrap_or_default()
+    }
+
+    /// The first area: bytes as they lie in the pipe.
+    pub fn expected(&self) -> &[u8] {
+        &self.0.bytes()[EXPECTED_AT..TAKEN_AT]
+    }
+
+    pub fn expected_mut(&mut self) -> &mut [u8] {
+        &mut self.0.bytes_mut()[EXPECTED_AT..TAKEN_AT]
+    }
+}
+
+/// One step: the log, the journal, and the pipe that is read.
+pub struct Step<'a> {
+    pub log: &'a mut LogDir,
+    pub journal: &'a mut Journal,
+    /// `None`: the pipe that the record names is gone.
+    pub pipe: Option<BorrowedFd<'a>>,
+}
+
+impl World for Step<'_> {
+    type Error = io::Error;
+
+    fn record(&mut self) -> Record {
+        self.journal.record()
+    }
+
+    fn set_record(&mut self, record: Record) {
+        let journal = &mut self.journal.0;
+        journal.order();
+        journal.bytes_mut()[..RECORD_BYTES].copy_from_slice(&record.to_bytes());
+        journal.order();
+    }
+
+    fn oppose(&mut self, count: usize) {
+        let (before, taken) = self.journal.0.bytes_mut().split_at_mut(TAKEN_AT);
+        let expected = &before[EXPECTED_AT..][..count];
+        taken.iter_mut().zip(expected).for_each(|(taken, expected)| *taken = !expected);
+    }
+
+    fn taken(&mut self, count: usize) -> usize {
+        count_taken(&self.journal.expected()[..count], &self.journal.0.bytes()[TAKEN_AT..])
+    }
+
+    fn log(&mut self) -> io::Result<(u64, u64)> {
+        self.log.look()
+    }
+
+    fn append(&mut self, text: &[u8]) -> io::Result<usize> {
+        if text.is_empty() { Ok(0) } else { self.log.append(text) }
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.log.truncate(length)
+    }
+
+    /// The bytes are there, and only the logger reads, so this does not wait;
+    /// were it otherwise, it would be an error, since the pipe does not block.
+    fn take(&mut self, _inode: u64, from: usize, until: usize) -> io::Result<usize> {
+        let Some(pipe) = self.pipe else { return Ok(0) };
+        let area = &mut self.journal.0.bytes_mut()[TAKEN_AT..][from..until];
+        loop {
+            match rustix::io::read(pipe, &mut *area) {
+                Err(Errno::INTR) => {}
+                result => return Ok(result?),
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Logs: log directories, the logger of everything, those who listen to it.
+
+pub mod collector;
+pub mod follow;
+pub mod journal;
+pub mod listeners;
+pub mod log_dir;
+pub mod pipes;

@@ -1,0 +1,109 @@
+//! The pipes of all services, as the logger sees them: reading ends that init
+//! gave it, looked into without taking anything.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use model::service::request::Slot;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::pipe::{self, PipeFlags, SpliceFlags};
+
+use crate::sys::notice;
+
+/// The reading end of one service's pipe.
+pub struct Pipe {
+    pub name: Box<str>,
+    pub inode: u64,
+    pub slot: Slot,
+    pub end: OwnedFd,
+    /// It waits for its turn.
+    pub queued: bool,
+    /// An unfinished line lies in it; [`notice`] was asked for.
+    pub unfinished: bool,
+    /// Nobody can write there any more.
+    pub ended: bool,
+    /// Somebody follows this service.
+    pub followed: bool,
+}
+
+impl Pipe {
+    pub fn new(slot: Slot, name: &str, end: OwnedFd) -> io::Result<Self> {
+        notice::ask(end.as_fd(), false)?;
+        let inode = rustix::fs::fstat(&end)?.st_ino;
+        let (queued, unfinished, ended, followed) = (false, false, false, false);
+        Ok(Self { name: name.into(), inode, slot, end, queued, unfinished, ended, followed })
+    }
+
+    /// Says whether an unfinished line is left in it.
+    pub fn set_unfinished(&mut self, unfinished: bool) -> io::Result<()> {
+        if self.unfinished != unfinished {
+            notice::ask(self.end.as_fd(), unfinished)?;
+            self.unfinished = unfinished;
+        }
+        Ok(())
+    }
+
+    /// Bytes that lie in it.
+    pub fn length(&self) -> io::Result<usize> {
+        Ok(rustix::io::ioctl_fionread(&self.end)? as usize)
+    }
+}
+
+/// A pipe of the logger's own, through which it looks into the others.
+pub struct Glass {
+    near: OwnedFd,
+    far: OwnedFd,
+    /// Bytes that it can hold, as the kernel counts: a page for each write at worst.
+    capacity: usize,
+}
+
+impl Glass {
+    pub fn new() -> io::Result<Self> {
+        let (near, far) = pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let capacity = pipe::fcntl_getpipe_size(&far)?;
+        Ok(Self { near, far, capacity })
+    }
+
+    /// Copies the first bytes of `pipe` to `bytes` and says how many; they stay there.
+    pub fn look(&mut self, pipe: &Pipe, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.copy(pipe, bytes.len())?;
+        self.empty(&mut bytes[..count])?;
+        Ok(count)
+    }
+
+    /// The same, and whether `pipe` is full: it holds as many pieces as it
+    /// can, so that whoever writes there waits, however short they are.
+    pub fn look_whether_full(
+        &mut self,
+        pipe: &Pipe,
+        bytes: &mut [u8],
+    ) -> io::Result<(usize, bool)> {
+        let capacity = pipe::fcntl_getpipe_size(&pipe.end)?;
+        if capacity != self.capacity && pipe::fcntl_setpipe_size(&self.far, capacity).is_ok() {
+            self.capacity = capacity;
+        }
+        let count = self.copy(pipe, bytes.len())?;
+        // Copying keeps the pieces apart, and both pipes have room for as many.
+        let mut far = [PollFd::new(&self.far, PollFlags::OUT)];
+        let writable = poll(&mut far, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        self.empty(&mut bytes[..count])?;
+        Ok((count, writable == 0))
+    }
+
+    fn copy(&mut self, pipe: &Pipe, count: usize) -> io::Result<usize> {
+        match pipe::tee(&pipe.end, &self.far, count, SpliceFlags::NONBLOCK) {
+            Ok(count) => Ok(count),
+            Err(Errno::AGAIN) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn empty(&mut self, mut bytes: &mut [u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let count = rustix::io::read(&self.near, &mut *bytes)?;
+            bytes = &mut bytes[count..];
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+//! `run`, `bench` and `sim`: chores that hand over to a program of the workspace.
+
+use std::process::Command;
+
+use crate::shell::{Outcome, cargo, failed, root, run, target};
+
+/// Builds `ward` for the device and `doorward` for here, and boots `examples/router`.
+pub fn chore(words: &[String]) -> Outcome {
+    let words = words.strip_prefix(&["--".to_owned()]).unwrap_or(words);
+    let device = "x86_64-unknown-linux-musl";
+    run(cargo(None).args(["build", "--quiet", "--release", "--package", "host"]))?;
+    run(cargo(None).args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "device",
+        "--target",
+        device,
+    ]))?;
+    let mut doorward = Command::new(target().join("release/doorward"));
+    doorward.arg("run").arg("--ward").arg(target().join(device).join("release/ward"));
+    doorward.arg("examples/router").args(words);
+    run(&mut doorward)
+}
+
+/// Runs the bench, if this workspace has one.
+pub fn bench(words: &[String]) -> Outcome {
+    if !root().join("tests/bench/Cargo.toml").exists() {
+        return Err(failed("there is no tests/bench"));
+    }
+    run(cargo(None)
+        .args(["build", "--quiet", "--release", "--package", "device"])
+        .args(["--target", "x86_64-unknown-linux-musl"]))?;
+    run(cargo(None).args(["run", "--quiet", "--release", "--package", "bench", "--"]).args(words))
+}
+
+/// Plays the simulation: 1,000 seeds as in CI, or one of them as a story.
+pub fn sim(words: &[String]) -> Outcome {
+    let mut command = cargo(None);
+    command.args(["test", "--release", "--package", "sim"]);
+    match words {
+        [] => {}
+        [option, seed] if option == "--seed" && seed.parse::<u64>().is_ok() => {
+            command.env("SIM_SEED", seed).args(["--", "--nocapture"]);
+        }
+        _ => return Err(failed("usage: cargo xtask sim [--seed N]")),
+    }
+    run(&mut command)
+}
