@@ -1,6 +1,5 @@
 //! Applets that answer to a peer's name and keep its options and exit codes.
 
-mod waiting;
 pub mod s6_applyuidgid;
 pub mod s6_envdir;
 pub mod s6_envuidgid;
@@ -24,3 +23,4 @@ pub mod s6_svstat;
 pub mod s6_svwait;
 pub mod s6_tai64n;
 pub mod s6_tai64nlocal;
+mod waiting;
