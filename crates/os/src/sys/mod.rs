@@ -4,11 +4,13 @@ pub mod children;
 pub mod crash;
 pub mod entry;
 pub mod exec;
+
 pub mod inherit;
 pub mod mapping;
 pub mod memory;
 pub mod namespace;
 pub mod notice;
+pub mod processor;
 pub mod reboot;
 pub mod regex;
 pub mod session;
