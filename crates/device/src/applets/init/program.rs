@@ -176,7 +176,7 @@ impl Program {
         let words = self.logger_words();
         let logger = self.tree.all().find(|held| held.class == Class::Logger).map(|h| h.slot);
         if let Some(held) = logger.and_then(|slot| self.tree.held_mut(slot)) {
-            held.words = words;
+            held.words = words.into();
             self.logger = held.slot;
         }
         if let Some(end) = end_of_mode(self.tree.table.mode()) {
