@@ -1,11 +1,11 @@
 //! Applets that answer to a peer's name and keep its options and exit codes.
 
-mod waiting;
 pub mod s6_applyuidgid;
 pub mod s6_envdir;
 pub mod s6_envuidgid;
 pub mod s6_fifodir;
 pub mod s6_ftrig;
+pub mod s6_log;
 pub mod s6_notifyoncheck;
 pub mod s6_permafailon;
 pub mod s6_rc_compile;
@@ -24,3 +24,4 @@ pub mod s6_svstat;
 pub mod s6_svwait;
 pub mod s6_tai64n;
 pub mod s6_tai64nlocal;
+mod waiting;

@@ -39,11 +39,12 @@ pub struct LogDir {
 
 /// What becomes of a `current` that nobody closed in good order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unclosed {
+pub enum Unclosed<'a> {
     /// It goes on: its writer keeps a journal, and has finished what was begun.
     GoesOn,
-    /// It becomes an archive `.u`, and what a processor was doing is undone.
-    IsArchived,
+    /// It becomes an archive `.u`, what a processor was doing is undone, and
+    /// archives that are too many are dropped.
+    IsArchived(&'a Policy),
 }
 
 impl LogDir {
@@ -51,7 +52,7 @@ impl LogDir {
     ///
     /// # Errors
     /// `WouldBlock`: another program writes there.
-    pub fn open(path: &Path, mode: u32, unclosed: Unclosed) -> io::Result<Self> {
+    pub fn open(path: &Path, mode: u32, unclosed: Unclosed<'_>) -> io::Result<Self> {
         match fs::mkdir(path, Mode::from_raw_mode(mode)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
@@ -64,12 +65,16 @@ impl LogDir {
             Err(Errno::AGAIN | Errno::ACCESS) => return Err(io::ErrorKind::WouldBlock.into()),
             Err(error) => return Err(error.into()),
         }
-        if unclosed == Unclosed::IsArchived {
-            tidy_up(&directory)?;
-        }
+        let archived = unclosed != Unclosed::GoesOn && tidy_up(&directory)?;
         fs::openat(&directory, "state", made, GROWING)?;
         let (current, inode, length) = open_current(&directory)?;
-        Ok(Self { directory, _lock: lock, current, length, inode })
+        let mut log = Self { directory, _lock: lock, current, length, inode };
+        if let Unclosed::IsArchived(policy) = unclosed
+            && archived
+        {
+            log.trim(policy)?;
+        }
+        Ok(log)
     }
 
     /// The directory itself, to name files relative to it.
@@ -169,10 +174,12 @@ impl LogDir {
     }
 }
 
-/// Brings a directory in order that its writer did not leave in order.
-fn tidy_up(directory: &OwnedFd) -> io::Result<()> {
+/// Brings a directory in order that its writer did not leave in order; `true`:
+/// there is a new archive.
+fn tidy_up(directory: &OwnedFd) -> io::Result<bool> {
     let unclosed = mode_of(directory, "current")?.is_some_and(|mode| !mode.contains(CLOSED));
-    if mode_of(directory, PROCESSED)?.is_some_and(|mode| mode.contains(CLOSED)) {
+    let done = mode_of(directory, PROCESSED)?.is_some_and(|mode| mode.contains(CLOSED));
+    if done {
         // The processor was done, and only names were left to change.
         finish_processed(directory)?;
     } else {
@@ -187,7 +194,7 @@ fn tidy_up(directory: &OwnedFd) -> io::Result<()> {
         }
         archive(directory, "current", false)?;
     }
-    Ok(())
+    Ok(done || unclosed)
 }
 
 /// Gives what a processor made its final names. It counts as made once
