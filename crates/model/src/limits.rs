@@ -32,7 +32,6 @@ pub const SETTING_BYTES_MAX: usize = 64;
 /// Bytes of one line's worth of text about a failure that a message carries.
 pub const REASON_BYTES_MAX: usize = 512;
 
-
 /// (`execve(2)`).
 /// Archives that one log directory may be asked to keep (`n` of `s6-log`).
 /// Bytes of all source directories of one compilation, names included.
@@ -80,3 +79,12 @@ pub const SOURCE_DEPTH_MAX: usize = 32;
 pub const SOURCE_ENTRIES_MAX: usize = 4 << 20;
 pub const SOURCE_FILE_BYTES_MAX: usize = 16 << 20;
 pub const WORD_BYTES_MAX: usize = 131_071;
+
+/// Programs that are connected to the manager at once: more than any device
+/// runs, few enough for an ordinary limit of descriptors (1024).
+pub const MANAGER_CLIENTS_MAX: usize = 512;
+
+/// Bytes that wait for one client of the manager: all steps of starting a few
+/// thousand services. One that does not read is let go, comes again and asks
+/// again.
+pub const MANAGER_BACKLOG_BYTES_MAX: usize = 1 << 20;

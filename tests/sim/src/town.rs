@@ -112,7 +112,7 @@ impl Streets {
 }
 
 impl World for Streets {
-    fn act(&mut self, slot: Slot, deed: Deed) -> Option<InitEvent> {
+    fn act(&mut self, slot: Slot, _unit: &Unit, deed: Deed) -> Option<InitEvent> {
         match deed {
             Deed::Spawn(program) => return Some(self.spawn(slot, program)),
             Deed::Kill { pid, signal, .. } if self.processes.contains_key(&pid) => {

@@ -274,6 +274,30 @@ impl Manager {
         self.units[service as usize].goal
     }
 
+    /// `services`, and of what needs them whatever waits only for them: all
+    /// that it needs is up, or among these.
+    pub fn with_users(&self, services: &[Index]) -> Vec<Index> {
+        let mut there = self.graph.closure(services, Along::Needs);
+        for service in 0..self.graph.len() as Index {
+            if self.units[service as usize].goal {
+                there.insert(service);
+            }
+        }
+        let mut found = services.to_vec();
+        let mut next = 0;
+        while let Some(&service) = found.get(next) {
+            next += 1;
+            for &user in self.graph.needed_by(service) {
+                let needs = self.graph.needs(user);
+                if !there.contains(user) && needs.iter().all(|&need| there.contains(need)) {
+                    there.insert(user);
+                    found.push(user);
+                }
+            }
+        }
+        found
+    }
+
     /// Why it last did not become what was asked for; forgotten once it does.
     pub fn trouble(&self, service: Index) -> Option<Reason<Index>> {
         self.units[service as usize].trouble

@@ -158,9 +158,9 @@ impl Manager {
             Actual::Starting | Actual::Reviving => {
                 self.not_started(service, Reason::NotReady(self.graph.timeout_up(service)));
             }
-            // Init has not even heard of the start that is to be ended: what
-            // it needs must not go before it.
-            Actual::Failing if unit.asked == Some(true) => {
+            // Init has not even heard that it is to be ended: what it needs
+            // must not go before it.
+            Actual::Failing if unit.asked.is_some() => {
                 self.set_deadline(service, self.graph.timeout_down(service));
             }
             Actual::Failing => {
