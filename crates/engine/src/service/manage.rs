@@ -133,6 +133,7 @@ pub enum Action {
     Want {
         service: Index,
         up: bool,
+        ticket: u32,
     },
     Run {
         service: Index,
@@ -178,6 +179,8 @@ pub struct Manager {
     free_link: u32,
     /// Counts requests: the higher number is the newer one.
     newest: u32,
+    /// The ticket of the last order about a longrun.
+    last_order: u32,
     connected: bool,
     /// Init has told of everything once.
     resumed: bool,
@@ -214,6 +217,7 @@ impl Manager {
             links: Vec::new(),
             free_link: links::NONE,
             newest: 0,
+            last_order: 0,
             connected: false,
             resumed: false,
             closing: Closing::No,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cli::{Exit, Failure};
 use engine::machine::Event;
 use engine::service::ending::{Class, Ending};
-use engine::service::init::Init;
+use engine::service::init::{Init, Unit};
 use model::limits::MESSAGE_BYTES_MAX;
 use model::service::request::{End, FromInit, Slot, ToInit};
 use model::time::Moment;
@@ -176,7 +176,7 @@ impl Program {
         let words = self.logger_words();
         let logger = self.tree.all().find(|held| held.class == Class::Logger).map(|h| h.slot);
         if let Some(held) = logger.and_then(|slot| self.tree.held_mut(slot)) {
-            held.words = words;
+            held.words = words.into();
             self.logger = held.slot;
         }
         if let Some(end) = end_of_mode(self.tree.table.mode()) {
@@ -478,7 +478,12 @@ impl Program {
                     None => self.reply(number, "this init does not serve that"),
                 }
             }
-            (Part::Manager { live }, ToInit::Want { slot, up }) if self.owns(live, slot) => {
+            (Part::Manager { live }, ToInit::Want { slot, up, ticket })
+                if self.owns(live, slot) =>
+            {
+                if let Some(Unit::Longrun(supervisor)) = self.init.unit_mut(slot) {
+                    supervisor.set_ticket(ticket);
+                }
                 let letter = if up { b'U' } else { b'D' };
                 self.init.event(os::clock::now(), slot, Event::Control(letter), &mut self.tree);
             }

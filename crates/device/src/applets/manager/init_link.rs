@@ -166,7 +166,9 @@ impl InitLink {
     pub fn order(&mut self, action: Action) {
         let slot_of = |service: Index| self.slot_of[service as usize];
         let message = match action {
-            Action::Want { service, up } => ToInit::Want { slot: slot_of(service), up },
+            Action::Want { service, up, ticket } => {
+                ToInit::Want { slot: slot_of(service), up, ticket }
+            }
             Action::Run { service, script, ticket } => {
                 ToInit::Run { slot: slot_of(service), script, ticket }
             }
