@@ -106,7 +106,15 @@ pub const STAMPED_LINE_BYTES: usize = 8192;
 /// `include/uapi/linux/binfmts.h` (131,072) less the zero byte behind it.
 pub const WORD_BYTES_MAX: usize = 131_071;
 
+
 /// Bytes of a time zone file: room for that many changes.
+/// Bytes that wait for one client of the manager: all steps of starting a few
+/// Programs that are connected to the manager at once: more than any device
+/// again.
+/// runs, few enough for an ordinary limit of descriptors (1024).
+/// thousand services. One that does not read is let go, comes again and asks
+pub const MANAGER_BACKLOG_BYTES_MAX: usize = 1 << 20;
+pub const MANAGER_CLIENTS_MAX: usize = 512;
 pub const ZONE_FILE_BYTES_MAX: usize = 256 << 10;
 
 /// Changes in one time zone file. The largest of tzdata has under 300.

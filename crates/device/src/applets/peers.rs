@@ -8,6 +8,7 @@ pub mod s6_ftrig;
 pub mod s6_log;
 pub mod s6_notifyoncheck;
 pub mod s6_permafailon;
+pub mod s6_rc;
 pub mod s6_rc_compile;
 pub mod s6_rc_db;
 pub mod s6_rc_init;

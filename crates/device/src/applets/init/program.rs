@@ -9,7 +9,7 @@ use std::time::Duration;
 use cli::{Exit, Failure};
 use engine::machine::Event;
 use engine::service::ending::{Class, Ending};
-use engine::service::init::Init;
+use engine::service::init::{Init, Unit};
 use model::limits::MESSAGE_BYTES_MAX;
 use model::service::request::{End, FromInit, Slot, ToInit};
 use model::time::Moment;
@@ -478,7 +478,12 @@ impl Program {
                     None => self.reply(number, "this init does not serve that"),
                 }
             }
-            (Part::Manager { live }, ToInit::Want { slot, up }) if self.owns(live, slot) => {
+            (Part::Manager { live }, ToInit::Want { slot, up, ticket })
+                if self.owns(live, slot) =>
+            {
+                if let Some(Unit::Longrun(supervisor)) = self.init.unit_mut(slot) {
+                    supervisor.set_ticket(ticket);
+                }
                 let letter = if up { b'U' } else { b'D' };
                 self.init.event(os::clock::now(), slot, Event::Control(letter), &mut self.tree);
             }
