@@ -4,8 +4,13 @@
 
 extern crate alloc;
 
+pub mod account;
 pub mod bytes;
+pub mod calendar;
+pub mod environment;
+pub mod label;
 pub mod limits;
 pub mod log;
 pub mod service;
 pub mod time;
+pub mod zone;

@@ -67,6 +67,8 @@ fn chosen_texts_mean_what_they_mean_to_execlineb() {
         "\"\\1\\\n2\"",
         "\"\\0x4\\\n1\"",
         "a\tb\rc\u{b}d\u{c}e\u{1}f",
+        "a \u{1} b",
+        "{ \u{2} }",
         "\u{e9} \"\\0xff\"",
         "$a ${b}",
         "{ foreground { echo 1 } echo 2 }",

@@ -1,8 +1,10 @@
 //! How Linux does it.
 
+pub mod account;
 pub mod clock;
 pub mod event_loop;
 pub mod files;
+pub mod filter;
 pub mod log;
 pub mod namespace;
 pub mod service;
@@ -10,3 +12,4 @@ pub mod socket;
 pub mod sys;
 pub mod terminal;
 pub mod trouble;
+pub mod zone;

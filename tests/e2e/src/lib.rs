@@ -85,10 +85,22 @@ pub struct Folder(PathBuf);
 
 impl Folder {
     pub fn new(what: &str) -> Self {
+        Self::below(&std::env::temp_dir(), what)
+    }
+
+    /// A folder in memory where there is room for that: for tests of so many
+    /// files that a disk takes longer than what is tested.
+    pub fn in_memory(what: &str) -> Self {
+        let shared = Path::new("/dev/shm");
+        let disk = std::env::temp_dir();
+        Self::below(if shared.is_dir() { shared } else { &disk }, what)
+    }
+
+    fn below(parent: &Path, what: &str) -> Self {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let name = format!("doorward-{what}-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = parent.join(name);
         std::fs::create_dir(&path).expect("a temporary folder can be made");
         Self(path)
     }

@@ -1,4 +1,6 @@
-//! A scan directory that Debian's `s6-svscan` runs, and that is gone when dropped.
+//! A scan directory that `s6-svscan` runs, and that is gone when dropped:
+//! Debian's, or in test programs whose name ends in `_on_ward` our own, so
+//! that the same tests say the same of both.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -51,12 +53,12 @@ impl PeerTree {
         self.path().join("scan").join(name)
     }
 
-    /// Starts Debian's `s6-svscan` and waits until every service is supervised.
+    /// Starts `s6-svscan` and waits until every service is supervised.
     pub fn start(&mut self) -> &Self {
         let scan = self.path().join("scan");
         fs::create_dir_all(&scan).expect("mkdir");
         let log = fs::File::create(self.path().join("svscan.log")).expect("a log");
-        let child = debian("s6-svscan")
+        let child = svscan()
             .arg(&scan)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("dup"))
@@ -65,7 +67,12 @@ impl PeerTree {
             .expect("s6-svscan starts");
         self.svscan = Some(child);
         wait_for("the control fifo", PATIENCE, || {
-            debian("s6-svscanctl").arg(&scan).status().ok().filter(|status| status.success())
+            debian("s6-svscanctl")
+                .arg(&scan)
+                .stderr(Stdio::null())
+                .status()
+                .ok()
+                .filter(|status| status.success())
         });
         for entry in fs::read_dir(&scan).expect("the scan directory can be read").flatten() {
             if entry.path().join("run").exists() {
@@ -77,6 +84,15 @@ impl PeerTree {
         }
         self
     }
+}
+
+/// The supervisor that this test program is about.
+fn svscan() -> Command {
+    let program = std::env::current_exe().expect("a test knows its program");
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    // Cargo puts a hash behind the name.
+    let ours = name.rsplit_once('-').is_some_and(|(name, _)| name.ends_with("_on_ward"));
+    if ours { crate::applet("s6-svscan") } else { debian("s6-svscan") }
 }
 
 impl Drop for PeerTree {
@@ -96,7 +112,8 @@ impl Drop for PeerTree {
         // A service that does not listen: end what this tree started, by number.
         let _ = svscan.kill();
         for pid in supervisors.into_iter().chain(services) {
-            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+            let _ =
+                Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
         }
         let _ = svscan.wait();
     }

@@ -1,1 +1,6 @@
-//! Placeholder text, replaced below.
+//! The pretend world: time that jumps, processes that die on dice, messages
+//! that come late.
+
+pub mod dice;
+pub mod services;
+pub mod town;

@@ -39,8 +39,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
             _ => return Err(args.unknown(&option)),
         }
     }
-    request.scandir =
-        args.operand().ok_or_else(|| Failure::usage("it needs a scandir"))?.into();
+    request.scandir = args.operand().ok_or_else(|| Failure::usage("it needs a scandir"))?.into();
     make_live(&request)?;
     let error = std::process::Command::new("/proc/self/exe")
         .arg0("s6-rc")

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use cli::{Args, Exit, Failure};
-use os::sys::exec::{self, Environment};
+use os::sys::exec::{self, Environment, Program};
 
 /// The program and its words that follow an applet's own arguments.
 ///
@@ -22,7 +22,22 @@ pub fn program(args: &mut Args) -> Result<Vec<OsString>, Failure> {
 /// Returns only if that failed: exit code 127 where there is no such program,
 /// 126 where it cannot be run.
 pub fn into(words: &[OsString], environment: Option<&Environment>) -> Result<Exit, Failure> {
-    let error = exec::exec(words, environment.map(Environment::entries));
+    enter(words, &prepare(words, environment)?)
+}
+
+/// Gets ready to become the program `words[0]`, so that [`enter`] needs no
+/// memory any more.
+pub fn prepare(words: &[OsString], environment: Option<&Environment>) -> Result<Program, Failure> {
+    Program::new(words, environment.map(Environment::entries))
+        .map_err(|error| failure(words, &error))
+}
+
+/// As [`into`], of a program that is prepared.
+pub fn enter(words: &[OsString], program: &Program) -> Result<Exit, Failure> {
+    Err(failure(words, &program.enter()))
+}
+
+fn failure(words: &[OsString], error: &std::io::Error) -> Failure {
     let name = words.first().map(|word| word.display().to_string()).unwrap_or_default();
-    Err(Failure::new(Exit(exec::code(&error)), format!("cannot run {name:?}: {error}")))
+    Failure::new(Exit(exec::code(error)), format!("cannot run {name:?}: {error}"))
 }

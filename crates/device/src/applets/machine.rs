@@ -40,10 +40,7 @@ pub const REEXEC: Command = Command {
     name: "reexec",
     summary: "Start init anew, from the same or a newer program, without any service noticing",
     usage: "ward reexec [-s SCANDIR] [--fault] [PROGRAM]",
-    options: &[
-        SCANDIR,
-        Opt("--fault", "Make init fall with a real SIGSEGV, to see it survive"),
-    ],
+    options: &[SCANDIR, Opt("--fault", "Make init fall with a real SIGSEGV, to see it survive")],
     about: "PROGRAM is an absolute path; without it, init starts the program it already is.",
     run: reexec,
 };

@@ -1,7 +1,7 @@
 //! Cuts what lies in a pipe into lines.
 
 use model::limits::LOG_LINE_BYTES_MAX;
-use model::log::line::newline;
+use model::log::line::{line_end, newline};
 
 /// What may still come behind the bytes that are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,18 @@ pub fn first_piece(bytes: &[u8], rest: Rest) -> Option<Piece<'_>> {
     Some(Piece { text: bytes, taken: bytes.len(), cut: rest == Rest::Full })
 }
 
+/// The first line of `bytes` as `s6-log` counts them: to a newline or NUL, or
+/// the first `limit` bytes of a longer one (0: as long as it is). `None` while
+/// its end has not come.
+pub fn first_line(bytes: &[u8], limit: usize) -> Option<Piece<'_>> {
+    let near = if limit == 0 { bytes } else { &bytes[..bytes.len().min(limit + 1)] };
+    if let Some(at) = line_end(near) {
+        return Some(Piece { text: &bytes[..at], taken: at + 1, cut: false });
+    }
+    let cut = limit != 0 && bytes.len() > limit;
+    cut.then(|| Piece { text: &bytes[..limit], taken: limit, cut: true })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +81,20 @@ mod tests {
         assert_eq!(first_piece(b"half", Rest::Open), None);
         assert_eq!(first_piece(&long[..max], Rest::Open), None, "its newline may come next");
         assert_eq!(first_piece(b"", Rest::Ended), None);
+    }
+
+    #[test]
+    fn a_line_of_s6_log_ends_at_newline_or_nul_and_is_split_at_the_limit() {
+        for (bytes, limit, expected) in [
+            (&b"ab\0c"[..], 0, Some((2, 3, false))),
+            (b"abcd\n", 4, Some((4, 5, false))),
+            (b"abcde\n", 4, Some((4, 4, true))),
+            (b"abcd", 4, None),
+            (b"abcdefgh", 0, None),
+            (b"\0", 0, Some((0, 1, false))),
+        ] {
+            let found = first_line(bytes, limit);
+            assert_eq!(found.map(|line| (line.text.len(), line.taken, line.cut)), expected);
+        }
     }
 }

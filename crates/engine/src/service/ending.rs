@@ -22,6 +22,8 @@ pub enum Class {
 /// How things are while a tree comes down.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct View {
+    /// A manager is between two starts and must be waited for.
+    pub managers_away: bool,
     /// A manager has not said yet that all is down.
     pub managers_busy: bool,
     pub services_alive: bool,
@@ -49,6 +51,7 @@ pub enum Order {
 /// Stages, each with the time it has before force is used, and after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    Return,
     Graph,
     Services,
     Readers,
@@ -65,7 +68,7 @@ impl Stage {
             // this is for the manager that cannot go on.
             Self::Graph => 60,
             Self::Services => 10,
-            Self::Readers | Self::Managers | Self::Logger => 5,
+            Self::Return | Self::Readers | Self::Managers | Self::Logger => 5,
             Self::Processes => 3,
             Self::Over => 0,
         })
@@ -73,6 +76,7 @@ impl Stage {
 
     fn next(self) -> Self {
         match self {
+            Self::Return => Self::Graph,
             Self::Graph => Self::Services,
             Self::Services => Self::Readers,
             Self::Readers => Self::Managers,
@@ -84,6 +88,7 @@ impl Stage {
 
     fn done(self, view: &View) -> bool {
         match self {
+            Self::Return => !view.managers_away,
             Self::Graph => !view.managers_busy,
             Self::Services => !view.services_alive,
             Self::Readers => !view.readers_alive,
@@ -102,7 +107,7 @@ impl Stage {
             Self::Managers => Order::Down(Class::Manager),
             Self::Logger => Order::Down(Class::Logger),
             Self::Processes => Order::SignalAll(15),
-            Self::Over => return None,
+            Self::Return | Self::Over => return None,
         })
     }
 
@@ -113,7 +118,7 @@ impl Stage {
             Self::Managers => Order::Kill(Class::Manager),
             Self::Logger => Order::Kill(Class::Logger),
             Self::Processes => Order::SignalAll(9),
-            Self::Graph | Self::Over => return None,
+            Self::Return | Self::Graph | Self::Over => return None,
         })
     }
 }
@@ -133,7 +138,7 @@ pub struct Ending {
 
 impl Ending {
     pub fn new(end: End, now: Moment) -> Self {
-        let stage = Stage::Graph;
+        let stage = Stage::Return;
         Self { end, stage, forced: false, deadline: now + stage.patience(), asked: false }
     }
 
@@ -157,8 +162,10 @@ impl Ending {
             if !self.asked {
                 self.asked = true;
                 // Nothing to ask of a stage that has nobody.
-                if !self.stage.done(view) || self.stage == Stage::Graph {
-                    return self.stage.begin();
+                if (!self.stage.done(view) || self.stage == Stage::Graph)
+                    && let Some(order) = self.stage.begin()
+                {
+                    return Some(order);
                 }
             }
             if self.stage == Stage::Over {
@@ -221,6 +228,7 @@ mod tests {
         let mut now = Moment::from_nanos(0);
         let mut ending = Ending::new(End::Reboot, now);
         let view = View {
+            managers_away: true,
             managers_busy: true,
             services_alive: true,
             readers_alive: true,

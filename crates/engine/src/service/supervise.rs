@@ -27,24 +27,40 @@ const SIGKILL: u8 = 9;
 const SIGCONT: u8 = 18;
 const SIGSTOP: u8 = 19;
 
+/// A span that takes little room: there is one supervisor per service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Millis(u32);
+
+impl From<Duration> for Millis {
+    fn from(span: Duration) -> Self {
+        Self(u32::try_from(span.as_millis()).unwrap_or(u32::MAX))
+    }
+}
+
+impl From<Millis> for Duration {
+    fn from(millis: Millis) -> Self {
+        Self::from_millis(u64::from(millis.0))
+    }
+}
+
 /// The settings of a longrun that its supervisor goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    pub timeout_kill: Duration,
-    pub timeout_finish: Duration,
-    pub restart_wait: Duration,
-    pub down_signal: u8,
-    pub reload_signal: u8,
-    pub kill_group: bool,
-    pub has_finish: bool,
+    timeout_kill: Millis,
+    timeout_finish: Millis,
+    restart_wait: Millis,
+    down_signal: u8,
+    reload_signal: u8,
+    kill_group: bool,
+    has_finish: bool,
 }
 
 impl From<&Longrun> for Rules {
     fn from(longrun: &Longrun) -> Self {
         Self {
-            timeout_kill: longrun.timeout_kill,
-            timeout_finish: longrun.timeout_finish,
-            restart_wait: longrun.restart_wait,
+            timeout_kill: longrun.timeout_kill.into(),
+            timeout_finish: longrun.timeout_finish.into(),
+            restart_wait: longrun.restart_wait.into(),
             down_signal: longrun.down_signal,
             reload_signal: longrun.reload_signal,
             kill_group: longrun.kill_group,
@@ -207,7 +223,7 @@ impl Supervisor {
         self.state.paused = false;
         if self.state.phase != Phase::Stopping {
             self.enter(Phase::Stopping, now);
-            self.state.deadline = after(now, self.rules.timeout_kill);
+            self.state.deadline = after(now, self.rules.timeout_kill.into());
         }
     }
 
@@ -230,7 +246,7 @@ impl Supervisor {
         }
         let earliest = match (self.spawn_failures, self.state.starts) {
             (0, 0) => now,
-            (0, _) => self.started + self.rules.restart_wait,
+            (0, _) => self.started + self.rules.restart_wait.into(),
             (failures, _) => self.state.since + spawn_wait(failures),
         };
         if earliest <= now {
@@ -290,7 +306,7 @@ impl Supervisor {
         actions.push(Action::Announce(b'd'));
         if self.rules.has_finish {
             self.enter(Phase::Finishing, now);
-            self.state.deadline = after(now, self.rules.timeout_finish);
+            self.state.deadline = after(now, self.rules.timeout_finish.into());
             actions.push(Action::Spawn(Program::Finish { exit, group }));
         } else {
             self.finished(now, None, actions);

@@ -28,22 +28,34 @@ pub fn write(log: &mut Vec<u8>, label: &[u8; LABEL_BYTES], service: &str, text: 
     log.push(b'\n');
 }
 
-/// Where the first newline is. Looks at eight bytes at a time.
+/// Where the first newline is.
+pub fn newline(bytes: &[u8]) -> Option<usize> {
+    first_of(bytes, [b'\n', b'\n'])
+}
+
+/// Where the first newline or NUL is: what ends a line for `s6-log`.
+pub fn line_end(bytes: &[u8]) -> Option<usize> {
+    first_of(bytes, [b'\n', 0])
+}
+
+/// Where the first of two bytes is. Looks at eight bytes at a time.
 ///
 /// Source of the test for a zero byte in a word: Sean Eron Anderson, "Bit
 /// Twiddling Hacks", "Determine if a word has a zero byte".
-pub fn newline(bytes: &[u8]) -> Option<usize> {
+#[inline]
+fn first_of(bytes: &[u8], wanted: [u8; 2]) -> Option<usize> {
     const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    const NEWLINES: u64 = u64::from_ne_bytes([b'\n'; 8]);
+    let holds_zero = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
+    let masks = wanted.map(|byte| u64::from_ne_bytes([byte; 8]));
     let (words, _) = bytes.as_chunks::<8>();
     let without = words.iter().take_while(|word| {
-        let zeros = u64::from_ne_bytes(**word) ^ NEWLINES;
-        zeros.wrapping_sub(LOW) & !zeros & HIGH == 0
+        let word = u64::from_ne_bytes(**word);
+        holds_zero(word ^ masks[0]) | holds_zero(word ^ masks[1]) == 0
     });
     let start = 8 * without.count();
     let near = &bytes[start..];
-    near.iter().position(|&byte| byte == b'\n').map(|at| start + at)
+    near.iter().position(|byte| wanted.contains(byte)).map(|at| start + at)
 }
 
 #[cfg(test)]
@@ -54,10 +66,16 @@ mod tests {
     fn a_newline_is_found_wherever_it_stands() {
         for length in 0..40 {
             assert_eq!(newline(&alloc::vec![0x8a; length]), None);
+            assert_eq!(newline(&alloc::vec![0; length]), None);
+            assert_eq!(line_end(&alloc::vec![0x80; length]), None);
             for at in 0..length {
                 let mut bytes = alloc::vec![0x0b; length];
                 bytes[at] = b'\n';
                 assert_eq!(newline(&bytes), Some(at));
+                assert_eq!(line_end(&bytes), Some(at));
+                bytes[at] = 0;
+                assert_eq!(line_end(&bytes), Some(at));
+                bytes[at] = b'\n';
                 bytes[length - 1] = b'\n';
                 assert_eq!(newline(&bytes), Some(at), "the first of two");
             }

@@ -5,3 +5,4 @@ pub mod journal;
 pub mod line;
 pub mod policy;
 pub mod request;
+pub mod script;

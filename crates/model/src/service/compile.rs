@@ -395,7 +395,7 @@ impl<'a> Compiler<'a> {
     /// The flags of each node: its own, and those of all bundles that hold it.
     fn flags(&self, graph: &Graph, order: &[u32]) -> Vec<u8> {
         let own = |d: &Definition| {
-            u8::from(d.essential) * ESSENTIAL | u8::from(d.recommended) * RECOMMENDED
+            (u8::from(d.essential) * ESSENTIAL) | (u8::from(d.recommended) * RECOMMENDED)
         };
         let mut flags: Vec<u8> = self.definitions.iter().map(own).collect();
         flags.resize(graph.len(), 0);
@@ -448,3 +448,6 @@ fn ends_of_pipes(consumers: &[u32]) -> Vec<u32> {
     }
     ends
 }
+
+#[cfg(test)]
+mod tests;

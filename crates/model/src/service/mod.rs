@@ -1,11 +1,11 @@
 //! Services: what a person writes, what the compiler makes of it, what runs.
 
-mod digest;
-mod graph;
 pub mod compile;
 pub mod database;
 pub mod definition;
+mod digest;
 pub mod execline;
+mod graph;
 pub mod live_state;
 pub mod mistake;
 pub mod name;

@@ -115,6 +115,13 @@ impl Death {
     }
 }
 
+/// The deaths of a `supervise/death_tally`, the oldest first. A last entry
+/// that is not whole is still being written, and left out.
+pub fn deaths(bytes: &[u8]) -> impl DoubleEndedIterator<Item = Death> + ExactSizeIterator {
+    let (entries, _) = bytes.as_chunks::<DEATH_BYTES>();
+    entries.iter().map(|entry| Death::from_bytes(*entry))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

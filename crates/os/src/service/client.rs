@@ -4,14 +4,15 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use model::limits::DEATH_TALLY_MAX;
-use model::service::status::{DEATH_BYTES, Death, STATUS_BYTES, Status};
+use model::service::status::{DEATH_BYTES, Death, STATUS_BYTES, Status, deaths as deaths_in};
 use rustix::fs::{self, Access, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Flock, FlockType, Pid, fcntl_getlk, getpgid};
+
+use crate::sys::ask;
 
 /// Why a command did not reach a supervisor.
 #[derive(Debug)]
@@ -39,9 +40,9 @@ fn locked(dir: &Path, file: &str) -> io::Result<bool> {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(false),
         Err(error) => return Err(error.into()),
     };
-    let holder = fcntl_getlk(&lock, &Flock::from(FlockType::WriteLock))?;
+    let held = ask::locked_by_another(lock.as_fd())?;
     leave(lock);
-    Ok(holder.is_some())
+    Ok(held)
 }
 
 /// Reads `supervise/status`.
@@ -74,10 +75,10 @@ pub fn notifies(dir: &Path) -> io::Result<bool> {
     }
 }
 
-/// The process group of a process; `None` where it is gone.
+/// The process group of a service's process; `None` where it cannot be named.
 pub fn process_group(pid: u64) -> Option<u64> {
-    let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
-    getpgid(Some(pid)).ok().map(|group| group.as_raw_nonzero().get() as u64)
+    let group = ask::process_group(i32::try_from(pid).ok()?)?;
+    u64::try_from(group).ok()
 }
 
 /// Sends letters to the supervisor of a service directory.
@@ -120,8 +121,6 @@ fn send(dir: &Path, fifo: &str, letters: &[u8]) -> Result<(), ControlError> {
 
 /// Reads `supervise/death_tally`, the oldest first.
 ///
-/// A last entry that is not whole is being written, and left out.
-///
 /// # Errors
 /// `InvalidData` where there are more than a supervisor may keep.
 pub fn deaths(dir: &Path) -> io::Result<Vec<Death>> {
@@ -135,13 +134,7 @@ pub fn deaths(dir: &Path) -> io::Result<Vec<Death>> {
             "supervise/death_tally is longer than a supervisor writes it",
         ));
     }
-    Ok(read_deaths(&bytes))
-}
-
-/// The whole entries of a death tally.
-pub fn read_deaths(bytes: &[u8]) -> Vec<Death> {
-    let (entries, _) = bytes.as_chunks::<DEATH_BYTES>();
-    entries.iter().map(|entry| Death::from_bytes(*entry)).collect()
+    Ok(deaths_in(&bytes).collect())
 }
 
 /// Forgets all deaths.

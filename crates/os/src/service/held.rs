@@ -6,8 +6,6 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use engine::service::ending::Class;
 use model::service::database::{Index, Longrun};
 use model::service::request::Slot;
-use model::service::status::STATUS_BYTES;
-use model::time::Date;
 
 use crate::service::table::Fixed;
 
@@ -47,6 +45,30 @@ impl Pipe {
     }
 }
 
+/// The few events of one turn, without an allocation.
+#[derive(Clone, Copy, Default)]
+pub struct Events {
+    letters: [u8; 7],
+    count: u8,
+}
+
+impl Events {
+    /// Adds one. More than seven in one turn cannot be told apart any more:
+    /// the last ones count.
+    pub fn push(&mut self, letter: u8) {
+        if usize::from(self.count) == self.letters.len() {
+            self.letters.copy_within(1.., 0);
+            self.count -= 1;
+        }
+        self.letters[usize::from(self.count)] = letter;
+        self.count += 1;
+    }
+
+    pub fn letters(&self) -> &[u8] {
+        &self.letters[..usize::from(self.count)]
+    }
+}
+
 /// One slot.
 pub struct Held {
     pub slot: Slot,
@@ -55,8 +77,12 @@ pub struct Held {
     pub home: Home,
     pub class: Class,
     pub oneshot: bool,
-    /// `None` for a oneshot.
-    pub longrun: Option<Box<Longrun>>,
+    /// The settings of a plain service directory, as they were last read.
+    /// Those of a live directory are in its database.
+    pub plain: Option<Box<Longrun>>,
+    /// Its service directory, where that is one of the scandir: it may lose
+    /// its name while it is supervised.
+    pub directory: Option<OwnedFd>,
     /// `supervise/control`, open at both ends: it never reads as ended.
     pub control: Option<OwnedFd>,
     /// Holds the lock of `supervise/lock`, where it has one of its own.
@@ -69,13 +95,15 @@ pub struct Held {
     pub consumer: Option<Slot>,
     pub notify: Option<OwnedFd>,
     /// The command of a slot of init's own.
-    pub words: Vec<CString>,
+    pub words: Box<[CString]>,
     /// When it went up or down, and became ready (up or down).
-    pub dates: [Date; 2],
+    pub dates: [[u8; 12]; 2],
     /// Events not announced yet.
-    pub events: Vec<u8>,
-    /// The status file as it was last written.
-    pub written: [u8; STATUS_BYTES],
+    pub events: Events,
+    /// A hash of the status file as it was last written.
+    pub written: u64,
+    /// Its status file need not be written until something changes.
+    pub quiet: bool,
     /// Its directory left the scandir; it is kept until it is asked to go.
     pub inactive: bool,
 }
@@ -89,17 +117,19 @@ impl Held {
             home,
             class,
             oneshot: false,
-            longrun: None,
+            plain: None,
+            directory: None,
             control: None,
             lock: None,
             pipe: None,
             input: None,
             consumer: None,
             notify: None,
-            words: Vec::new(),
-            dates: [Date::default(); 2],
-            events: Vec::new(),
-            written: [0; STATUS_BYTES],
+            words: Box::default(),
+            dates: [[0; 12]; 2],
+            events: Events::default(),
+            written: 0,
+            quiet: false,
             inactive: false,
         }
     }
@@ -128,6 +158,7 @@ impl Held {
             pipe: numbers(&self.pipe),
             input: numbers(&self.input),
             notify: number(&self.notify),
+            directory: number(&self.directory),
         }
     }
 
@@ -151,6 +182,7 @@ impl Held {
         held.control = inherited(fixed.control);
         held.lock = inherited(fixed.lock);
         held.notify = inherited(fixed.notify);
+        held.directory = inherited(fixed.directory);
         held.pipe = inherited_pipe(fixed.pipe);
         held.input = inherited_pipe(fixed.input);
         held
@@ -159,9 +191,8 @@ impl Held {
     /// Its directory, relative to where its home begins.
     pub fn folder(&self) -> String {
         match self.home {
-            Home::Scandir => self.name.to_string(),
             Home::Live { .. } => format!("{}/{}", super::live_dir::SERVICE_DIRS, self.name),
-            Home::Own | Home::Manager { .. } => ".".to_owned(),
+            Home::Scandir | Home::Own | Home::Manager { .. } => ".".to_owned(),
         }
     }
 }

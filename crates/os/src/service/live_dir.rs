@@ -11,7 +11,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use model::service::database::{Database, Service};
+use model::service::database::{Database, Longrun, Service};
+use model::service::status::Status;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
@@ -26,6 +27,8 @@ pub const STATE: &str = "state";
 /// The file that every `supervise/lock` is another name of: one descriptor
 /// holds the lock of all.
 pub const SUPERVISED: &str = ".supervised";
+/// What every `supervise/status` is a name of, until it is replaced.
+const STATUS: &str = ".status";
 /// Lines `OLD NEW`: services that go over from the previous live directory.
 pub const MOVED: &str = "moved";
 /// The socket of the manager.
@@ -95,6 +98,16 @@ fn fill(making: &Making<'_>, real: &Path) -> Result<(), Trouble> {
     write(&directory, SUPERVISED, b"", 0o600).to(|| within(SUPERVISED))?;
     fs::mkdirat(&directory, SERVICE_DIRS, Mode::from_raw_mode(0o755))
         .to(|| within(SERVICE_DIRS))?;
+    let mode = Mode::from_raw_mode(0o2755);
+    fs::chmodat(&directory, SERVICE_DIRS, mode, AtFlags::empty()).to(|| within(SERVICE_DIRS))?;
+    let first = Status {
+        changed: crate::clock::today(),
+        readied: crate::clock::today(),
+        paused: true,
+        ready: true,
+        ..Status::default()
+    };
+    write(&directory, STATUS, &first.to_bytes(), 0o644).to(|| within(STATUS))?;
     let services = files::directory_at(&directory, SERVICE_DIRS).to(|| within(SERVICE_DIRS))?;
     let compiled = making.compiled.join(SERVICE_DIRS);
     let sources = files::directory(&compiled).to(|| format!("open {}", compiled.display()))?;
@@ -102,7 +115,7 @@ fn fill(making: &Making<'_>, real: &Path) -> Result<(), Trouble> {
         let name = service.name();
         let up = making.state.get(service.index() as usize).is_some_and(|s| s & UP != 0);
         let maker = Maker { live: &directory, services: &services, sources: &sources };
-        maker.service(name, (making.brought)(name), up).to(|| within(name))?;
+        maker.service(&service, (making.brought)(name), up).to(|| within(name))?;
     }
     Ok(())
 }
@@ -114,27 +127,62 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    fn service(&self, name: &str, brought: bool, up: bool) -> io::Result<()> {
-        fs::mkdirat(self.services, name, Mode::from_raw_mode(0o755))?;
-        let folder = files::directory_at(self.services, name)?;
-        self.links(name, &folder)?;
+    /// Makes one service directory, with as few system calls as can be: at
+    /// boot there may be a thousand. Empty or equal files are names of one.
+    fn service(&self, service: &Service<'_>, brought: bool, up: bool) -> io::Result<()> {
+        let name = service.name();
+        let mut path = String::with_capacity(2 * name.len() + 64);
+        path.push_str(name);
+        fs::mkdirat(self.services, &*path, Mode::from_raw_mode(0o755))?;
+        self.links(service, &mut path)?;
+        let mut at = |file: &str| {
+            path.truncate(name.len());
+            path.push('/');
+            path.push_str(file);
+            path.clone()
+        };
         if !up {
-            write(&folder, "down", b"", 0o644)?;
+            let none = AtFlags::empty();
+            fs::linkat(self.live, "lock", self.services, &*at("down"), none)?;
         }
         if !brought {
-            fs::mkdirat(&folder, "supervise", Mode::from_raw_mode(0o700))?;
-            make_fifo(&folder, "supervise/control")?;
-            fs::linkat(self.live, SUPERVISED, &folder, "supervise/lock", AtFlags::empty())?;
-            make_event(&folder)?;
+            let none = AtFlags::empty();
+            fs::mkdirat(self.services, &*at("supervise"), Mode::from_raw_mode(0o700))?;
+            make_fifo(self.services, &at("supervise/control"))?;
+            fs::linkat(self.live, SUPERVISED, self.services, &*at("supervise/lock"), none)?;
+            fs::linkat(self.live, STATUS, self.services, &*at("supervise/status"), none)?;
+            // `servicedirs` passes its set-group-id bit on, which mkdir(2)
+            // itself would not set.
+            fs::mkdirat(self.services, &*at("event"), EVENT_MODE)?;
         }
         Ok(())
     }
 
-    /// One link for each file that the compiled directory has for `name`.
-    fn links(&self, name: &str, folder: &OwnedFd) -> io::Result<()> {
-        let source = files::directory_at(self.sources, name)?;
+    /// One link for each file that the compiled directory has for a service.
+    fn links(&self, service: &Service<'_>, path: &mut String) -> io::Result<()> {
+        let Some(longrun) = service.longrun() else { return Ok(()) };
+        let name = service.name();
         let mut target = format!("../../compiled/{SERVICE_DIRS}/{name}/");
         let stem = target.len();
+        let mut link = |file: &str| {
+            target.truncate(stem);
+            target.push_str(file);
+            path.truncate(name.len());
+            path.push('/');
+            path.push_str(file);
+            fs::symlinkat(&*target, self.services, &**path)
+        };
+        if !longrun.has_extras {
+            // What the database knows need not be looked for.
+            link("run")?;
+            for (file, there) in files_of(&longrun) {
+                if there {
+                    link(file)?;
+                }
+            }
+            return Ok(());
+        }
+        let source = files::directory_at(self.sources, name)?;
         let mut buffer = [std::mem::MaybeUninit::uninit(); 2048];
         let mut entries = RawDir::new(&source, &mut buffer);
         while let Some(entry) = entries.next() {
@@ -143,14 +191,34 @@ impl Maker<'_> {
                 && !file.starts_with('.')
                 && file != "down"
             {
-                target.truncate(stem);
-                target.push_str(file);
-                fs::symlinkat(&*target, folder, file)?;
+                link(file)?;
             }
         }
         Ok(())
     }
 }
+
+/// The files, beside `run`, of a service directory with these settings. One
+/// with the value that counts without it is not missed.
+fn files_of(longrun: &Longrun) -> [(&'static str, bool); 11] {
+    let usual = Longrun::default();
+    [
+        ("finish", longrun.has_finish),
+        ("notification-fd", longrun.notification_fd.is_some()),
+        ("lock-fd", longrun.lock_fd.is_some()),
+        ("timeout-kill", longrun.timeout_kill != usual.timeout_kill),
+        ("timeout-finish", longrun.timeout_finish != usual.timeout_finish),
+        ("restart-wait", longrun.restart_wait != usual.restart_wait),
+        ("max-death-tally", longrun.death_tally_max != usual.death_tally_max),
+        ("down-signal", longrun.down_signal != usual.down_signal),
+        ("reload-signal", longrun.reload_signal != usual.reload_signal),
+        ("flag-newpidns", longrun.new_pid_namespace),
+        ("flag-timeout-killpg", longrun.kill_group),
+    ]
+}
+
+/// A fifodir that the owner's group may listen at.
+const EVENT_MODE: Mode = Mode::from_raw_mode(0o3730);
 
 fn make_fifo(folder: impl AsFd, path: &str) -> rustix::io::Result<()> {
     fs::mknodat(folder, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0)
@@ -159,9 +227,8 @@ fn make_fifo(folder: impl AsFd, path: &str) -> rustix::io::Result<()> {
 /// A fifodir that the owner's group may listen at: `mkdir(2)` leaves out the
 /// bit that gives the fifos in it that group.
 fn make_event(folder: &OwnedFd) -> rustix::io::Result<()> {
-    let mode = Mode::from_raw_mode(0o3730);
-    fs::mkdirat(folder, "event", mode)?;
-    fs::chmodat(folder, "event", mode, AtFlags::empty())
+    fs::mkdirat(folder, "event", EVENT_MODE)?;
+    fs::chmodat(folder, "event", EVENT_MODE, AtFlags::empty())
 }
 
 /// Makes what a supervisor needs in a service directory, keeping what is

@@ -226,7 +226,6 @@ impl Tree {
         let slot = self.add_slot(init, unit, name, home, Class::Service)?;
         if let Some(held) = self.held_mut(slot) {
             held.oneshot = oneshot;
-            held.longrun = longrun.map(Box::new);
         }
         if !oneshot {
             if let Err(trouble) = self.open_control(slot) {
@@ -234,7 +233,8 @@ impl Tree {
                 init.remove(slot);
                 return Err(trouble);
             }
-            init.begin(now, slot, self);
+            // Nobody can listen yet, and the status file says already how it is.
+            self.quiet(slot);
         }
         self.remember(slot);
         Ok(slot)
@@ -275,7 +275,7 @@ impl Tree {
         let what = || format!("open {path}");
         // Both ways, so that it never reads as ended; kept by exec.
         let flags = OFlags::RDWR | OFlags::NONBLOCK;
-        let control = fs::openat(self.base(held.home), &*path, flags, Mode::empty()).to(what)?;
+        let control = fs::openat(self.base(held), &*path, flags, Mode::empty()).to(what)?;
         self.events.add(&control, token::CONTROL | u64::from(slot), Readiness::IN).to(what)?;
         if let Some(held) = self.held_mut(slot) {
             held.control = Some(control);
@@ -331,7 +331,7 @@ impl Tree {
         let name = there.database().service(index).name().to_owned();
         let to = format!("{SERVICE_DIRS}/{name}");
         if !held.oneshot {
-            let (old, new) = (self.base(held.home), there.directory.as_fd());
+            let (old, new) = (self.base(held), there.directory.as_fd());
             for part in ["supervise", "event"] {
                 // It was there a moment ago and the new place is empty. If it
                 // still fails, the service runs on without its directory.
@@ -350,7 +350,6 @@ impl Tree {
         let Some(held) = self.held_mut(slot) else { return };
         held.home = home;
         held.name = name.into();
-        held.longrun = longrun.map(Box::new);
         let (old_record, fixed, name) = (held.record, held.fixed(), held.name.clone());
         if let Ok(record) = self.table.add(Kind::Slot, &fixed, &name) {
             if let Some(held) = self.held_mut(slot) {
@@ -425,8 +424,7 @@ impl Tree {
         let supervisor = Supervisor::new(Rules::from(&longrun), true, clock::now());
         let slot = self.add_slot(init, Unit::Longrun(supervisor), name, home, class)?;
         if let Some(held) = self.held_mut(slot) {
-            held.words = words;
-            held.longrun = Some(Box::new(longrun));
+            held.words = words.into();
         }
         self.remember(slot);
         init.begin(clock::now(), slot, self);
@@ -444,7 +442,7 @@ impl Tree {
         let unit = Unit::Oneshot(Runner::new(now));
         let slot = self.add_slot(init, unit, name, Home::Own, Class::Service)?;
         if let Some(held) = self.held_mut(slot) {
-            held.words = words;
+            held.words = words.into();
             held.oneshot = true;
         }
         self.remember(slot);
@@ -507,7 +505,6 @@ impl Tree {
         let Some(model::service::database::Entry::Service(index)) = found else { return false };
         held.home = Home::Live { live, index };
         known.slots[index as usize] = held.slot;
-        held.longrun = known.database().service(index).longrun().map(Box::new);
         true
     }
 
@@ -552,7 +549,7 @@ impl Tree {
         let name = held.name.clone();
         let what = || format!("supervise {name}");
         let folder = {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
             fs::openat(&self.scandir, &*name, flags, Mode::empty()).to(what)?
         };
         live_dir::make_supervise(&folder).to(what)?;
@@ -565,6 +562,7 @@ impl Tree {
         let _ = fs::openat(&folder, "supervise/death_tally", flags, Mode::empty());
         if let Some(held) = self.held_mut(slot) {
             held.lock = Some(lock);
+            held.directory = Some(folder);
         }
         self.open_control(slot)?;
         self.remember(slot);

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use engine::machine::Program;
-use model::service::database::Script;
+use model::service::database::{Longrun, Script};
 use model::service::request::Slot;
 use model::service::status::Exit;
 
@@ -37,7 +37,7 @@ impl Tree {
     pub(super) fn spawn(&mut self, slot: Slot, program: Program) -> io::Result<u32> {
         let command = self.command(slot, program)?;
         self.pipe(slot)?;
-        let notify = match (program, self.held(slot).and_then(notification_fd)) {
+        let notify = match (program, self.settings_of(slot).and_then(|l| l.notification_fd)) {
             (Program::Run, Some(number)) => Some((rustix::pipe::pipe()?, number)),
             _ => None,
         };
@@ -66,11 +66,12 @@ impl Tree {
         };
         let folder = CString::new(folder)?;
         // A oneshot runs where init does, as the peer's runner would let it.
-        let base = if held.oneshot { self.scandir.as_fd() } else { self.base(held.home) };
+        let base = if held.oneshot { self.scandir.as_fd() } else { self.base(held) };
         let consumer = held.consumer.and_then(|c| self.held(c)?.input.as_ref());
         let [zero, one, two] = crate::sys::inherit::standard_streams();
         let own = held.pipe.as_ref().map(|pipe| pipe.writer.as_fd());
-        let longrun = held.longrun.as_deref();
+        let longrun = self.settings(held);
+        let longrun = longrun.as_ref();
         let last = program != Program::Run && held.class == engine::service::ending::Class::Reader;
         let mut environment = self.environment.clone();
         if let Some(variable) = &command.variable {
@@ -100,13 +101,17 @@ impl Tree {
         self.spawner.spawn(&plan, cell)
     }
 
+    fn settings_of(&self, slot: Slot) -> Option<Longrun> {
+        self.settings(self.held(slot)?)
+    }
+
     /// What to execute.
     fn command(&self, slot: Slot, program: Program) -> io::Result<Command> {
         let held = self.held(slot).ok_or(io::ErrorKind::NotFound)?;
         let mut variable = None;
         let words = match (program, held.home) {
             (_, Home::Own) => {
-                return Ok(own(held.words.clone()));
+                return Ok(own(held.words.to_vec()));
             }
             (_, Home::Manager { live }) => {
                 let path = &*self.live(live).ok_or(io::ErrorKind::NotFound)?.path;
@@ -116,7 +121,7 @@ impl Tree {
             }
             (Program::Run, _) => {
                 let mut words = vec![c"./run".to_owned(), CString::new(&*held.name)?];
-                if let Some(number) = held.longrun.as_ref().and_then(|l| l.lock_fd) {
+                if let Some(number) = self.settings(held).and_then(|l| l.lock_fd) {
                     // The lock may be held by a copy that init does not know:
                     // waiting for it must not stop init, so another program waits.
                     let lock = ["s6-setlock", "-d", &number.to_string(), "supervise/run-lock"];
@@ -166,10 +171,6 @@ impl Tree {
 /// This program itself, as the applet that the first word names.
 fn own(words: Vec<CString>) -> Command {
     Command { programs: vec![SELF.to_owned()], words, variable: None }
-}
-
-fn notification_fd(held: &Held) -> Option<u32> {
-    held.longrun.as_ref()?.notification_fd
 }
 
 /// The files that a command without a slash may be.

@@ -5,7 +5,6 @@ use engine::service::oneshot::Runner;
 use engine::service::supervise::{Rules, Supervisor};
 use model::bytes::Reader;
 use model::service::request::Phase;
-use std::os::fd::AsFd;
 
 use crate::clock;
 use crate::event_loop::Readiness;
@@ -56,19 +55,13 @@ impl Tree {
             self.table.remove(found.record);
             return None;
         }
-        match held.home {
-            Home::Scandir => {
-                held.longrun = Some(Box::new(settings::read(self.scandir.as_fd(), &held.name)));
-            }
-            Home::Own | Home::Manager { .. } if !held.oneshot => {
-                held.longrun = Some(Box::new(super::lives::own_longrun()));
-            }
-            _ => {}
+        if held.home == Home::Scandir && !held.oneshot {
+            held.plain = Some(Box::new(settings::read(self.base(&held), ".")));
         }
         let mut state = Reader::new(&found.state);
-        let unit = match &held.longrun {
+        let unit = match &self.settings(&held) {
             Some(longrun) => {
-                Unit::Longrun(Supervisor::load(Rules::from(&**longrun), &mut state).ok()?)
+                Unit::Longrun(Supervisor::load(Rules::from(longrun), &mut state).ok()?)
             }
             None => Unit::Oneshot(Runner::load(&mut state).ok()?),
         };

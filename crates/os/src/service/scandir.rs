@@ -151,7 +151,7 @@ impl Tree {
         let supervisor = Supervisor::new(Rules::from(&longrun), wanted_up, clock::now());
         let slot = self.add_slot(init, Unit::Longrun(supervisor), name, Home::Scandir, class)?;
         if let Some(held) = self.held_mut(slot) {
-            held.longrun = Some(Box::new(longrun));
+            held.plain = Some(Box::new(longrun));
         }
         if let Err(trouble) = self.open_plain(slot) {
             self.forget(slot);

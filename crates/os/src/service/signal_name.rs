@@ -11,13 +11,15 @@ const NAMES: &[(&str, i32)] = &[
     ("HUP", libc::SIGHUP),
     ("ILL", libc::SIGILL),
     ("INT", libc::SIGINT),
-    ("IO", libc::SIGIO),
     ("KILL", libc::SIGKILL),
+    ("POLL", libc::SIGIO),
     ("PIPE", libc::SIGPIPE),
     ("PROF", libc::SIGPROF),
     ("PWR", libc::SIGPWR),
     ("QUIT", libc::SIGQUIT),
     ("SEGV", libc::SIGSEGV),
+    #[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
+    ("STKFLT", libc::SIGSTKFLT),
     ("STOP", libc::SIGSTOP),
     ("SYS", libc::SIGSYS),
     ("TERM", libc::SIGTERM),
@@ -34,8 +36,8 @@ const NAMES: &[(&str, i32)] = &[
     ("XFSZ", libc::SIGXFSZ),
     // Other names of the above: found, never printed.
     ("CLD", libc::SIGCHLD),
+    ("IO", libc::SIGIO),
     ("IOT", libc::SIGABRT),
-    ("POLL", libc::SIGIO),
 ];
 
 /// The name of a signal, without `SIG`; `None` for one that has no name, such

@@ -11,7 +11,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicU32;
 
 use model::bytes::{ReadError, Reader, Writer};
-use model::time::Date;
 
 use crate::sys::memory::SharedMemory;
 
@@ -55,6 +54,7 @@ pub struct Fixed {
     pub pipe: [RawFd; 2],
     pub input: [RawFd; 2],
     pub notify: RawFd,
+    pub directory: RawFd,
 }
 
 impl Default for Fixed {
@@ -69,6 +69,7 @@ impl Default for Fixed {
             pipe: [-1; 2],
             input: [-1; 2],
             notify: -1,
+            directory: -1,
         }
     }
 }
@@ -82,7 +83,7 @@ pub struct Found {
     /// The process that the kernel wrote down last.
     pub pid: u32,
     /// When it last went up or down, and became ready.
-    pub dates: [Date; 2],
+    pub dates: [[u8; 12]; 2],
     pub state: [u8; STATE_BYTES - 24],
 }
 
@@ -178,6 +179,7 @@ impl Table {
             fixed.input[0],
             fixed.input[1],
             fixed.notify,
+            fixed.directory,
         ];
         for fd in fds {
             w.u32(fd as u32);
@@ -188,12 +190,12 @@ impl Table {
     }
 
     /// Remembers the state of a slot: the old one, or the new one, never both.
-    pub fn set_state(&mut self, record: u32, dates: [Date; 2], state: &[u8]) {
+    pub fn set_state(&mut self, record: u32, dates: [[u8; 12]; 2], state: &[u8]) {
         let bytes = self.bytes_mut(record);
         let other = 1 - usize::from(bytes[CURRENT] & 1);
         let at = STATES[other];
-        bytes[at..at + 12].copy_from_slice(&dates[0].to_bytes());
-        bytes[at + 12..at + 24].copy_from_slice(&dates[1].to_bytes());
+        bytes[at..at + 12].copy_from_slice(&dates[0]);
+        bytes[at + 12..at + 24].copy_from_slice(&dates[1]);
         let length = state.len().min(STATE_BYTES - 24);
         bytes[at + 24..at + 24 + length].copy_from_slice(&state[..length]);
         // A handler of a fault runs on this processor and sees the stores in
@@ -303,6 +305,7 @@ impl Table {
             pipe: [fd()?, fd()?],
             input: [fd()?, fd()?],
             notify: fd()?,
+            directory: fd()?,
         };
         let length = usize::from(Reader::new(&bytes[TEXT..]).u16()?);
         let mut name = bytes[TEXT + 8..][..length.min(TEXT_BYTES - 8)].to_vec();
@@ -316,7 +319,7 @@ impl Table {
         }
         let name = String::from_utf8(name).map_err(|_| ReadError::Impossible)?;
         let at = STATES[usize::from(bytes[CURRENT] & 1)];
-        let date = |at: usize| Date::from_bytes(std::array::from_fn(|i| bytes[at + i]));
+        let date = |at: usize| std::array::from_fn(|i| bytes[at + i]);
         Ok(Found {
             record,
             kind,
@@ -344,7 +347,7 @@ mod tests {
         for _ in 0..100 {
             table.add(Kind::Slot, &Fixed::default(), &long).unwrap();
         }
-        let dates = [Date::from_unix(5, 6), Date::from_unix(7, 8)];
+        let dates = [[5; 12], [7; 12]];
         table.set_state(first, dates, b"one");
         table.set_state(first, dates, b"two");
         table.pid_cell(first).store(4711, std::sync::atomic::Ordering::Relaxed);

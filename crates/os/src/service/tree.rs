@@ -9,9 +9,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use engine::machine::{Action, Event, World};
 use engine::service::init::{Init, SLOTS_MAX, Unit};
 use model::bytes::Writer;
+use model::service::database::Longrun;
 use model::service::request::{Phase, Slot};
 use model::service::status::{Death, Exit, Status};
+use model::time::Date;
 use rustix::fs::{self, AtFlags, Mode, OFlags};
+use xxhash_rust::xxh64::xxh64;
 
 use crate::clock;
 use crate::event_loop::{EventLoop, Readiness};
@@ -123,14 +126,24 @@ impl Tree {
         self.held[slot as usize % SLOTS_MAX].take()
     }
 
-    /// Where a home begins.
-    pub(super) fn base(&self, home: Home) -> BorrowedFd<'_> {
-        if let Home::Live { live, .. } = home
-            && let Some(Some(live)) = self.lives.get(usize::from(live))
-        {
-            return live.directory.as_fd();
+    /// The settings of a longrun; `None` for a oneshot.
+    pub(super) fn settings(&self, held: &Held) -> Option<Longrun> {
+        match held.home {
+            _ if held.oneshot => None,
+            Home::Live { live, index } => self.live(live)?.database().service(index).longrun(),
+            Home::Own | Home::Manager { .. } => Some(super::lives::own_longrun()),
+            Home::Scandir => held.plain.as_deref().cloned(),
         }
-        self.scandir.as_fd()
+    }
+
+    /// The directory that [`Held::folder`] counts from.
+    pub(super) fn base<'a>(&'a self, held: &'a Held) -> BorrowedFd<'a> {
+        match held.home {
+            Home::Live { live, .. } => self.live(live).map(|live| &live.directory),
+            _ => held.directory.as_ref(),
+        }
+        .unwrap_or(&self.scandir)
+        .as_fd()
     }
 
     /// Writes what the table remembers of a slot's descriptors.
@@ -240,12 +253,12 @@ impl Tree {
         if held.home != Home::Scandir || held.oneshot {
             return;
         }
-        let longrun = super::settings::read(self.scandir.as_fd(), &held.name);
+        let longrun = super::settings::read(self.base(held), ".");
         if let Some(Unit::Longrun(supervisor)) = init.unit_mut(slot) {
             supervisor.set_rules((&longrun).into());
         }
         if let Some(held) = self.held_mut(slot) {
-            held.longrun = Some(Box::new(longrun));
+            held.plain = Some(Box::new(longrun));
         }
     }
 
@@ -260,10 +273,12 @@ impl Tree {
             return;
         }
         let status = status_of(held, unit).to_bytes();
-        let changed = std::mem::replace(&mut held.written, status) != status;
+        let hash = xxh64(&status, 1);
+        let quiet = std::mem::take(&mut held.quiet) && events.letters().is_empty();
+        let changed = std::mem::replace(&mut held.written, hash) != hash && !quiet;
         let mut path = held.folder();
-        let home = held.home;
-        let base = self.base(home);
+        let Some(held) = self.held(slot) else { return };
+        let base = self.base(held);
         let stem = path.len();
         if changed {
             path.push_str("/supervise/status");
@@ -271,36 +286,40 @@ impl Tree {
             let _ = files::replace(base, &path, &status, 0o644);
             path.truncate(stem);
         }
-        if !events.is_empty() {
+        if !events.letters().is_empty() {
             path.push_str("/event");
             if let Ok(path) = CString::new(path) {
-                let _ = fifodir::notify(base, &path, &events);
+                let _ = fifodir::notify(base, &path, events.letters());
             }
         }
-        if let Some(held) = self.held_mut(slot)
-            && held.events.is_empty()
-        {
-            held.events = events;
-            held.events.clear();
+    }
+
+    /// Takes it that the status file of a new slot, made with its directory,
+    /// says how things are.
+    pub(super) fn quiet(&mut self, slot: Slot) {
+        let now = clock::today().to_bytes();
+        if let Some(held) = self.held_mut(slot) {
+            held.dates = [now; 2];
+            held.quiet = true;
         }
     }
 
     /// Writes the status again even where nothing has changed: its directory is new.
     pub(super) fn unwritten(&mut self, slot: Slot) {
         if let Some(held) = self.held_mut(slot) {
-            held.written = [0; model::service::status::STATUS_BYTES];
+            held.written = 0;
         }
     }
 
     /// Appends a death to `supervise/death_tally`, and drops the oldest ones.
     fn tally(&mut self, slot: Slot, exit: Exit) -> io::Result<()> {
         let Some(held) = self.held(slot) else { return Ok(()) };
-        let most = held.longrun.as_ref().map_or(0, |l| l.death_tally_max) as usize;
+        let most = self.settings(held).map_or(0, |l| l.death_tally_max) as usize;
         if held.control.is_none() || most == 0 {
             return Ok(());
         }
         let path = format!("{}/supervise/death_tally", held.folder());
-        let base = self.base(held.home);
+        let base = self.base(held);
         let death = Death { date: clock::today(), exit }.to_bytes();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
         let file = fs::openat(base, &*path, flags, Mode::from_raw_mode(0o644))?;
@@ -326,7 +345,7 @@ impl Tree {
             return Ok(());
         }
         let path = format!("{}/down", held.folder());
-        let base = self.base(held.home);
+        let base = self.base(held);
         if down {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
             fs::openat(base, &*path, flags, Mode::from_raw_mode(0o644))?;
@@ -367,13 +386,13 @@ impl World for Tree {
             }
             Action::Kill { pid, signal, group } => {
                 let led = self.held(slot).is_none_or(|held| {
-                    held.longrun.as_ref().is_none_or(|longrun| !longrun.same_session)
+                    self.settings(held).is_none_or(|longrun| !longrun.same_session)
                 });
                 children::kill(pid, signal, group && led);
             }
             Action::Announce(event) => {
                 if let Some(held) = self.held_mut(slot) {
-                    let today = clock::today();
+                    let today = clock::today().to_bytes();
                     match event {
                         b'u' | b'd' | b's' => held.dates[0] = today,
                         _ => {}
@@ -414,8 +433,8 @@ fn status_of(held: &Held, unit: &Unit) -> Status {
     let state = unit.state();
     let down = matches!(state.phase, Phase::Down | Phase::Waiting);
     Status {
-        changed: held.dates[0],
-        readied: held.dates[1],
+        changed: Date::from_bytes(held.dates[0]),
+        readied: Date::from_bytes(held.dates[1]),
         pid: u64::from(state.pid),
         wait_status: state.exit.map_or(0, Exit::to_wait_status),
         paused: state.paused || (down && state.starts == 0),

@@ -262,6 +262,7 @@ mod tests {
             (UP, "dO", Some(Failed(1))),
             (UP, "dODu", Some(Reached)),      // somebody started it again
             (FINISHED, "dOD", Some(Reached)), // to fail for good is to be down
+            (FINISHED, "dO", None),
             (FINISHED, "dDx", Some(Reached)),
             (FINISHED, "x", Some(SupervisorEnded)),
             (READY, "dDx", Some(SupervisorEnded)),

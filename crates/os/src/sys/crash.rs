@@ -97,8 +97,7 @@ pub fn use_program(path: &Path) -> io::Result<()> {
     let old = AGAIN.load(SeqCst);
     // SAFETY: null, or leaked by `install` and never changed.
     let Some(old) = (unsafe { old.as_ref() }) else { return Err(io::ErrorKind::NotFound.into()) };
-    let again =
-        Again { program, argv: old.argv.clone(), environment: old.environment.clone() };
+    let again = Again { program, argv: old.argv.clone(), environment: old.environment.clone() };
     AGAIN.store(Box::leak(Box::new(again)), SeqCst);
     Ok(())
 }

@@ -14,16 +14,10 @@ unsafe extern "C" {
 }
 
 /// Becomes the program `words[0]` with these words as its `argv`; returns only
-/// if that failed, with the reason.
-///
-/// `environment` holds `NAME=VALUE` strings; `None` hands over our own,
-/// untouched. A name without `/` is looked for in the directories of our own
-/// `PATH` (not of the new environment), of which empty ones are passed over:
-/// they never mean the current directory. A file that is not a program is not
-/// given to a shell. So do skarnet's programs; [`code`] is their exit code.
+/// if that failed, with the reason. See [`Program::new`].
 pub fn exec(words: &[OsString], environment: Option<&[OsString]>) -> io::Error {
-    match prepared(words, environment) {
-        Ok((words, environment)) => enter(&words, environment.as_deref()),
+    match Program::new(words, environment) {
+        Ok(program) => program.enter(),
         Err(error) => error,
     }
 }
@@ -34,75 +28,89 @@ pub fn code(error: &io::Error) -> u8 {
     if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }
 }
 
-type Strings = Vec<CString>;
+/// A program that can be entered without asking for memory, which a limit may
+/// have forbidden by then.
+pub struct Program {
+    /// Where it may lie, in the order to try.
+    places: Vec<CString>,
+    argv: Strings,
+    environment: Option<Strings>,
+}
+
+impl Program {
+    /// Prepares to become the program `words[0]`.
+    ///
+    /// `environment` holds `NAME=VALUE` strings; `None` hands over our own,
+    /// untouched. A name without `/` is looked for in the directories of our
+    /// own `PATH` (not of the new environment), of which empty ones are passed
+    /// over: they never mean the current directory. A file that is not a
+    /// program is not given to a shell. So do skarnet's programs.
+    ///
+    /// # Errors
+    /// There are no words, or one holds a NUL.
+    pub fn new(words: &[OsString], environment: Option<&[OsString]>) -> io::Result<Self> {
+        let name = words.first().ok_or(io::ErrorKind::InvalidInput)?;
+        let places = if name.as_bytes().contains(&b'/') {
+            vec![string(name.as_bytes())?]
+        } else {
+            let path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
+            let directories = path.as_bytes().split(|&b| b == b':').filter(|d| !d.is_empty());
+            directories
+                .map(|directory| string(&[directory, b"/", name.as_bytes()].concat()))
+                .collect::<io::Result<_>>()?
+        };
+        let environment = environment.map(Strings::new).transpose()?;
+        Ok(Self { places, argv: Strings::new(words)?, environment })
+    }
+
+    /// Becomes it; returns only if that failed, with the reason.
+    pub fn enter(&self) -> io::Error {
+        let envp = match &self.environment {
+            Some(own) => own.pointers.as_ptr(),
+            // SAFETY: the C runtime set it before `main`, and nothing here
+            // changes the environment of this process.
+            None => unsafe { environ },
+        };
+        let mut worst = io::Error::from_raw_os_error(libc::ENOENT);
+        for place in &self.places {
+            // SAFETY: all three are NUL-terminated, and `self` holds their strings.
+            unsafe {
+                libc::execve(place.as_ptr(), self.argv.pointers.as_ptr(), envp);
+            }
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                Some(libc::ENOENT) => {}
+                // Another directory may still have one that can be run.
+                Some(libc::EACCES | libc::ENOTDIR | libc::ENAMETOOLONG) => {
+                    if worst.kind() == io::ErrorKind::NotFound {
+                        worst = error;
+                    }
+                }
+                _ => return error,
+            }
+        }
+        worst
+    }
+}
 
 /// Strings as the kernel reads them.
-fn prepared(
-    words: &[OsString],
-    environment: Option<&[OsString]>,
-) -> io::Result<(Strings, Option<Strings>)> {
-    let strings = |words: &[OsString]| -> io::Result<Strings> {
-        words
-            .iter()
-            .map(|word| {
-                // From a slice, not by way of a trait: one copy of this code is enough.
-                CString::new(word.as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
-            })
-            .collect()
-    };
-    if words.is_empty() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    Ok((strings(words)?, environment.map(strings).transpose()?))
+struct Strings {
+    /// To the first byte of each, and a null pointer behind the last.
+    pointers: Vec<*const c_char>,
+    /// What is pointed at; a vector of these may move, the bytes do not.
+    _held: Vec<CString>,
 }
 
-/// Tries each place where the program may lie.
-fn enter(words: &[CString], environment: Option<&[CString]>) -> io::Error {
-    let name = words[0].as_bytes();
-    let argv = pointers(words);
-    let own = environment.map(pointers);
-    let envp = match &own {
-        Some(own) => own.as_ptr(),
-        // SAFETY: the C runtime set it before `main`, and nothing here changes
-        // the environment of this process.
-        None => unsafe { environ },
-    };
-    if name.contains(&b'/') {
-        return call(&words[0], &argv, envp);
+impl Strings {
+    fn new(words: &[OsString]) -> io::Result<Self> {
+        let held = words.iter().map(|w| string(w.as_bytes())).collect::<io::Result<Vec<_>>>()?;
+        let pointers = held.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
+        Ok(Self { pointers, _held: held })
     }
-    let path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
-    let mut worst = io::Error::from_raw_os_error(libc::ENOENT);
-    for directory in path.as_bytes().split(|&b| b == b':').filter(|d| !d.is_empty()) {
-        let mut file = directory.to_vec();
-        file.push(b'/');
-        file.extend_from_slice(name);
-        let file = CString::new(file).expect("neither PATH nor a word holds a NUL");
-        let error = call(&file, &argv, envp);
-        match error.raw_os_error() {
-            Some(libc::ENOENT) => {}
-            // Another directory may still have one that can be run.
-            Some(libc::EACCES | libc::ENOTDIR | libc::ENAMETOOLONG) => {
-                if worst.kind() == io::ErrorKind::NotFound {
-                    worst = error;
-                }
-            }
-            _ => return error,
-        }
-    }
-    worst
 }
 
-/// Pointers to these strings, and the null pointer that ends them.
-fn pointers(strings: &[CString]) -> Vec<*const c_char> {
-    strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
-}
-
-fn call(file: &CString, argv: &[*const c_char], envp: *const *const c_char) -> io::Error {
-    // SAFETY: all three are NUL-terminated, and their strings outlive the call.
-    unsafe {
-        libc::execve(file.as_ptr(), argv.as_ptr(), envp);
-    }
-    io::Error::last_os_error()
+fn string(bytes: &[u8]) -> io::Result<CString> {
+    CString::new(bytes).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
 /// An environment to hand over: `NAME=VALUE` strings, changed by name.

@@ -1,16 +1,20 @@
 //! The only unsafe code: thin wrappers, one file per kernel subject.
 
+pub mod account;
+pub mod ask;
 pub mod children;
 pub mod crash;
 pub mod entry;
 pub mod exec;
 pub mod inherit;
+pub mod lock;
 pub mod mapping;
 pub mod memory;
 pub mod namespace;
 pub mod notice;
 pub mod reboot;
 pub mod regex;
+pub mod rlimit;
 pub mod session;
 pub mod signals;
 pub mod spawn;

@@ -121,10 +121,10 @@ impl Spawner {
                 pid.as_ptr(),
             )
         });
-        if plan.notify.is_some() {
-            // The other end must see when the child closes it.
+        for fd in [STDIN, STDOUT, STDERR, NOTIFY] {
+            // A pipe must be able to end.
             // SAFETY: reserved numbers; the last one is always /dev/null.
-            unsafe { libc::dup3(KEPT_MAX - 1, NOTIFY, libc::O_CLOEXEC) };
+            unsafe { libc::dup3(KEPT_MAX - 1, fd, libc::O_CLOEXEC) };
         }
         // SAFETY: the child wrote `errno` before this thread went on.
         let errno = unsafe { ptr::read_volatile(&raw const child.errno) };

@@ -57,8 +57,8 @@ impl Program {
         let managers = self.alive(Class::Manager);
         let connected = self.server.as_ref().is_none_or(|server| server.has_manager());
         View {
-            managers_busy: self.server.as_ref().is_some_and(|server| server.busy())
-                || (managers && !connected && self.alive(Class::Service)),
+            managers_away: managers && !connected && self.alive(Class::Service),
+            managers_busy: self.server.as_ref().is_some_and(|server| server.busy()),
             services_alive: self.alive(Class::Service),
             readers_alive: self.alive(Class::Reader),
             managers_alive: managers,

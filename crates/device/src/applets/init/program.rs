@@ -31,9 +31,17 @@ const SERVER: u64 = token::FREE + 2;
 
 /// Signals that are read as messages; SIGABRT is a fault.
 const HEARD: [i32; 11] = [
-    libc_signal::CHLD, libc_signal::ALRM, libc_signal::HUP, libc_signal::INT, libc_signal::TERM,
-    libc_signal::QUIT, libc_signal::USR1, libc_signal::USR2, libc_signal::PWR,
-    libc_signal::WINCH, libc_signal::PIPE,
+    libc_signal::CHLD,
+    libc_signal::ALRM,
+    libc_signal::HUP,
+    libc_signal::INT,
+    libc_signal::TERM,
+    libc_signal::QUIT,
+    libc_signal::USR1,
+    libc_signal::USR2,
+    libc_signal::PWR,
+    libc_signal::WINCH,
+    libc_signal::PIPE,
 ];
 
 use os::sys::signals::number as libc_signal;
@@ -105,9 +113,7 @@ impl Program {
         let environment = crash::environment_words(DEFAULT_PATH);
         let tree = Tree::new(table, scandir, spawner, environment)
             .map_err(refused("make an event loop"))?;
-        tree.events
-            .add(&signals, SIGNALS, Readiness::IN)
-            .map_err(refused("wait for signals"))?;
+        tree.events.add(&signals, SIGNALS, Readiness::IN).map_err(refused("wait for signals"))?;
         let mut program = Self {
             config,
             init: Init::default(),
@@ -170,7 +176,7 @@ impl Program {
         let words = self.logger_words();
         let logger = self.tree.all().find(|held| held.class == Class::Logger).map(|h| h.slot);
         if let Some(held) = logger.and_then(|slot| self.tree.held_mut(slot)) {
-            held.words = words;
+            held.words = words.into();
             self.logger = held.slot;
         }
         if let Some(end) = end_of_mode(self.tree.table.mode()) {
@@ -300,11 +306,8 @@ impl Program {
             if self.config.kind == Kind::Supervise && self.init.slots().next().is_none() {
                 return End::Exit;
             }
-            let deadline = [
-                self.init.deadline(),
-                self.ending.as_ref().map(Ending::deadline),
-                self.next_scan,
-            ];
+            let deadline =
+                [self.init.deadline(), self.ending.as_ref().map(Ending::deadline), self.next_scan];
             let deadline = deadline.into_iter().flatten().min();
             let events = self.tree.events.wait(deadline).unwrap_or_else(|_| {
                 // The kernel cannot say what happens (memory is short): look
@@ -390,7 +393,9 @@ impl Program {
     }
 
     fn quit(&mut self) {
-        for slot in self.tree.all().filter(|h| h.class == Class::Reader).map(|h| h.slot).collect::<Vec<_>>() {
+        for slot in
+            self.tree.all().filter(|h| h.class == Class::Reader).map(|h| h.slot).collect::<Vec<_>>()
+        {
             self.tree.dismiss(&mut self.init, slot);
         }
         self.shut_down(End::Exit);
@@ -587,8 +592,7 @@ impl Program {
         };
         self.reply(number, "");
         let mut heirs = Vec::new();
-        for (number, client) in
-            self.server.iter_mut().flat_map(|server| server.clients_numbered())
+        for (number, client) in self.server.iter_mut().flat_map(|server| server.clients_numbered())
         {
             if before.is_some_and(|old| client.part == Part::Manager { live: old }) {
                 client.part = Part::Manager { live: new };
@@ -708,8 +712,9 @@ fn enter_scandir(config: &Config) -> Result<OwnedFd, Failure> {
         _ => config.scandir.as_path(),
     };
     if config.kind == Kind::Init && config.resume.is_none() {
-        std::fs::create_dir_all(path)
-            .map_err(|error| Failure::refused(format!("cannot make {}: {error}", path.display())))?;
+        std::fs::create_dir_all(path).map_err(|error| {
+            Failure::refused(format!("cannot make {}: {error}", path.display()))
+        })?;
     }
     std::env::set_current_dir(path)
         .map_err(|error| Failure::refused(format!("cannot enter {}: {error}", path.display())))?;

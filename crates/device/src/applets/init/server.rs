@@ -25,7 +25,9 @@ pub const OWN_SLOT: Slot = Slot::MAX;
 pub enum Part {
     /// Has not said yet.
     Unknown,
-    Manager { live: u8 },
+    Manager {
+        live: u8,
+    },
     Logger,
     Client,
 }
@@ -176,8 +178,8 @@ impl Client {
         if let FromInit::Pipe { slot, .. } = message {
             self.pipes.push(*slot);
         }
-        let full = self.filling.len() > MESSAGE_BYTES_MAX
-            || self.pipes.len() > MESSAGE_DESCRIPTORS_MAX;
+        let full =
+            self.filling.len() > MESSAGE_BYTES_MAX || self.pipes.len() > MESSAGE_DESCRIPTORS_MAX;
         if full {
             // It goes into the next datagram instead.
             let bytes = std::mem::take(&mut self.filling).into_bytes();

@@ -22,7 +22,7 @@ least COUNT times in the last SECONDS with one of EVENTS it exits 125, which
 tells the supervisor not to start it again; else it becomes PROG.
 
 EVENTS is a list with commas of exit codes (1), spans of them (1-50) and signals
-(SIGTERM, sigabrt, sig11).
+(SIGTERM, sigabrt, sig11). A death by a signal also has exit code 128 + signal.
 
 Exit codes: 125 failed for good, 100 wrong usage, 111 the system refused, 126 or
 127 PROG cannot be run.",
@@ -92,8 +92,12 @@ fn matching(deaths: &[Death], now: Date, span: Duration, events: &[Event]) -> us
     let counts = |exit| {
         events.iter().any(|event| match (*event, exit) {
             (Event::Codes(first, last), status::Exit::Code(code)) => (first..=last).contains(&code),
+            // A shell's code for it counts as well, as it does for the peer.
+            (Event::Codes(first, last), status::Exit::Signal(signal)) => {
+                (first..=last).contains(&signal.wrapping_add(128))
+            }
             (Event::Signal(wanted), status::Exit::Signal(signal)) => wanted == signal,
-            _ => false,
+            (Event::Signal(_), status::Exit::Code(_)) => false,
         })
     };
     deaths.iter().filter(|death| death.date >= first && counts(death.exit)).count()
@@ -139,6 +143,7 @@ mod tests {
         assert_eq!(count(10, "1"), 1);
         assert_eq!(count(10, "1-2,SIGSEGV"), 3);
         assert_eq!(count(u64::from(u32::MAX), "1"), 3);
+        assert_eq!(count(10, "139"), 1);
         assert_eq!(count(0, "0-255"), 0);
     }
 }

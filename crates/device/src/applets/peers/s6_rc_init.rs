@@ -56,8 +56,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
             _ => return Err(args.unknown(&option)),
         }
     }
-    request.scandir =
-        args.operand().ok_or_else(|| Failure::usage("it needs a scandir"))?.into();
+    request.scandir = args.operand().ok_or_else(|| Failure::usage("it needs a scandir"))?.into();
     for path in [&request.database, &request.live, &request.scandir] {
         if !path.is_absolute() {
             let message = format!("{} must be an absolute path", path.display());
@@ -91,8 +90,9 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
     {
         return already(&mut init, &real, request);
     }
-    let file = DatabaseFile::read(&request.database)
-        .map_err(|error| Failure::new(Exit(4), format!("cannot use {}: {error}", request.database.display())))?;
+    let file = DatabaseFile::read(&request.database).map_err(|error| {
+        Failure::new(Exit(4), format!("cannot use {}: {error}", request.database.display()))
+    })?;
     let database: Database<'_> = file.database().map_err(|error| {
         Failure::new(Exit(4), format!("cannot use {}: {error}", request.database.display()))
     })?;
@@ -124,11 +124,7 @@ fn ask(init: &mut init_client::Client, real: &Path) -> Result<(), Failure> {
 }
 
 /// The live directory exists. It is served, or was left by an init that is gone.
-fn already(
-    init: &mut init_client::Client,
-    real: &Path,
-    request: &Request,
-) -> Result<(), Failure> {
+fn already(init: &mut init_client::Client, real: &Path, request: &Request) -> Result<(), Failure> {
     match ask(init, real) {
         Ok(()) => Ok(()),
         Err(failure) if failure.message.contains("is served already") => Ok(()),

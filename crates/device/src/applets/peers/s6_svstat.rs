@@ -101,9 +101,12 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     Ok(Exit::DONE)
 }
 
-/// Reads `up,pid,...`. Empty names are passed over, as the peer does.
+/// Reads `up,pid,...`; a comma may follow the last one, as for the peer.
 fn list(text: &str, fields: &mut Vec<Field>) -> Result<(), Failure> {
-    for name in text.split(',').filter(|name| !name.is_empty()) {
+    if text.is_empty() {
+        return Ok(());
+    }
+    for name in text.strip_suffix(',').unwrap_or(text).split(',') {
         let known = FIELDS.iter().find(|field| field.0 == name).ok_or_else(|| {
             let failure = Failure::usage(format!("there is no field {name:?}"));
             match model::service::name::nearest(name, FIELDS.iter().map(|field| field.0)) {
@@ -150,7 +153,9 @@ impl<'a> Service<'a> {
             Field::Up => truth(status.up(), text),
             Field::WantedUp => truth(status.wanted_up, text),
             Field::NormallyUp => truth(client::normally_up(self.dir), text),
-            Field::Ready => truth(status.ready, text),
+            // The peer's program says false of a service that is down, where its
+            // documentation says true: scripts have seen the program.
+            Field::Ready => truth(status.ready && status.pid != 0, text),
             Field::Paused => truth(status.paused, text),
             Field::Pid => number_or_none(status.up().then_some(status.pid), text),
             Field::ProcessGroup => number_or_none(self.group(), text),

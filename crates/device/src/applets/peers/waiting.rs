@@ -9,6 +9,7 @@ use std::time::Duration;
 use cli::{Args, Exit, Failure, Opt};
 use model::time::Moment;
 use os::service::watch::{self, Goal, Outcome, Quorum, WatchError, Watched};
+use os::sys::exec;
 
 /// The wanted state was not reached in time.
 pub const TIMED_OUT: Exit = Exit(99);
@@ -147,13 +148,12 @@ pub fn spawn(words: &[OsString]) -> Result<Child, Failure> {
 /// Becomes another program; comes back only where that fails, with the exit
 /// codes of shells and of execline: 127 not found, 126 not executable.
 pub fn become_program(words: &[OsString]) -> Failure {
-    use std::os::unix::process::CommandExt;
-    let Some((program, arguments)) = words.split_first() else {
+    let Some(program) = words.first() else {
         return Failure::usage("no program is named");
     };
-    let error = Process::new(program).args(arguments).exec();
-    let code = if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
-    Failure::new(Exit(code), format!("cannot run {}: {error}", program.to_string_lossy()))
+    let error = exec::exec(words, None);
+    let message = format!("cannot run {}: {error}", program.to_string_lossy());
+    Failure::new(Exit(exec::code(&error)), message)
 }
 
 /// Reads an execline block: its words begin with a space, and an empty word

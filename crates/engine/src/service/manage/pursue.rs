@@ -158,10 +158,16 @@ impl Manager {
             Actual::Starting | Actual::Reviving => {
                 self.not_started(service, Reason::NotReady(self.graph.timeout_up(service)));
             }
+            // Init has not even heard of the start that is to be ended: what
+            // it needs must not go before it.
+            Actual::Failing if unit.asked == Some(true) => {
+                self.set_deadline(service, self.graph.timeout_down(service));
+            }
             Actual::Failing => {
                 let was = self.outline(service);
                 let unit = &mut self.units[service as usize];
                 unit.late = true;
+                unit.again = false;
                 let goal = unit.goal;
                 self.changed(service, was);
                 if !goal {
@@ -170,9 +176,10 @@ impl Manager {
             }
             // It was to come back anyway: init starts it as soon as it can.
             Actual::Stopping if unit.again => {
+                let was = self.outline(service);
                 self.units[service as usize].again = false;
-                self.store(service);
-                self.queue(service);
+                self.changed(service, was);
+                self.keep_needs(service);
             }
             Actual::Stopping if !unit.goal => {
                 let was = self.outline(service);

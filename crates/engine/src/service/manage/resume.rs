@@ -49,7 +49,7 @@ impl Manager {
         self.connected = true;
         for service in 0..self.graph.len() as Index {
             let unit = &mut self.units[service as usize];
-            if unit.settled() && (self.graph.is_longrun(service) || !first) {
+            if unit.settled() && unit.unmet == 0 && (self.graph.is_longrun(service) || !first) {
                 continue;
             }
             if let Some(at) = unit.deadline {

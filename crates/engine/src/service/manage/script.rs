@@ -6,7 +6,7 @@ use model::service::reason::Reason;
 use model::service::request::GaveUp;
 use model::service::status::Exit;
 
-use super::links::Kind;
+use super::links::{Kind, NONE};
 use super::{Action, Actual, Manager, News, SCRIPT_KILL_WAIT};
 
 /// `EINTR`: init fell before the script began.
@@ -69,7 +69,7 @@ impl Manager {
             }
             // Given up before init had heard of it.
             Actual::Failing if !unit.sent => self.script_over(service, Actual::Down),
-            Actual::Lingering if !unit.sent => self.script_over(service, Actual::Up),
+            Actual::Lingering if !unit.sent => self.still_up(service),
             _ => {}
         }
     }
@@ -104,7 +104,9 @@ impl Manager {
                 self.not_stopped(service, reason);
                 self.script_over(service, Actual::Up);
             }
-            (Actual::Lingering, _) => self.script_over(service, Actual::Up),
+            // Late, but stopped.
+            (Actual::Lingering, Ok(())) => self.script_over(service, Actual::Down),
+            (Actual::Lingering, Err(_)) => self.still_up(service),
             (Actual::Reloading, result) => {
                 self.script_over(service, Actual::Up);
                 let news = result.map_or_else(News::Failed, |()| News::Reloaded);
@@ -134,6 +136,14 @@ impl Manager {
         }
     }
 
+    /// The down script was cut off and did not do its work. If nobody asks
+    /// for another try, the service is to stay up.
+    fn still_up(&mut self, service: Index) {
+        let unit = &mut self.units[service as usize];
+        unit.goal |= unit.waiters == NONE;
+        self.script_over(service, Actual::Up);
+    }
+
     /// The time of a script is over.
     pub(super) fn script_overdue(&mut self, service: Index) {
         let up = Reason::ScriptTimeout(self.graph.timeout_up(service));
@@ -148,8 +158,21 @@ impl Manager {
             }
             Actual::Stopping => {
                 unit.late = false;
-                self.not_stopped(service, down);
+                let was = self.outline(service);
+                let unit = &mut self.units[service as usize];
+                if !unit.goal || unit.again {
+                    unit.again = false;
+                    unit.trouble = Some(down);
+                    self.changed(service, was);
+                    self.settle(service, Kind::Goal, News::Failed(down));
+                    self.keep_needs(service);
+                }
                 self.end_script(service, Actual::Lingering);
+            }
+            // Init has not even heard of it.
+            Actual::Failing | Actual::Lingering if unit.state.ticket != unit.ticket => {
+                unit.late = late;
+                self.set_deadline(service, SCRIPT_KILL_WAIT);
             }
             Actual::Failing | Actual::Lingering => {
                 unit.late = late;

@@ -49,8 +49,11 @@ impl Manager {
                 self.start(service);
             }
             Actual::Up | Actual::Reviving if leave && unit.live == 0 => self.stop(service),
+            Actual::Up | Actual::Reviving if !leave && unit.unmet != 0 => {
+                self.follow_restart(service);
+            }
             Actual::Reviving if !leave && !unit.ordered && unit.unmet == 0 => self.revive(service),
-            Actual::Starting if !unit.goal => self.call_off(service),
+            Actual::Starting if leave => self.call_off(service),
             // Somebody asks again for what did not work the last time.
             Actual::Lingering if longrun && !unit.goal && unit.waiters != NONE => {
                 self.stop(service);
@@ -63,6 +66,17 @@ impl Manager {
             }
             // It waits for others, for init, or for nothing.
             _ => {}
+        }
+    }
+
+    /// What it needs is to be restarted: it came up meanwhile, or a manager
+    /// was killed before it could say so. It goes along.
+    fn follow_restart(&mut self, service: Index) {
+        let needs = self.graph.needs(service);
+        if needs.iter().any(|&need| self.units[need as usize].again) {
+            let was = self.outline(service);
+            self.units[service as usize].again = true;
+            self.changed(service, was);
         }
     }
 
@@ -278,9 +292,9 @@ impl Manager {
         let mut freed: Vec<Index> = Vec::new();
         if was.0 != is.0 {
             for &other in self.graph.needed_by(service) {
-                let unmet = &mut self.units[other as usize].unmet;
-                *unmet = if is.0 { unmet.saturating_sub(1) } else { *unmet + 1 };
-                if *unmet == 0 {
+                let unit = &mut self.units[other as usize];
+                unit.unmet = if is.0 { unit.unmet.saturating_sub(1) } else { unit.unmet + 1 };
+                if unit.unmet == 0 || unit.actual.is_up() {
                     freed.push(other);
                 }
             }

@@ -99,7 +99,7 @@ impl Unit {
             (false, false, true) => Actual::Failing,
             (false, false, false) => Actual::Down,
         };
-        let again = byte & AGAIN != 0 && actual != Actual::Starting;
+        let again = byte & AGAIN != 0;
         Self {
             state: SlotState::default(),
             has_slot: false,

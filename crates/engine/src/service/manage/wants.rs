@@ -123,8 +123,8 @@ impl Manager {
         for &service in all.members() {
             let was = self.outline(service);
             let unit = &mut self.units[service as usize];
-            let up = matches!(unit.actual, Actual::Up | Actual::Reviving | Actual::Reloading);
-            if !up || !unit.goal {
+            // What is down, or surely will be, starts after its needs anyway.
+            if matches!(unit.actual, Actual::Down | Actual::Failing) || !unit.goal {
                 continue;
             }
             (unit.claim, unit.claim_pid) = (order, pid);

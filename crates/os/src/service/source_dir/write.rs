@@ -65,8 +65,16 @@ fn rename(parent: &OwnedFd, temporary: &Path, name: &Path) -> Result<(), Errno> 
     }
 }
 
-/// Each setting is compared with all that are kept.
-const SETTINGS_KEPT_MAX: usize = 32;
+/// A small file, and where it is.
+struct Written {
+    text: Vec<u8>,
+    path: Vec<u8>,
+}
+
+/// Each small file is compared with all that are kept, and programs rarely agree.
+const SETTINGS_MAX: usize = 32;
+const PROGRAMS_MAX: usize = 4;
+const WRITTEN_BYTES_MAX: usize = 1024;
 
 struct Writer<'a> {
     tree: &'a Tree,
@@ -74,9 +82,10 @@ struct Writer<'a> {
     service_directories: OwnedFd,
     /// Of what is being written, below `servicedirs`.
     path: Vec<u8>,
-    /// Settings that were written, by text, and where: thousands of services
-    /// say the same, and a link costs half of a file.
-    settings: Vec<(String, Vec<u8>)>,
+    /// Settings and programs that were written: thousands of services say the
+    /// same, and a link costs half of a file.
+    settings: Vec<Written>,
+    programs: Vec<Written>,
     /// Folders that nobody may write to, with their modes, once they are full.
     closed: Vec<(Vec<u8>, u16)>,
 }
@@ -93,6 +102,7 @@ impl<'a> Writer<'a> {
             service_directories,
             path: Vec::new(),
             settings: Vec::new(),
+            programs: Vec::new(),
             closed: Vec::new(),
         })
     }
@@ -137,7 +147,7 @@ impl<'a> Writer<'a> {
         let into = &self.service_directories;
         match entry.content {
             Content::File(text) if path == b"run" || path == b"finish" => {
-                file(into, &self.path, 0o755, self.tree.text(text))
+                self.shared_file(0o755, self.tree.text(text))
             }
             _ if role(top(path)) == Role::Copied => match entry.content {
                 Content::File(text) => {
@@ -148,24 +158,29 @@ impl<'a> Writer<'a> {
                 Content::Present | Content::Unreadable(_) => Ok(()),
             },
             _ => match setting_text(path, settings) {
-                Some(text) => self.setting(text),
+                Some(text) => self.shared_file(0o644, text.as_bytes()),
                 None => Ok(()),
             },
         }
     }
 
-    fn setting(&mut self, text: String) -> Result<(), Errno> {
+    /// Writes a file that no one will ever change, or links to an equal one.
+    fn shared_file(&mut self, mode: u16, text: &[u8]) -> Result<(), Errno> {
         let into = &self.service_directories;
-        if let Some((_, earlier)) = self.settings.iter().find(|(known, _)| *known == text) {
+        let (written, written_max) = match mode {
+            0o755 => (&mut self.programs, PROGRAMS_MAX),
+            _ => (&mut self.settings, SETTINGS_MAX),
+        };
+        if let Some(equal) = written.iter().find(|written| written.text == text) {
             let flags = fs::AtFlags::empty();
-            if fs::linkat(into, &**earlier, into, &*self.path, flags).is_ok() {
+            if fs::linkat(into, &*equal.path, into, &*self.path, flags).is_ok() {
                 return Ok(());
             }
             // No links on this file system, or too many of this one.
         }
-        file(into, &self.path, 0o644, text.as_bytes())?;
-        if self.settings.len() < SETTINGS_KEPT_MAX {
-            self.settings.push((text, self.path.clone()));
+        file(into, &self.path, mode, text)?;
+        if written.len() < written_max && text.len() <= WRITTEN_BYTES_MAX {
+            written.push(Written { text: text.into(), path: self.path.clone() });
         }
         Ok(())
     }

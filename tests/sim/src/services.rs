@@ -1,0 +1,80 @@
+//! Databases made up on dice.
+
+use std::time::Duration;
+
+use model::service::database::{Contents, Database, Kind, Longrun, Oneshot, ServiceEntry};
+
+use crate::dice::Dice;
+
+/// A database of `count` services: longruns and oneshots, with needs in any
+/// direction that makes no cycle.
+pub fn database(dice: &mut Dice, count: usize) -> Contents {
+    let longruns = dice.below(count + 1);
+    // A hidden order, so that indices say nothing about who needs whom.
+    let mut order: Vec<usize> = (0..count).collect();
+    for i in (1..count).rev() {
+        order.swap(i, dice.below(i + 1));
+    }
+    let density = 10 + dice.below(35) as u32;
+    let services = (0..count).map(|i| {
+        let needs = (0..count)
+            .filter(|&other| order[other] < order[i] && dice.percent(density))
+            .map(|other| other as u32)
+            .collect();
+        let kind = if i < longruns {
+            Kind::Longrun(Longrun {
+                notification_fd: dice.percent(60).then_some(3),
+                timeout_kill: if dice.percent(50) { dice.millis(20, 200) } else { Duration::ZERO },
+                has_finish: dice.percent(30),
+                ..Longrun::default()
+            })
+        } else {
+            let words = |some| if some { vec![b"do".as_slice().into()] } else { vec![] };
+            Kind::Oneshot(Oneshot {
+                up: words(dice.percent(85)),
+                down: words(dice.percent(70)),
+                reload: dice.percent(50).then(|| words(true)),
+            })
+        };
+        ServiceEntry {
+            name: format!("s{i}"),
+            essential: dice.percent(8),
+            recommended: false,
+            timeout_up: dice.millis(100, 3_000),
+            timeout_down: dice.millis(100, 3_000),
+            needs,
+            digest: i as u64,
+            kind,
+        }
+    });
+    Contents { services: services.collect(), bundles: vec![] }
+}
+
+/// A database of longruns and oneshots that need what `needs` says, without limits.
+pub fn plain(longruns: usize, needs: &[&[u32]]) -> Contents {
+    let services = needs.iter().enumerate().map(|(i, needs)| ServiceEntry {
+        name: format!("s{i}"),
+        essential: false,
+        recommended: false,
+        timeout_up: Duration::ZERO,
+        timeout_down: Duration::ZERO,
+        needs: needs.to_vec(),
+        digest: i as u64,
+        kind: if i < longruns {
+            Kind::Longrun(Longrun { notification_fd: Some(3), ..Longrun::default() })
+        } else {
+            Kind::Oneshot(Oneshot {
+                up: vec![b"up".as_slice().into()],
+                down: vec![b"down".as_slice().into()],
+                reload: Some(vec![b"reload".as_slice().into()]),
+            })
+        },
+    });
+    Contents { services: services.collect(), bundles: vec![] }
+}
+
+/// Calls `with` with the opened database.
+pub fn open<T>(contents: &Contents, with: impl FnOnce(&Database<'_>) -> T) -> T {
+    let bytes = contents.encode();
+    with(&Database::open(&bytes).expect("what was made up is a database"))
+}
