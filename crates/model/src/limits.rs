@@ -56,29 +56,17 @@ pub const EVENTS_KEPT_MAX: usize = 4096;
 /// they are met, so that what lies behind them is reached next time.
 pub const FIFODIR_ENTRIES_MAX: usize = 4096;
 
-
-/// Archives that one log directory may be asked to keep (`n` of `s6-log`).
-/// Bytes of lines that `s6-log` keeps for one target that does not take them;
-/// Bytes of one line in the log of everything; a longer one is cut visibly.
-/// Services that one program may follow in the log. All oneshots of a large device.
-/// The same as `s6-log -l` has without being told, and a quarter of the least
-/// that one look at a pipe takes in.
-/// then it reads no more. Much more than a burst, much less than a router has.
-pub const LOG_ARCHIVES_MAX: u32 = 1_000_000;
-pub const LOG_FOLLOWED_MAX: usize = 16_384;
-pub const LOG_KEPT_BYTES_MAX: usize = 1 << 20;
-pub const LOG_LINE_BYTES_MAX: usize = 8192;
-
 /// Programs that follow the log at once.
 pub const LOG_LISTENERS_MAX: usize = 64;
 
+/// Services that one of them may follow. All oneshots of a large device.
+pub const LOG_FOLLOWED_MAX: usize = 16_384;
 
 /// Bytes of one line in the log of everything; a longer one is cut visibly.
-/// Services that one of them may follow. All oneshots of a large device.
 /// The same as `s6-log -l` has without being told, and a quarter of the least
 /// that one look at a pipe takes in.
-pub const LOG_FOLLOWED_MAX: usize = 16_384;
 pub const LOG_LINE_BYTES_MAX: usize = 8192;
+
 /// Bytes that the logger takes from one service before the next one's turn:
 /// half a pipe, so that a chatty service is drained faster than a page at a
 /// time, and still small beside the memory of a router (the journal holds it twice).
@@ -114,15 +102,7 @@ pub const STAMPED_LINE_BYTES: usize = 8192;
 /// `include/uapi/linux/binfmts.h` (131,072) less the zero byte behind it.
 pub const WORD_BYTES_MAX: usize = 131_071;
 
-
 /// Bytes of a time zone file: room for that many changes.
-/// Bytes that wait for one client of the manager: all steps of starting a few
-/// Programs that are connected to the manager at once: more than any device
-/// again.
-/// runs, few enough for an ordinary limit of descriptors (1024).
-/// thousand services. One that does not read is let go, comes again and asks
-pub const MANAGER_BACKLOG_BYTES_MAX: usize = 1 << 20;
-pub const MANAGER_CLIENTS_MAX: usize = 512;
 pub const ZONE_FILE_BYTES_MAX: usize = 256 << 10;
 
 /// Changes in one time zone file. The largest of tzdata has under 300.
@@ -136,3 +116,7 @@ pub const MANAGER_CLIENTS_MAX: usize = 512;
 /// thousand services. One that does not read is let go, comes again and asks
 /// again.
 pub const MANAGER_BACKLOG_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of lines that `s6-log` keeps for one target that does not take them;
+/// then it reads no more. Much more than a burst, much less than a router has.
+pub const LOG_KEPT_BYTES_MAX: usize = 1 << 20;
