@@ -276,6 +276,7 @@ impl Tree {
         // Both ways, so that it never reads as ended; kept by exec.
         let flags = OFlags::RDWR | OFlags::NONBLOCK;
         let control = fs::openat(self.base(held), &*path, flags, Mode::empty()).to(what)?;
+        self.leave_room(&control).to(what)?;
         self.events.add(&control, token::CONTROL | u64::from(slot), Readiness::IN).to(what)?;
         if let Some(held) = self.held_mut(slot) {
             held.control = Some(control);

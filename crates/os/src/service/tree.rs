@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_char};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
 
 use engine::machine::{Action, Event, World};
@@ -33,6 +33,9 @@ pub mod token {
     /// Tokens from here on belong to the program.
     pub const FREE: u64 = 3 << 32;
 }
+
+/// Descriptors that no new service gets.
+const DESCRIPTORS_SPARE: u64 = 16;
 
 /// Children reaped in one turn.
 const REAPED_MAX: usize = 256;
@@ -127,6 +130,18 @@ impl Tree {
         }
         self.table.remove(record);
         self.held[slot as usize % SLOTS_MAX].take()
+    }
+
+    /// Refuses what would take one of the last descriptors: those are for
+    /// files that are open for a moment, such as the status of a service that
+    /// is supervised already.
+    pub(super) fn leave_room(&self, fd: &OwnedFd) -> io::Result<()> {
+        use rustix::process::{Resource, getrlimit};
+        let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        if fd.as_raw_fd() as u64 + DESCRIPTORS_SPARE > most {
+            return Err(rustix::io::Errno::MFILE.into());
+        }
+        Ok(())
     }
 
     /// The settings of a longrun; `None` for a oneshot.
