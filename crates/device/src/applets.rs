@@ -10,6 +10,7 @@ pub mod logger;
 pub mod machine;
 pub mod manager;
 pub mod peers;
+pub mod people;
 
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
@@ -21,6 +22,8 @@ pub const TABLE: &[&Command] = &[
     &machine::POWEROFF,
     &machine::REBOOT,
     &machine::REEXEC,
+    &people::start::RELOAD,
+    &people::start::RESTART,
     &peers::s6_applyuidgid::COMMAND,
     &peers::s6_fifodir::CLEANFIFODIR,
     &peers::s6_envdir::COMMAND,
@@ -61,4 +64,8 @@ pub const TABLE: &[&Command] = &[
     &peers::s6_tai64n::COMMAND,
     &peers::s6_tai64nlocal::COMMAND,
     &peers::s6_ftrig::WAIT,
+    &people::start::START,
+    &people::status::COMMAND,
+    &people::start::STOP,
+    &people::why::COMMAND,
 ];

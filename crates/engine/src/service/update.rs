@@ -152,12 +152,13 @@ impl<'a, 'd> Comparison<'a, 'd> {
             .collect();
         // What is not kept, or was not there before, takes along what needs it.
         let mut lost: Vec<Index> = Vec::new();
-        for at in 0..self.old.len() {
+        for index in 0..self.old.len() as Index {
+            let at = index as usize;
             if kept[at] && !forced[at] && !self.needs_are_kept(at, &kept) {
                 kept[at] = false;
             }
             if self.active[at] && !kept[at] {
-                lost.push(at as Index);
+                lost.push(index);
             }
         }
         while let Some(index) = lost.pop() {

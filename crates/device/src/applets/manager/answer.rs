@@ -84,6 +84,9 @@ impl Program {
     }
 
     fn add_name(&mut self, number: usize, name: &str) {
+        if self.live.database().find(name).is_none() {
+            self.live.refresh();
+        }
         let database = self.live.database();
         let Some(client) = self.clients.get(number) else { return };
         match database.find(name) {

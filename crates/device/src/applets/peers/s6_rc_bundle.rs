@@ -105,7 +105,9 @@ impl Editor {
                 ("-a", [name, contents @ ..]) => self.add(database, name, contents)?,
                 ("--", _) => {}
                 _ => {
-                    return Err(Failure::usage("multiple takes -d NAME... and -a NAME CONTENTS..."));
+                    return Err(Failure::usage(
+                        "multiple takes -d NAME... and -a NAME CONTENTS...",
+                    ));
                 }
             }
             rest = next;

@@ -168,6 +168,7 @@ fn update(args: &mut Args, options: &Options, out: &mut dyn Write) -> Result<Exi
         limit: (options.timeout != 0).then(|| Duration::from_millis(options.timeout.into())),
         followed: scripts.as_deref().unwrap_or_default(),
         ticks: false,
+        patient: true,
     };
     let ending = asking.ask(&mut |heard| match heard {
         Heard::Manager(FromManager::Switched { .. }) if options.verbosity > 1 => {
