@@ -30,6 +30,7 @@ pub const TABLE: &[&Command] = &[
     &peers::s6_envuidgid::COMMAND,
     &peers::s6_ftrig::LISTEN,
     &peers::s6_ftrig::LISTEN1,
+    &peers::s6_log::COMMAND,
     &peers::s6_fifodir::MKFIFODIR,
     &peers::s6_ftrig::NOTIFY,
     &peers::s6_notifyoncheck::COMMAND,

@@ -5,6 +5,7 @@ pub mod s6_envdir;
 pub mod s6_envuidgid;
 pub mod s6_fifodir;
 pub mod s6_ftrig;
+pub mod s6_log;
 pub mod s6_notifyoncheck;
 pub mod s6_permafailon;
 pub mod s6_rc;

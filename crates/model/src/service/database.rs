@@ -655,8 +655,8 @@ impl Contents {
             parts.bundle(bundle);
         }
         let longruns = self.services.iter().filter(|s| matches!(s.kind, Kind::Longrun(_))).count();
-        let mut order: Vec<(&str, u32)> = (self.services.iter().map(|s| s.name.as_str()))
-            .chain(self.bundles.iter().map(|b| b.name.as_str()))
+        let mut order: Vec<(&[u8], u32)> = (self.services.iter().map(|s| s.name.as_bytes()))
+            .chain(self.bundles.iter().map(|b| b.name.as_bytes()))
             .zip(0u32..)
             .collect();
         order.sort_unstable();
