@@ -10,6 +10,7 @@ pub mod logger;
 pub mod machine;
 pub mod manager;
 pub mod peers;
+pub mod people;
 
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
@@ -21,6 +22,8 @@ pub const TABLE: &[&Command] = &[
     &machine::POWEROFF,
     &machine::REBOOT,
     &machine::REEXEC,
+    &people::start::RELOAD,
+    &people::start::RESTART,
     &peers::s6_applyuidgid::COMMAND,
     &peers::s6_fifodir::CLEANFIFODIR,
     &peers::s6_envdir::COMMAND,
@@ -33,9 +36,14 @@ pub const TABLE: &[&Command] = &[
     &peers::s6_notifyoncheck::COMMAND,
     &peers::s6_permafailon::COMMAND,
     &peers::s6_rc::COMMAND,
+    &peers::s6_rc_bundle::COMMAND,
     &peers::s6_rc_compile::COMMAND,
     &peers::s6_rc_db::COMMAND,
+    &peers::s6_rc_dryrun::COMMAND,
+    &peers::s6_rc_update::FORMAT_UPGRADE,
     &peers::s6_rc_init::COMMAND,
+    &peers::s6_rc_up_tree::COMMAND,
+    &peers::s6_rc_update::UPDATE,
     &peers::s6_setlock::COMMAND,
     &peers::s6_setsid::COMMAND,
     &peers::s6_setuidgid::COMMAND,
@@ -57,4 +65,8 @@ pub const TABLE: &[&Command] = &[
     &peers::s6_tai64n::COMMAND,
     &peers::s6_tai64nlocal::COMMAND,
     &peers::s6_ftrig::WAIT,
+    &people::start::START,
+    &people::status::COMMAND,
+    &people::start::STOP,
+    &people::why::COMMAND,
 ];

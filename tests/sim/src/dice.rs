@@ -14,7 +14,8 @@ impl Dice {
         Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d }
     }
 
-    pub fn next(&mut self) -> u64 {
+    /// Any number.
+    pub fn throw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,7 +25,7 @@ impl Dice {
 
     /// 0..end; 0 where `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
-        if end == 0 { 0 } else { (self.next() % end as u64) as usize }
+        if end == 0 { 0 } else { (self.throw() % end as u64) as usize }
     }
 
     /// True so many times out of a hundred.
@@ -33,7 +34,7 @@ impl Dice {
     }
 
     pub fn millis(&mut self, from: u64, to: u64) -> Duration {
-        Duration::from_millis(from + self.next() % (to - from + 1))
+        Duration::from_millis(from + self.throw() % (to - from + 1))
     }
 
     pub fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {

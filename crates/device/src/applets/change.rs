@@ -36,6 +36,7 @@ impl Change<'_> {
             limit: self.limit,
             followed: &scripts,
             ticks: self.ticks,
+            patient: true,
         };
         asking.ask(heard).or_else(|error| ended(error, self.live))
     }

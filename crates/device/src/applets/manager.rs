@@ -4,22 +4,25 @@
 mod answer;
 mod clients;
 mod init_link;
+mod update;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use cli::{Args, Command, Exit, Failure};
-use engine::service::manage::{Action, Event, Graph, Manager};
+use engine::service::manage::{Action, Event, Graph, Manager, Outcome};
 use model::service::request::FromInit;
 use model::time::Moment;
 use os::clock;
 use os::event_loop::{EventLoop, Readiness};
+use os::service::live_upkeep;
 use os::service::managed::LiveDir;
 use os::sys::signals;
 
 use clients::Clients;
 use init_link::InitLink;
+use update::{UPDATER, Update};
 
 pub const COMMAND: Command = Command {
     name: "manager",
@@ -46,6 +49,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let path = args.operand().ok_or_else(|| Failure::usage("it needs a live directory"))?;
     signals::ignore_pipe();
     let live = LiveDir::open(&PathBuf::from(path)).map_err(Failure::refused)?;
+    live_upkeep::adopt(&live, None);
     let mut program = Program::new(live)?;
     loop {
         program.turn()?;
@@ -60,6 +64,9 @@ struct Program {
     clients: Clients,
     events: EventLoop,
     actions: Vec<Action>,
+    /// An update that is under way, and how its stopping has ended.
+    update: Option<Update>,
+    stopped: Option<Outcome>,
     now: Moment,
 }
 
@@ -76,6 +83,8 @@ impl Program {
             clients,
             events,
             actions: Vec::new(),
+            update: None,
+            stopped: None,
             now: clock::now(),
             live,
         })
@@ -100,6 +109,9 @@ impl Program {
         if self.graph.deadline().is_some_and(|at| at <= self.now) {
             self.step(Event::Tick);
         }
+        while let Some(outcome) = self.stopped.take() {
+            self.go_on_with_update(outcome);
+        }
         self.clients.listen_again(&self.events, self.now);
         Ok(())
     }
@@ -116,12 +128,22 @@ impl Program {
                 }
                 Action::AllDown => self.init.all_down(),
                 Action::Tell { client, id, service, news } => {
+                    let client = self.real_client(client);
                     self.clients.tell_step(&self.live, client, id, service, news);
                 }
+                Action::Ended { client: UPDATER, outcome, .. } => self.stopped = Some(outcome),
                 Action::Ended { client, id, outcome } => self.clients.tell_end(client, id, outcome),
             }
         }
         self.actions = actions;
+    }
+
+    /// Who is told about what an update does.
+    fn real_client(&self, client: u32) -> u32 {
+        match &self.update {
+            Some(update) if client == UPDATER => update.client(),
+            _ => client,
+        }
     }
 
     fn hear_init(&mut self, readiness: Readiness) {
@@ -176,6 +198,7 @@ impl Program {
             FromInit::Welcome { .. } => {
                 self.init.welcome();
                 self.step(Event::Welcome);
+                self.resume_update();
             }
             FromInit::StopAll => self.step(Event::StopAll),
             FromInit::Reply { error } if !error.is_empty() => {

@@ -5,3 +5,4 @@ pub mod init;
 pub mod manage;
 pub mod oneshot;
 pub mod supervise;
+pub mod update;

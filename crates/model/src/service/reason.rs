@@ -71,6 +71,17 @@ impl<N> Reason<N> {
     }
 }
 
+impl Reason<alloc::string::String> {
+    /// The same reason, with the name borrowed.
+    pub fn as_ref(&self) -> Reason<&str> {
+        match self {
+            Self::Need(name) => Reason::Need(name),
+            Self::NeededBy(name) => Reason::NeededBy(name),
+            other => other.clone().map(|_| ""),
+        }
+    }
+}
+
 impl<'a> Reason<&'a str> {
     pub fn write(&self, w: &mut Writer) {
         let kind = |w: &mut Writer, kind: u8, number: u32| {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use model::service::database::{Database, Entry, Index};
 use rustix::fs::{Mode, OFlags, open};
@@ -19,6 +20,8 @@ pub struct LiveDir {
     /// Its real path.
     pub path: PathBuf,
     file: DatabaseFile,
+    /// When the database file was last changed, as it was read.
+    stamp: Option<SystemTime>,
     /// `None`: there are no services.
     state: Option<Mapping>,
 }
@@ -28,6 +31,7 @@ impl LiveDir {
     pub fn open(path: &Path) -> Result<Self, Trouble> {
         let path = path.canonicalize().to(|| format!("find {}", path.display()))?;
         let compiled = path.join("compiled");
+        let stamp = stamp(&path);
         let file = DatabaseFile::read(&compiled)
             .map_err(|error| io::Error::other(error.to_string()))
             .to(|| format!("read {}/db", compiled.display()))?;
@@ -37,11 +41,29 @@ impl LiveDir {
             .to(|| format!("use {}/db", compiled.display()))?
             .len();
         let state = map_state(&path, count).to(|| format!("map {}/{STATE}", path.display()))?;
-        Ok(Self { path, file, state })
+        Ok(Self { path, file, stamp, state })
     }
 
     pub fn database(&self) -> Database<'_> {
         self.file.reopen()
+    }
+
+    /// Reads the database again where bundles were added or removed
+    /// (`s6-rc-bundle`). `false`: it is as before, or means other services.
+    pub fn refresh(&mut self) -> bool {
+        let stamp = stamp(&self.path);
+        if stamp == self.stamp {
+            return false;
+        }
+        self.stamp = stamp;
+        let Ok(file) = DatabaseFile::read(&self.path.join("compiled")) else { return false };
+        let Ok(new) = file.database() else { return false };
+        let (old, new) = (self.database().contents(), new.contents());
+        if old.services != new.services || old.bundles == new.bundles {
+            return false;
+        }
+        self.file = file;
+        true
     }
 
     /// One byte per service.
@@ -79,6 +101,10 @@ impl LiveDir {
             None => self.path.clone(),
         }
     }
+}
+
+fn stamp(live: &Path) -> Option<SystemTime> {
+    std::fs::metadata(live.join("compiled/db")).ok()?.modified().ok()
 }
 
 /// Maps the state file; bytes that it lacks are written first, so that no

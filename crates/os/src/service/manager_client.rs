@@ -111,6 +111,8 @@ pub struct Asking<'a> {
     pub followed: &'a [&'a str],
     /// Say [`Heard::Quiet`] while nothing happens.
     pub ticks: bool,
+    /// Wait for a manager that is away; otherwise that is the end.
+    pub patient: bool,
 }
 
 const MANAGER_TOKEN: u64 = 0;
@@ -128,7 +130,7 @@ impl Asking<'_> {
             match self.once(since, deadline, &mut log, heard) {
                 Ok(ending) => return Ok(ending),
                 // The manager comes back, and at most as late as init starts it again.
-                Err(AskError::Io(error)) if comes_back(&error) => {
+                Err(AskError::Io(error)) if self.patient && comes_back(&error) => {
                     if error.kind() == io::ErrorKind::UnexpectedEof {
                         wait = Duration::from_millis(1);
                         away = clock::now() + AWAY_MAX;

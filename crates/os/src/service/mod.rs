@@ -8,6 +8,7 @@ pub mod fifodir;
 pub mod held;
 pub mod init_client;
 pub mod live_dir;
+pub mod live_upkeep;
 pub mod lives;
 pub mod managed;
 pub mod manager_client;

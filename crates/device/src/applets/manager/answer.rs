@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::service::manage::{Ask, Event, Verb as Goal};
+use engine::service::update;
 use model::bytes::Reader;
 use model::limits::MESSAGE_BYTES_MAX;
 use model::service::database::{Entry, Index};
@@ -14,6 +15,7 @@ use model::time::Moment;
 use os::event_loop::Readiness;
 
 use super::Program;
+use super::update::Wanted;
 
 /// Exit codes of s6-rc.
 const UNKNOWN_NAME: u8 = 3;
@@ -66,13 +68,25 @@ impl Program {
                     let new = new.map(str::to_owned);
                     client.conversions.push((old.to_owned(), new, restart));
                 }
-                ToManager::Update { .. } => {}
+                ToManager::Update { id, database, manner, as_is, limit } => {
+                    self.begin_update(Wanted {
+                        number,
+                        id,
+                        directory: database.into(),
+                        manner: update::Manner { essential: manner.essential, as_is },
+                        detail: manner.detail,
+                        limit: (limit != 0).then(|| Duration::from_millis(u64::from(limit))),
+                    });
+                }
             }
         }
         true
     }
 
     fn add_name(&mut self, number: usize, name: &str) {
+        if self.live.database().find(name).is_none() {
+            self.live.refresh();
+        }
         let database = self.live.database();
         let Some(client) = self.clients.get(number) else { return };
         match database.find(name) {

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::service::manage::Action;
-use model::bytes::Writer;
+use model::bytes::{Reader, Writer};
 use model::limits::MESSAGE_BYTES_MAX;
 use model::service::database::Index;
-use model::service::request::{PROTOCOL, Role, Slot, ToInit};
+use model::service::request::{FromInit, PROTOCOL, Role, Slot, ToInit};
 use model::time::Moment;
 use os::event_loop::{EventLoop, Readiness};
 use os::service::live_dir;
@@ -215,30 +215,32 @@ impl InitLink {
         }
     }
 
-    /// Asks init and waits for its answer, at most `limit`. What else it says
-    /// meanwhile is added to `others`, datagram by datagram; the answer is the
-    /// first message of the last one.
+    /// Asks init and waits for its answer, at most until `limit`: the answer,
+    /// and what stands behind it in the same datagram. The datagrams before
+    /// are added to `others`.
     pub fn ask(
         &mut self,
         message: &ToInit<'_>,
         limit: Moment,
         others: &mut Vec<Vec<u8>>,
-        events: &EventLoop,
-    ) -> io::Result<String> {
-        self.flush(events);
-        let mut w = Writer::new();
-        message.write(&mut w);
-        let connection = self.connection.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        connection.send(w.as_bytes())?;
+    ) -> io::Result<(String, Vec<u8>)> {
         let mut wait = EventLoop::new()?;
+        let connection = self.connection.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         wait.add(connection, INIT, Readiness::IN)?;
+        // Orders that were given before come before.
+        let mut w = std::mem::take(&mut self.filling);
+        if !self.waiting.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        message.write(&mut w);
+        connection.send(w.as_bytes())?;
         loop {
             while let Some(datagram) = self.receive()? {
-                let answer = reply_in(&datagram);
-                others.push(datagram);
-                if let Some(answer) = answer {
-                    return Ok(answer);
+                if let Some((before, answer, rest)) = split_at_reply(&datagram) {
+                    others.push(before);
+                    return Ok((answer, rest));
                 }
+                others.push(datagram);
             }
             if os::clock::now() >= limit {
                 return Err(io::ErrorKind::TimedOut.into());
@@ -248,14 +250,17 @@ impl InitLink {
     }
 }
 
-/// The answer that a datagram holds, if it holds one.
-fn reply_in(datagram: &[u8]) -> Option<String> {
-    let mut reader = model::bytes::Reader::new(datagram);
-    while reader.left() > 0 {
-        match model::service::request::FromInit::read(&mut reader).ok()? {
-            model::service::request::FromInit::Reply { error } => return Some(error.to_owned()),
-            _ => continue,
+/// The messages before an answer, the answer, and those behind it.
+fn split_at_reply(datagram: &[u8]) -> Option<(Vec<u8>, String, Vec<u8>)> {
+    let mut reader = Reader::new(datagram);
+    loop {
+        let start = datagram.len() - reader.left();
+        if start == datagram.len() {
+            return None;
+        }
+        if let FromInit::Reply { error } = FromInit::read(&mut reader).ok()? {
+            let end = datagram.len() - reader.left();
+            return Some((datagram[..start].into(), error.to_owned(), datagram[end..].into()));
         }
     }
-    None
 }

@@ -1,7 +1,7 @@
 //! `s6-rc`: say what is up, and change it.
 
 mod dry_run;
-mod list;
+pub mod list;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -17,7 +17,7 @@ const UNKNOWN_NAME: Exit = Exit(3);
 const BAD_DATABASE: Exit = Exit(4);
 
 /// The database of a live directory.
-pub(super) fn read_database(live: &Path) -> Result<DatabaseFile, Failure> {
+pub fn read_database(live: &Path) -> Result<DatabaseFile, Failure> {
     let compiled = live.join("compiled");
     DatabaseFile::read(&compiled).map_err(|error| match error {
         DatabaseFileError::Refused(_) => {
@@ -30,7 +30,7 @@ pub(super) fn read_database(live: &Path) -> Result<DatabaseFile, Failure> {
     })
 }
 
-pub(super) fn open(file: &DatabaseFile) -> Result<Database<'_>, Failure> {
+pub fn open(file: &DatabaseFile) -> Result<Database<'_>, Failure> {
     file.database().map_err(|error| {
         Failure::new(BAD_DATABASE, format!("cannot use the live database: {error}"))
             .hint("compile the sources again with s6-rc-compile")
@@ -38,7 +38,7 @@ pub(super) fn open(file: &DatabaseFile) -> Result<Database<'_>, Failure> {
 }
 
 /// One byte for each service.
-pub(super) fn read_state(live: &Path, services: usize) -> Result<Vec<u8>, Failure> {
+pub fn read_state(live: &Path, services: usize) -> Result<Vec<u8>, Failure> {
     let path = live.join(STATE);
     let mut state = os::files::read_up_to(&path, services)
         .map_err(|error| Failure::refused(format!("cannot read {}: {error}", path.display())))?;

@@ -1,0 +1,244 @@
+//! `s6-rc-update` and `s6-rc-format-upgrade`: go over to another database
+//! while everything runs.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cli::{Args, Command, Exit, Failure, Opt};
+use engine::service::update::{self, Plan};
+use model::service::database::{Database, Entry, Index};
+use model::service::execline;
+use model::service::manager_request::{FromManager, Manner};
+use model::service::name::nearest;
+use os::service::database_file::DatabaseFile;
+use os::service::manager_client::{Asking, Conversion, Heard, Wish};
+
+use super::s6_rc::list::{open, read_database, read_state};
+use crate::applets::change::{ended, print_line, say_step};
+
+pub const UPDATE: Command = Command {
+    name: "s6-rc-update",
+    summary: "Go over to another service database while everything runs",
+    usage: "s6-rc-update [-n] [-v N] [-t MS] [-l LIVE] [-f CONVERSIONS] [-e | -E] [-b] NEWDB",
+    options: &[
+        Opt("-n, --dry-run", "Only print what would be stopped and started"),
+        Opt("-v, --verbosity N", "0: only errors, 1: warnings too (default), 2: every step"),
+        Opt("-t, --timeout MS", "Give up after this long (default: 0, never)"),
+        Opt("-l, --livedir LIVE", "The live directory (default: /run/s6-rc)"),
+        Opt("-f, --conversion-file FILE", "Lines `OLD -> NEW restart` or `OLD restart`"),
+        Opt("-e, --force-essentials", "Stop essential services, too, where they changed"),
+        Opt("-E, --no-force-essentials", "Leave essential services as they are (default)"),
+        Opt("-b, --block", "Accepted; there is no lock to wait for"),
+    ],
+    about: "\
+What is up stays up. A service that is the same in both databases, and needs \
+only such services, is not touched; what changed is stopped before and started \
+after the exchange, and so is what needs it. NEWDB is checked before anything \
+stops; where something does not stop, everything is started again and the old \
+database stays in use.
+
+Exit codes: 0 done; 1 the new database is in use, but not everything came up; 2 the same, for \
+want of time; 3 a conversion names what is not there; 4 a database is damaged; 5 a conversion \
+names a bundle; 6 it names something twice; 9 not everything stopped, the old database is in use; \
+10 the same, for want of time; 100 wrong usage; 111 the system refused.",
+    run,
+};
+
+pub const FORMAT_UPGRADE: Command = Command {
+    name: "s6-rc-format-upgrade",
+    summary: "Go over to the same services in a newly compiled database",
+    usage: "s6-rc-format-upgrade [-v N] [-t MS] [-l LIVE] [-b] NEWDB",
+    options: &[
+        Opt("-v, --verbosity N", "0: only errors, 1: warnings too (default), 2: every step"),
+        Opt("-t, --timeout MS", "Give up after this long (default: 0, never)"),
+        Opt("-l, --livedir LIVE", "The live directory (default: /run/s6-rc)"),
+        Opt("-b, --block", "Accepted; there is no lock to wait for"),
+    ],
+    about: "\
+For a database that was compiled again from the same sources by another \
+release. No service is restarted.",
+    run: upgrade,
+};
+
+struct Options {
+    live: PathBuf,
+    verbosity: u32,
+    timeout: u32,
+    dry_run: bool,
+    essential: bool,
+    as_is: bool,
+    conversions: Vec<Conversion>,
+}
+
+impl Options {
+    fn new(as_is: bool) -> Self {
+        Self {
+            live: "/run/s6-rc".into(),
+            verbosity: 1,
+            timeout: 0,
+            dry_run: false,
+            essential: false,
+            as_is,
+            conversions: Vec::new(),
+        }
+    }
+}
+
+fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let mut options = Options::new(false);
+    while let Some(option) = args.option()? {
+        match option.as_str() {
+            "n" | "dry-run" => options.dry_run = true,
+            "v" | "verbosity" => options.verbosity = args.parsed()?,
+            "t" | "timeout" => options.timeout = args.parsed()?,
+            "l" | "livedir" => options.live = args.value()?.into(),
+            "f" | "conversion-file" => {
+                options.conversions = read_conversions(Path::new(&args.value()?))?;
+            }
+            "e" | "force-essentials" => options.essential = true,
+            "E" | "no-force-essentials" => options.essential = false,
+            "b" | "block" => {}
+            other => return Err(args.unknown(other)),
+        }
+    }
+    update(args, &options, out)
+}
+
+fn upgrade(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let mut options = Options::new(true);
+    while let Some(option) = args.option()? {
+        match option.as_str() {
+            "v" | "verbosity" => options.verbosity = args.parsed()?,
+            "t" | "timeout" => options.timeout = args.parsed()?,
+            "l" | "livedir" => options.live = args.value()?.into(),
+            "b" | "block" => {}
+            other => return Err(args.unknown(other)),
+        }
+    }
+    update(args, &options, out)
+}
+
+/// The lines of a conversion file.
+fn read_conversions(path: &Path) -> Result<Vec<Conversion>, Failure> {
+    let text = std::fs::read(path)
+        .map_err(|error| Failure::refused(format!("cannot read {}: {error}", path.display())))?;
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
+        let place = |why: &str| Failure::usage(format!("{}:{number}: {why}", path.display()));
+        let words = execline::parse(line).map_err(|error| place(&error.fault.to_string()))?;
+        let words: Option<Vec<&str>> =
+            words.iter().map(|word| std::str::from_utf8(word).ok()).collect();
+        let words = words.ok_or_else(|| place("it is not UTF-8"))?;
+        let (old, new, restart) = match words[..] {
+            [] => continue,
+            [old, "restart"] => (old, None, true),
+            [old, "->", new] => (old, Some(new.to_owned()), false),
+            [old, "->", new, "restart"] => (old, Some(new.to_owned()), true),
+            _ => {
+                return Err(place("a line is `OLD -> NEW`, `OLD -> NEW restart` or `OLD restart`"));
+            }
+        };
+        found.push(Conversion { old: old.to_owned(), new, restart });
+    }
+    Ok(found)
+}
+
+fn update(args: &mut Args, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let directory = PathBuf::from(args.operand().ok_or_else(|| Failure::usage("it needs NEWDB"))?);
+    if !directory.is_absolute() {
+        return Err(Failure::usage(format!("{} must be absolute", directory.display())));
+    }
+    if options.dry_run {
+        return dry_run(options, &directory, out);
+    }
+    let database = directory.to_str().ok_or_else(|| Failure::usage("NEWDB is not UTF-8"))?;
+    let file = DatabaseFile::read(&options.live.join("compiled")).ok();
+    let scripts = file.as_ref().and_then(|file| file.database().ok()).map(|database| {
+        let oneshots = database.services().skip(database.longruns());
+        oneshots.map(|service| service.name()).collect::<Vec<_>>()
+    });
+    let manner =
+        Manner { essential: options.essential, detail: options.verbosity > 1, ..Manner::default() };
+    let (as_is, conversions) = (options.as_is, &options.conversions[..]);
+    let asking = Asking {
+        live: &options.live,
+        names: &[],
+        wish: Wish::Update { database, manner, as_is, conversions },
+        limit: (options.timeout != 0).then(|| Duration::from_millis(options.timeout.into())),
+        followed: scripts.as_deref().unwrap_or_default(),
+        ticks: false,
+        patient: true,
+    };
+    let ending = asking.ask(&mut |heard| match heard {
+        Heard::Manager(FromManager::Switched { .. }) if options.verbosity > 1 => {
+            eprintln!("{}: info: {database} is in use", args.name);
+        }
+        Heard::Manager(message) => say_step(&args.name, &message, options.verbosity),
+        Heard::Line(line) => print_line(line, out),
+        Heard::Quiet => {}
+    });
+    Ok(Exit(ending.or_else(|error| ended(error, &options.live))?.exit))
+}
+
+/// Prints the changes that an update would ask for.
+fn dry_run(options: &Options, directory: &Path, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let before = read_database(&options.live)?;
+    let old = open(&before)?;
+    let state = read_state(&options.live, old.len())?;
+    let after = DatabaseFile::read(directory).map_err(|error| {
+        Failure::refused(format!("cannot read {}/db: {error}", directory.display()))
+    })?;
+    let new = after.database().map_err(|error| {
+        Failure::new(Exit(4), format!("cannot use {}/db: {error}", directory.display()))
+    })?;
+    let conversions = resolve(&options.conversions, &old, &new)?;
+    let manner = update::Manner { essential: options.essential, as_is: options.as_is };
+    let Plan { stop, start, .. } =
+        update::plan(&old, &new, &state, &conversions, manner).map_err(|lost| {
+            let name = old.service(lost.0).name();
+            let why = format!("{name} is essential, and the new database does not have it");
+            Failure::new(Exit(9), why).hint("-e stops essential services, too")
+        })?;
+    let mut line = |database: &Database<'_>, direction: &str, services: &[Index]| {
+        write!(
+            out,
+            "s6-rc-update: dry run: s6-rc -l {} {direction} change",
+            options.live.display()
+        )?;
+        for index in services {
+            write!(out, " {}", database.service(*index).name())?;
+        }
+        writeln!(out)
+    };
+    line(&old, if options.essential { "-D" } else { "-d" }, &stop)?;
+    line(&new, "-u", &start)?;
+    Ok(Exit::DONE)
+}
+
+fn resolve(
+    told: &[Conversion],
+    old: &Database<'_>,
+    new: &Database<'_>,
+) -> Result<Vec<update::Conversion>, Failure> {
+    let missing = |name: &str, which: &str, database: &Database<'_>| {
+        let failure =
+            Failure::new(Exit(3), format!("there is no service {name} in the {which} database"));
+        match nearest(name, database.names()) {
+            Some(near) => failure.hint(format!("did you mean {near}?")),
+            None => failure,
+        }
+    };
+    let mut found = Vec::new();
+    for Conversion { old: was, new: is, restart } in told {
+        let Some(Entry::Service(index)) = old.find(was) else {
+            return Err(missing(was, "old", old));
+        };
+        let target = match is {
+            Some(is) => Some(new.find(is).ok_or_else(|| missing(is, "new", new))?),
+            None => None,
+        };
+        found.push(update::Conversion { old: index, new: target, restart: *restart });
+    }
+    Ok(found)
+}

@@ -1,0 +1,236 @@
+//! How services are, as `ward status` and `ward why` show it: from the
+//! manager, or from files alone where it is away.
+
+use std::path::Path;
+use std::time::Duration;
+
+use cli::Failure;
+use model::service::database::{Database, Index};
+use model::service::live_state::{STARTING, STOPPING, WANTED, is_up};
+use model::service::manager_request::{FromManager, ServiceStatus};
+use model::service::reason::Reason;
+use model::service::request::{GaveUp, Phase, SlotState};
+use model::service::status::Exit;
+use model::time::{Date, Moment};
+use os::clock;
+use os::service::client;
+use os::service::database_file::DatabaseFile;
+use os::service::live_dir::SERVICE_DIRS;
+use os::service::manager_client::{Asking, Heard, Wish};
+
+use crate::applets::peers::s6_rc::list::{open, read_database, read_state};
+
+/// What is known of one service.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub byte: u8,
+    /// It shall be up.
+    pub goal: bool,
+    pub state: Option<SlotState>,
+    pub trouble: Option<Reason<String>>,
+}
+
+/// A database and how its services are.
+pub struct Services<'a> {
+    pub database: Database<'a>,
+    pub seen: Vec<Seen>,
+    /// The manager has said so; otherwise files have.
+    pub fresh: bool,
+    pub now: Moment,
+}
+
+/// Reads the database of a live directory and hands what is known to `with`.
+pub fn look<T>(
+    live: &Path,
+    with: impl FnOnce(&Services<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let file: DatabaseFile = read_database(live)?;
+    let database = open(&file)?;
+    let mut seen = vec![Seen::default(); database.len()];
+    let fresh = ask_manager(live, &database, &mut seen);
+    if !fresh {
+        read_files(live, &database, &mut seen)?;
+    }
+    with(&Services { database, seen, fresh, now: clock::now() })
+}
+
+fn ask_manager(live: &Path, database: &Database<'_>, seen: &mut [Seen]) -> bool {
+    let asking = Asking {
+        live,
+        names: &[],
+        wish: Wish::Status,
+        limit: Some(Duration::from_secs(2)),
+        followed: &[],
+        ticks: false,
+        patient: false,
+    };
+    let mut known = 0;
+    let answered = asking.ask(&mut |heard| {
+        let Heard::Manager(FromManager::Service(status)) = heard else { return };
+        let ServiceStatus { name, byte, goal, state, trouble } = status;
+        if let Some(model::service::database::Entry::Service(index)) = database.find(name) {
+            let trouble = trouble.map(|reason| reason.map(str::to_owned));
+            seen[index as usize] = Seen { byte, goal, state, trouble };
+            known += 1;
+        }
+    });
+    answered.is_ok() && known == seen.len()
+}
+
+/// What `state` and the supervise directories say.
+fn read_files(live: &Path, database: &Database<'_>, seen: &mut [Seen]) -> Result<(), Failure> {
+    let state = read_state(live, database.len())?;
+    let (now, today) = (clock::now(), clock::today());
+    for (service, byte) in database.services().zip(state) {
+        let mut known = Seen { byte, goal: is_up(byte), ..Seen::default() };
+        let folder = live.join(SERVICE_DIRS).join(service.name());
+        if service.is_longrun()
+            && let Ok(status) = client::status(&folder)
+        {
+            let age = Duration::from_secs(seconds_between(status.changed, today));
+            known.state = Some(SlotState {
+                wanted_up: status.wanted_up,
+                paused: status.paused,
+                phase: match (status.pid, status.finishing, status.ready) {
+                    (0, _, _) if status.wanted_up => Phase::Waiting,
+                    (0, _, _) => Phase::Down,
+                    (_, true, _) => Phase::Finishing,
+                    (_, false, true) => Phase::Ready,
+                    (_, false, false) => Phase::Up,
+                },
+                pid: status.pid as u32,
+                exit: (status.pid == 0 || status.finishing)
+                    .then(|| Exit::from_wait_status(status.wait_status)),
+                since: Moment::from_nanos(now.nanos().saturating_sub(age.as_nanos() as u64)),
+                ..SlotState::default()
+            });
+        }
+        seen[service.index() as usize] = known;
+    }
+    Ok(())
+}
+
+fn seconds_between(from: Date, to: Date) -> u64 {
+    to.label.saturating_sub(from.label)
+}
+
+/// How a service is in one word, and how that is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    Good,
+    Busy,
+    Bad,
+    Quiet,
+}
+
+impl Services<'_> {
+    pub fn name(&self, index: Index) -> &str {
+        self.database.service(index).name()
+    }
+
+    /// `up`, `starting`, `waiting`, …
+    pub fn word(&self, index: Index) -> (&'static str, Mood) {
+        let seen = &self.seen[index as usize];
+        let phase = seen.state.map_or(Phase::Down, |state| state.phase);
+        let longrun = self.database.service(index).is_longrun();
+        if is_up(seen.byte) {
+            return match (longrun, phase) {
+                _ if seen.byte & STOPPING != 0 => ("stopping", Mood::Busy),
+                (false, Phase::Up) => ("reloading", Mood::Busy),
+                (false, _) | (true, Phase::Ready | Phase::Up) => ("up", Mood::Good),
+                (true, Phase::Waiting) => ("restarting", Mood::Bad),
+                (true, Phase::Stopping | Phase::Finishing) => ("restarting", Mood::Busy),
+                (true, Phase::Down) if seen.state.is_none() && !self.fresh => ("up", Mood::Good),
+                (true, Phase::Down) => ("failed", Mood::Bad),
+            };
+        }
+        match () {
+            _ if seen.byte & STARTING != 0 => ("starting", Mood::Busy),
+            _ if seen.byte & STOPPING != 0 => ("stopping", Mood::Busy),
+            _ if seen.goal => ("waiting", Mood::Busy),
+            _ if seen.trouble.is_some() => ("failed", Mood::Bad),
+            _ => ("down", Mood::Quiet),
+        }
+    }
+
+    /// What else there is to say, empty where nothing is.
+    pub fn remark(&self, index: Index) -> String {
+        let seen = &self.seen[index as usize];
+        let mut said: Vec<String> = Vec::new();
+        if let Some(state) = &seen.state {
+            let age = span(self.now.since(state.since));
+            match state.phase {
+                Phase::Ready => said.push(format!("ready for {age}")),
+                Phase::Up if is_up(seen.byte) => said.push(format!("for {age}")),
+                Phase::Up => said.push(format!("running for {age}, not ready yet")),
+                Phase::Stopping => said.push(format!("told to end {age} ago")),
+                Phase::Finishing => said.push(format!("cleaning up for {age}")),
+                Phase::Waiting | Phase::Down => {}
+            }
+            if state.pid != 0 {
+                said.push(format!("process {}", state.pid));
+            }
+            if state.paused {
+                said.push("paused".into());
+            }
+            if let Some(exit) = state.exit.filter(|_| state.pid == 0 && state.phase != Phase::Up) {
+                said.extend(ended(exit, seen));
+            }
+            match state.gave_up {
+                Some(GaveUp::Permanent) if seen.trouble.is_none() => {
+                    said.push("its finish script gave up (125)".into());
+                }
+                Some(GaveUp::Spawn(errno)) if seen.trouble.is_none() => {
+                    said.push(Reason::<&str>::Spawn(errno).to_string());
+                }
+                _ => {}
+            }
+            if let (Phase::Waiting, Some(at)) = (state.phase, state.deadline) {
+                said.push(format!("next start in {}", span(at.since(self.now))));
+            }
+        }
+        if let Some(reason) = &seen.trouble {
+            said.push(reason.as_ref().to_string());
+        }
+        if seen.goal && !is_up(seen.byte) && seen.byte & STARTING == 0 && seen.trouble.is_none() {
+            let needs: Vec<&str> = self.missing(index).map(|need| self.name(need)).collect();
+            if !needs.is_empty() {
+                said.push(format!("for {}", needs.join(", ")));
+            }
+        }
+        said.join(", ")
+    }
+
+    /// What it needs and is not up.
+    pub fn missing(&self, index: Index) -> impl Iterator<Item = Index> {
+        let needs = self.database.service(index).needs();
+        needs.filter(|need| !is_up(self.seen[*need as usize].byte))
+    }
+
+    pub fn is_wanted(&self, index: Index) -> bool {
+        self.seen[index as usize].byte & WANTED != 0
+    }
+}
+
+/// How its process ended, where that says more than that it is down.
+fn ended(exit: Exit, seen: &Seen) -> Option<String> {
+    match exit {
+        Exit::Code(0) if !seen.goal => None,
+        // That is how stopping ends.
+        Exit::Signal(15) if !seen.goal && seen.trouble.is_none() => None,
+        Exit::Code(code) => Some(format!("last exited {code}")),
+        Exit::Signal(signal) => Some(format!("last killed by signal {signal}")),
+    }
+}
+
+/// `12 s`, `3 min`, `2 h`, `5 d`.
+pub fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..=9 => format!("{}.{} s", seconds, span.subsec_millis() / 100),
+        10..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        7_200..=172_799 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}

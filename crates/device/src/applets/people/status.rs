@@ -1,0 +1,228 @@
+//! `ward status`: how services are.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use cli::{Args, Command, Exit, Failure, Opt, text};
+use model::service::database::{Entry, Index};
+use model::service::live_state::is_up;
+use model::service::name::nearest;
+use model::service::status::Exit as Ended;
+
+use super::services::{Mood, Services, look};
+
+pub const COMMAND: Command = Command {
+    name: "status",
+    summary: "Show how services are, as a tree of what needs what",
+    usage: "ward status [--json] [-l LIVE] [NAME...]",
+    options: &[
+        Opt("--json", "Print an array with one object for each service"),
+        Opt("-l, --live LIVE", "The live directory (default: /run/s6-rc)"),
+    ],
+    about: "\
+Below each service stands what it needs. With names: only these, and what \
+they need. Exit codes: 0 all of them are up or nobody wants them up, 1 one is \
+not what it should be, 3 no such name, 111 the system refused.",
+    run,
+};
+
+fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let (mut json, mut live) = (false, PathBuf::from("/run/s6-rc"));
+    while let Some(option) = args.option()? {
+        match option.as_str() {
+            "json" => json = true,
+            "l" | "live" => live = args.value()?.into(),
+            other => return Err(args.unknown(other)),
+        }
+    }
+    let words = args.rest();
+    let names: Vec<&str> = words.iter().map(|word| text(word)).collect::<Result<_, _>>()?;
+    look(&live, |services| {
+        let chosen = choose(services, &names)?;
+        let mut text = String::new();
+        if json {
+            print_json(services, &chosen, &mut text);
+        } else {
+            let tops = if names.is_empty() { tops(services) } else { chosen.clone() };
+            let colours = std::io::stdout().is_terminal();
+            Tree::new(services, colours).print(&tops, &mut text);
+            if !services.fresh {
+                eprintln!("ward: warning: the manager is away; this is what files say");
+            }
+        }
+        out.write_all(text.as_bytes())?;
+        let bad = chosen.iter().any(|&index| services.word(index).1 == Mood::Bad);
+        Ok(if bad { Exit::NOT_ACHIEVED } else { Exit::DONE })
+    })
+}
+
+/// The services that names stand for; all, where there are none.
+pub(super) fn choose(services: &Services<'_>, names: &[&str]) -> Result<Vec<Index>, Failure> {
+    if names.is_empty() {
+        return Ok((0..services.database.len() as Index).collect());
+    }
+    let mut chosen = Vec::new();
+    for name in names {
+        match services.database.find(name) {
+            Some(Entry::Service(index)) => chosen.push(index),
+            Some(Entry::Bundle(bundle)) => {
+                chosen.extend(services.database.bundle(bundle).contents());
+            }
+            None => {
+                let failure = Failure::new(Exit(3), format!("there is no service {name}"));
+                return Err(match nearest(name, services.database.names()) {
+                    Some(near) => failure.hint(format!("did you mean {near}?")),
+                    None => failure,
+                });
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+/// The services that nothing needs.
+fn tops(services: &Services<'_>) -> Vec<Index> {
+    let all = services.database.services();
+    all.filter(|service| service.needed_by().len() == 0).map(|service| service.index()).collect()
+}
+
+struct Tree<'a, 'd> {
+    services: &'a Services<'d>,
+    colours: bool,
+    /// Its needs stand further up.
+    shown: Vec<bool>,
+}
+
+impl<'a, 'd> Tree<'a, 'd> {
+    fn new(services: &'a Services<'d>, colours: bool) -> Self {
+        Self { services, colours, shown: vec![false; services.database.len()] }
+    }
+
+    /// One line for each service, and below it what it needs.
+    fn print(&mut self, tops: &[Index], text: &mut String) {
+        // Depth first, with a list instead of recursion: a chain of needs may
+        // be as long as the database.
+        let mut left: Vec<(Index, String, bool)> =
+            tops.iter().rev().map(|&index| (index, String::new(), true)).collect();
+        while let Some((index, indent, last)) = left.pop() {
+            let top = indent.is_empty();
+            let branch = match (top, last) {
+                (true, _) => "",
+                (false, true) => "└ ",
+                (false, false) => "├ ",
+            };
+            let stem = indent.get(3..).unwrap_or_default();
+            let known = std::mem::replace(&mut self.shown[index as usize], true);
+            let needs: Vec<Index> = self.services.database.service(index).needs().collect();
+            let repeated = known && !needs.is_empty();
+            self.line(index, &format!("{stem}{branch}"), repeated, text);
+            // Deep trees stop being indented: nobody reads them anyway.
+            if known || indent.len() > 240 {
+                continue;
+            }
+            let below = match (top, last) {
+                (true, _) => "   ".to_owned(),
+                (false, true) => format!("{indent}  "),
+                (false, false) => format!("{indent}│ "),
+            };
+            for (at, &need) in needs.iter().enumerate().rev() {
+                left.push((need, below.clone(), at + 1 == needs.len()));
+            }
+        }
+    }
+
+    fn line(&self, index: Index, indent: &str, repeated: bool, text: &mut String) {
+        let (word, mood) = self.services.word(index);
+        let (on, off) = match mood {
+            _ if !self.colours => ("", ""),
+            Mood::Good => ("\x1b[32m", "\x1b[0m"),
+            Mood::Busy => ("\x1b[33m", "\x1b[0m"),
+            Mood::Bad => ("\x1b[31m", "\x1b[0m"),
+            Mood::Quiet => ("\x1b[2m", "\x1b[0m"),
+        };
+        let name = self.services.name(index);
+        let width = 30usize.saturating_sub(indent.chars().count());
+        let remark = if repeated { "(see above)".into() } else { self.services.remark(index) };
+        let line = format!("{indent}{name:width$} {on}{word:10}{off} {remark}");
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+}
+
+fn print_json(services: &Services<'_>, chosen: &[Index], text: &mut String) {
+    text.push_str("[\n");
+    for (at, &index) in chosen.iter().enumerate() {
+        let service = services.database.service(index);
+        let seen = &services.seen[index as usize];
+        let mut object = Object::new();
+        object.text("name", service.name());
+        object.text("type", if service.is_longrun() { "longrun" } else { "oneshot" });
+        object.raw("up", if is_up(seen.byte) { "true" } else { "false" });
+        object.text("phase", services.word(index).0);
+        object.raw("wanted", if services.is_wanted(index) { "true" } else { "false" });
+        object.raw("goal", if seen.goal { "\"up\"" } else { "\"down\"" });
+        object.raw("essential", if service.essential() { "true" } else { "false" });
+        if let Some(state) = &seen.state {
+            if state.pid != 0 {
+                object.raw("pid", &state.pid.to_string());
+            }
+            let age = services.now.since(state.since).as_millis();
+            object.raw("for_ms", &age.to_string());
+            match state.exit {
+                Some(Ended::Code(code)) => object.raw("last_exit", &code.to_string()),
+                Some(Ended::Signal(signal)) => object.raw("last_signal", &signal.to_string()),
+                None => {}
+            }
+            if let Some(deadline) = state.deadline {
+                let left = deadline.since(services.now).as_millis();
+                object.raw("next_ms", &left.to_string());
+            }
+        }
+        if let Some(reason) = &seen.trouble {
+            object.text("reason", &reason.as_ref().to_string());
+        }
+        let needs: Vec<String> = service.needs().map(|need| quoted(services.name(need))).collect();
+        object.raw("needs", &format!("[{}]", needs.join(",")));
+        text.push_str(&object.end());
+        text.push_str(if at + 1 == chosen.len() { "\n" } else { ",\n" });
+    }
+    text.push_str("]\n");
+}
+
+/// One JSON object on one line.
+struct Object(String);
+
+impl Object {
+    fn new() -> Self {
+        Self(String::from("{"))
+    }
+
+    fn raw(&mut self, key: &str, value: &str) {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        self.0 += &format!("\"{key}\":{value}");
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.raw(key, &quoted(value));
+    }
+
+    fn end(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted += &format!("\\u{:04x}", c as u32),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
