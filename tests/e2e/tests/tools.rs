@@ -237,10 +237,11 @@ fn programs_lead_sessions_and_groups() {
 /// Debian's 2.11.3 never ends here: it asks the terminal again and again.
 #[test]
 fn a_program_can_grab_the_terminal() {
-    let mut terminal = Command::new("script");
+    // A program that does not get it is stopped, and would never say so.
+    let mut terminal = Command::new("timeout");
     let line =
         format!("sh -c '{} -i -g cat /proc/self/stat; :'", applets().join("s6-setsid").display());
-    terminal.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null());
+    terminal.args(["60", "script", "-qec", &line, "/dev/null"]).stdin(Stdio::null());
     let text = e2e::stdout(&mut terminal);
     let [pid, group, session, foreground] = ids(text.trim());
     assert_eq!([group, foreground], [pid, pid], "{text}");
