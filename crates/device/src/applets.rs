@@ -4,9 +4,11 @@ use cli::Command;
 
 pub mod boot;
 pub mod chain;
+pub mod change;
 pub mod init;
 pub mod logger;
 pub mod machine;
+pub mod manager;
 pub mod peers;
 
 /// Every applet, in the order of the alphabet.
@@ -15,6 +17,7 @@ pub const TABLE: &[&Command] = &[
     &machine::HALT,
     &init::INIT,
     &logger::COMMAND,
+    &manager::COMMAND,
     &machine::POWEROFF,
     &machine::REBOOT,
     &machine::REEXEC,
@@ -24,10 +27,12 @@ pub const TABLE: &[&Command] = &[
     &peers::s6_envuidgid::COMMAND,
     &peers::s6_ftrig::LISTEN,
     &peers::s6_ftrig::LISTEN1,
+    &peers::s6_log::COMMAND,
     &peers::s6_fifodir::MKFIFODIR,
     &peers::s6_ftrig::NOTIFY,
     &peers::s6_notifyoncheck::COMMAND,
     &peers::s6_permafailon::COMMAND,
+    &peers::s6_rc::COMMAND,
     &peers::s6_rc_compile::COMMAND,
     &peers::s6_rc_db::COMMAND,
     &peers::s6_rc_init::COMMAND,

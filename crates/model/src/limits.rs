@@ -32,61 +32,91 @@ pub const SETTING_BYTES_MAX: usize = 64;
 /// Bytes of one line's worth of text about a failure that a message carries.
 pub const REASON_BYTES_MAX: usize = 512;
 
-/// (`execve(2)`).
-/// Archives that one log directory may be asked to keep (`n` of `s6-log`).
-/// Bytes of a file that `s6-envdir` reads unless told otherwise: one less than
-/// Bytes of a line that wait for its end before it gets its label; the pipe
-/// Bytes of a time zone file: room for that many changes.
-/// Bytes of all source directories of one compilation, names included.
-/// Bytes of all words of a command, each with its zero byte: Linux gives
-/// Bytes of one `NAME=VALUE` with its end: `MAX_ARG_STRLEN`, Linux `binfmts.h`.
-/// Bytes of one file of a source directory. `run` may be a program itself;
-/// Bytes of one line in the log of everything; a longer one is cut visibly.
-/// Bytes of one word of a command: `MAX_ARG_STRLEN` of Linux
-/// Bytes that the logger takes from one service before the next one's turn:
-/// Changes in one time zone file. The largest of tzdata has under 300.
-/// Entries of a fifodir that one notification looks at. Whoever may listen to
-/// Events of one fifodir that are remembered to match an expression against.
-/// Files and folders of all source directories of one compilation.
-/// Folders inside each other in `data`, `env` and the like.
 /// Names that a mistake draws of a cycle; longer ones lose their middle.
-/// Programs that follow the log at once.
-/// Services have a handful; what waits for ever on a busy one must not grow.
-/// Services that one of them may follow. All oneshots of a large device.
-/// The highest number of a descriptor: `sysctl_nr_open` of Linux `fs/file.c`
-/// The same as `s6-log -l` has without being told, and a quarter of the least
-/// Unknown names that get the nearest known one beside them. Each asks every
-/// `include/uapi/linux/binfmts.h` (131,072) less the zero byte behind it.
-/// a service may fill its `event` directory; init must not spend more than a
-/// arguments and environment a quarter of the stack, which is 8 MiB
-/// behind it holds 64 KiB (`pipe(7)`).
-/// few milliseconds on that. The fifos of listeners that died are removed as
-/// half a pipe, so that a chatty service is drained faster than a page at a
-/// its page says, as Debian's does.
-/// less one.
-/// name; someone who misspelt more than these has another mistake.
-/// that one look at a pipe takes in.
-/// they are met, so that what lies behind them is reached next time.
-/// time, and still small beside the memory of a router (the journal holds it twice).
-/// what is larger than this was not meant to be there.
 pub const CYCLE_NAMES_MAX: usize = 20;
+
+/// The highest number of a descriptor: `sysctl_nr_open` of Linux `fs/file.c`
+/// less one.
 pub const DESCRIPTOR_MAX: u32 = (1 << 20) - 1;
+
+/// Bytes of a file that `s6-envdir` reads unless told otherwise: one less than
+/// its page says, as Debian's does.
 pub const ENVDIR_CLAMP_BYTES: usize = 4095;
+
+/// Bytes of one `NAME=VALUE` with its end: `MAX_ARG_STRLEN`, Linux `binfmts.h`.
 pub const ENVIRONMENT_STRING_BYTES_MAX: usize = 131_072;
+
+/// Events of one fifodir that are remembered to match an expression against.
+/// Services have a handful; what waits for ever on a busy one must not grow.
 pub const EVENTS_KEPT_MAX: usize = 4096;
+
+/// Entries of a fifodir that one notification looks at. Whoever may listen to
+/// a service may fill its `event` directory; init must not spend more than a
+/// few milliseconds on that. The fifos of listeners that died are removed as
+/// they are met, so that what lies behind them is reached next time.
 pub const FIFODIR_ENTRIES_MAX: usize = 4096;
-pub const LOG_ARCHIVES_MAX: u32 = 1_000_000;
-pub const LOG_FOLLOWED_MAX: usize = 16_384;
-pub const LOG_LINE_BYTES_MAX: usize = 8192;
+
+/// Programs that follow the log at once.
 pub const LOG_LISTENERS_MAX: usize = 64;
+
+/// Services that one of them may follow. All oneshots of a large device.
+pub const LOG_FOLLOWED_MAX: usize = 16_384;
+
+/// Bytes of one line in the log of everything; a longer one is cut visibly.
+/// The same as `s6-log -l` has without being told, and a quarter of the least
+/// that one look at a pipe takes in.
+pub const LOG_LINE_BYTES_MAX: usize = 8192;
+
+/// Bytes that the logger takes from one service before the next one's turn:
+/// half a pipe, so that a chatty service is drained faster than a page at a
+/// time, and still small beside the memory of a router (the journal holds it twice).
 pub const LOG_TURN_BYTES_MAX: usize = 32 << 10;
+
+/// Unknown names that get the nearest known one beside them. Each asks every
+/// name; someone who misspelt more than these has another mistake.
 pub const NEAREST_MAX: usize = 100;
+
+/// Bytes of all words of a command, each with its zero byte: Linux gives
+/// arguments and environment a quarter of the stack, which is 8 MiB
+/// (`execve(2)`).
 pub const SCRIPT_BYTES_MAX: usize = 2 << 20;
+
+/// Bytes of all source directories of one compilation, names included.
 pub const SOURCE_BYTES_MAX: usize = 256 << 20;
+
+/// Folders inside each other in `data`, `env` and the like.
 pub const SOURCE_DEPTH_MAX: usize = 32;
+
+/// Files and folders of all source directories of one compilation.
 pub const SOURCE_ENTRIES_MAX: usize = 4 << 20;
+
+/// Bytes of one file of a source directory. `run` may be a program itself;
+/// what is larger than this was not meant to be there.
 pub const SOURCE_FILE_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of a line that wait for its end before it gets its label; the pipe
+/// behind it holds 64 KiB (`pipe(7)`).
 pub const STAMPED_LINE_BYTES: usize = 8192;
+
+/// Bytes of one word of a command: `MAX_ARG_STRLEN` of Linux
+/// `include/uapi/linux/binfmts.h` (131,072) less the zero byte behind it.
 pub const WORD_BYTES_MAX: usize = 131_071;
+
+/// Bytes of a time zone file: room for that many changes.
 pub const ZONE_FILE_BYTES_MAX: usize = 256 << 10;
+
+/// Changes in one time zone file. The largest of tzdata has under 300.
 pub const ZONE_TRANSITIONS_MAX: usize = 8192;
+
+/// Programs that are connected to the manager at once: more than any device
+/// runs, few enough for an ordinary limit of descriptors (1024).
+pub const MANAGER_CLIENTS_MAX: usize = 512;
+
+/// Bytes that wait for one client of the manager: all steps of starting a few
+/// thousand services. One that does not read is let go, comes again and asks
+/// again.
+pub const MANAGER_BACKLOG_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of lines that `s6-log` keeps for one target that does not take them;
+/// then it reads no more. Much more than a burst, much less than a router has.
+pub const LOG_KEPT_BYTES_MAX: usize = 1 << 20;

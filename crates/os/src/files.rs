@@ -28,6 +28,16 @@ pub fn replace(directory: impl AsFd, name: &str, bytes: &[u8], mode: u32) -> io:
     written
 }
 
+/// Reads a small file, no more than `most` bytes of it, in one go.
+pub fn read_up_to(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let file = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut bytes = Vec::with_capacity(most);
+    while bytes.len() < most
+        && rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))? > 0
+    {}
+    Ok(bytes)
+}
+
 /// Reads once.
 pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::io::read(fd, buffer)?)

@@ -112,7 +112,7 @@ impl Streets {
 }
 
 impl World for Streets {
-    fn act(&mut self, slot: Slot, deed: Deed) -> Option<InitEvent> {
+    fn act(&mut self, slot: Slot, _unit: &Unit, deed: Deed) -> Option<InitEvent> {
         match deed {
             Deed::Spawn(program) => return Some(self.spawn(slot, program)),
             Deed::Kill { pid, signal, .. } if self.processes.contains_key(&pid) => {
@@ -399,7 +399,11 @@ impl Town {
     fn deliver_to_init(&mut self) {
         let Some(order) = self.to_init.pop_front() else { return };
         let (service, event) = match order {
-            Action::Want { service, up } => {
+            Action::Want { service, up, ticket } => {
+                let slot = self.slots[service as usize];
+                if let Some(Unit::Longrun(s)) = slot.and_then(|slot| self.init.unit_mut(slot)) {
+                    s.set_ticket(ticket);
+                }
                 (service, InitEvent::Control(if up { b'u' } else { b'd' }))
             }
             Action::Run { service, script, ticket } => (service, InitEvent::Run { script, ticket }),

@@ -67,7 +67,7 @@ fn something_happens(town: &mut Town) {
 
 #[test]
 fn nothing_bad_happens_in_bad_weather_and_all_is_well_after_it() {
-    for seed in seeds(100_000) {
+    for seed in seeds(20_000) {
         let mut dice = Dice::new(seed);
         let count = 3 + dice.below(8);
         let mut town = Town::new(seed, services::database(&mut dice, count));
@@ -129,7 +129,7 @@ fn serially(town: &Town, graph: &Graph) -> Vec<bool> {
 
 #[test]
 fn a_hundred_clients_at_once_end_as_if_they_had_come_one_after_the_other() {
-    for seed in seeds(1_000) {
+    for seed in seeds(400) {
         let mut dice = Dice::new(seed);
         let count = 5 + dice.below(20);
         let mut contents = services::database(&mut dice, count);
@@ -160,7 +160,7 @@ fn a_hundred_clients_at_once_end_as_if_they_had_come_one_after_the_other() {
 
 #[test]
 fn a_manager_that_is_killed_all_the_time_does_what_one_that_lives_does() {
-    for seed in seeds(5_000) {
+    for seed in seeds(3_000) {
         let mut dice = Dice::new(seed);
         let count = 3 + dice.below(10);
         let mut town = Town::new(seed, services::database(&mut dice, count));

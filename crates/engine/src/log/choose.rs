@@ -1,14 +1,14 @@
 //! Which steps of a script are done with a line.
 
-use model::log::script::Step;
+use model::log::script::{Action, Step};
 
-/// Calls `act` with the index of each action that `steps` wants done with a
+/// Calls `act` with each action, and its index, that `steps` wants done with a
 /// line. `matches` says whether the expression of the step with this index
 /// matches it. A selection holds for all actions behind it, until the next.
 pub fn choose(
     steps: &[Step<'_>],
     mut matches: impl FnMut(usize) -> bool,
-    mut act: impl FnMut(usize),
+    mut act: impl FnMut(usize, &Action<'_>),
 ) {
     let (mut selected, mut touched) = (true, false);
     for (index, step) in steps.iter().enumerate() {
@@ -16,9 +16,9 @@ pub fn choose(
             Step::Select(_) => selected = selected || matches(index),
             Step::Deselect(_) => selected = selected && !matches(index),
             Step::Untouched => selected = !touched,
-            Step::Act(_) if selected => {
+            Step::Act(action) if selected => {
                 touched = true;
-                act(index);
+                act(index, action);
             }
             Step::Act(_) => {}
         }
@@ -52,7 +52,7 @@ mod tests {
                 Step::Select(text) | Step::Deselect(text) => contains(text),
                 _ => panic!("step {index} has no expression"),
             };
-            choose(&steps, matches, |index| done.push(index));
+            choose(&steps, matches, |index, _| done.push(index));
             assert_eq!(done, expected, "{words:?}");
         }
     }

@@ -133,6 +133,7 @@ pub enum Action {
     Want {
         service: Index,
         up: bool,
+        ticket: u32,
     },
     Run {
         service: Index,
@@ -178,6 +179,8 @@ pub struct Manager {
     free_link: u32,
     /// Counts requests: the higher number is the newer one.
     newest: u32,
+    /// The ticket of the last order about a longrun.
+    last_order: u32,
     connected: bool,
     /// Init has told of everything once.
     resumed: bool,
@@ -214,6 +217,7 @@ impl Manager {
             links: Vec::new(),
             free_link: links::NONE,
             newest: 0,
+            last_order: 0,
             connected: false,
             resumed: false,
             closing: Closing::No,
@@ -272,6 +276,30 @@ impl Manager {
     /// Whether it shall be up.
     pub fn goal(&self, service: Index) -> bool {
         self.units[service as usize].goal
+    }
+
+    /// `services`, and of what needs them whatever waits only for them: all
+    /// that it needs is up, or among these.
+    pub fn with_users(&self, services: &[Index]) -> Vec<Index> {
+        let mut there = self.graph.closure(services, Along::Needs);
+        for service in 0..self.graph.len() as Index {
+            if self.units[service as usize].goal {
+                there.insert(service);
+            }
+        }
+        let mut found = services.to_vec();
+        let mut next = 0;
+        while let Some(&service) = found.get(next) {
+            next += 1;
+            for &user in self.graph.needed_by(service) {
+                let needs = self.graph.needs(user);
+                if !there.contains(user) && needs.iter().all(|&need| there.contains(need)) {
+                    there.insert(user);
+                    found.push(user);
+                }
+            }
+        }
+        found
     }
 
     /// Why it last did not become what was asked for; forgotten once it does.

@@ -100,6 +100,11 @@ impl Supervisor {
         &self.state
     }
 
+    /// The manager's order that comes next has this number.
+    pub fn set_ticket(&mut self, ticket: u32) {
+        self.state.ticket = ticket;
+    }
+
     /// Its settings, when the service directory or the database has new ones.
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;

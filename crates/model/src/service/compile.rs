@@ -9,7 +9,7 @@ use super::digest;
 use super::graph::{Graph, NONE};
 use super::mistake::{Fault, Mistake};
 use super::name;
-use super::source::Tree;
+use super::source::{Tree, order_by_name};
 use crate::limits::{DATABASE_BYTES_MAX, NEAREST_MAX, SERVICES_MAX};
 
 /// What the compiler makes of source directories.
@@ -31,7 +31,7 @@ pub struct Compiled {
 /// pipelines name behind all others.
 ///
 /// # Errors
-/// Everything that is wrong, warnings among it, by file and line.
+/// Everything that is wrong, warnings among it, by file.
 pub fn compile(tree: &Tree) -> Result<Compiled, Vec<Mistake>> {
     let mut compiler = Compiler {
         tree,
@@ -43,8 +43,10 @@ pub fn compile(tree: &Tree) -> Result<Compiled, Vec<Mistake>> {
         unknown: 0,
     };
     let compiled = compiler.run();
-    let mut mistakes = compiler.mistakes;
-    mistakes.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+    // Those of one file were found from its top to its bottom.
+    let found = compiler.mistakes;
+    let order = order_by_name(found.iter().map(|mistake| mistake.file.as_bytes()));
+    let mistakes: Vec<Mistake> = order.map(|at| found[at].clone()).collect();
     match compiled {
         Some(mut compiled) if mistakes.iter().all(|m| m.fault.is_warning()) => {
             compiled.warnings = mistakes;

@@ -89,6 +89,8 @@ pub struct Longrun {
     pub consumer: Option<Index>,
     /// It reads what others write.
     pub has_producers: bool,
+    /// Its directory holds more than scripts and settings (`data`, `env`).
+    pub has_extras: bool,
 }
 
 impl Default for Longrun {
@@ -109,6 +111,7 @@ impl Default for Longrun {
             starts_down: false,
             consumer: None,
             has_producers: false,
+            has_extras: false,
         }
     }
 }
@@ -463,6 +466,7 @@ const KILL_GROUP: u32 = 1 << 10;
 const SAME_SESSION: u32 = 1 << 11;
 const STARTS_DOWN: u32 = 1 << 12;
 const HAS_PRODUCERS: u32 = 1 << 13;
+const HAS_EXTRAS: u32 = 1 << 14;
 
 impl<'a> Service<'a> {
     pub fn index(&self) -> Index {
@@ -532,6 +536,7 @@ impl<'a> Service<'a> {
             same_session: self.flag(SAME_SESSION),
             starts_down: self.flag(STARTS_DOWN),
             has_producers: self.flag(HAS_PRODUCERS),
+            has_extras: self.flag(HAS_EXTRAS),
         })
     }
 
@@ -650,8 +655,8 @@ impl Contents {
             parts.bundle(bundle);
         }
         let longruns = self.services.iter().filter(|s| matches!(s.kind, Kind::Longrun(_))).count();
-        let mut order: Vec<(&str, u32)> = (self.services.iter().map(|s| s.name.as_str()))
-            .chain(self.bundles.iter().map(|b| b.name.as_str()))
+        let mut order: Vec<(&[u8], u32)> = (self.services.iter().map(|s| s.name.as_bytes()))
+            .chain(self.bundles.iter().map(|b| b.name.as_bytes()))
             .zip(0u32..)
             .collect();
         order.sort_unstable();
@@ -706,6 +711,7 @@ impl Encoder {
                     (longrun.same_session, SAME_SESSION),
                     (longrun.starts_down, STARTS_DOWN),
                     (longrun.has_producers, HAS_PRODUCERS),
+                    (longrun.has_extras, HAS_EXTRAS),
                 ] {
                     flags |= u32::from(set) * flag;
                 }

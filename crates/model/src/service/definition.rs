@@ -217,7 +217,10 @@ impl<'a> Parser<'a, '_> {
             b"producer-for" => longrun.producer_for = self.one_name(entry),
             b"pipeline-name" => longrun.pipeline_name = self.one_name(entry),
             b"consumer-for" => self.list(entry, &mut longrun.consumer_for),
-            b"data" | b"env" | b"instance" | b"instances" | b"template" => self.folder(entry),
+            b"data" | b"env" | b"instance" | b"instances" | b"template" => {
+                settings.has_extras = true;
+                self.folder(entry);
+            }
             _ => match listed(path) {
                 // A file to be copied.
                 Some((folder, _)) => {

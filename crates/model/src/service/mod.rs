@@ -7,6 +7,7 @@ mod digest;
 pub mod execline;
 mod graph;
 pub mod live_state;
+pub mod manager_request;
 pub mod mistake;
 pub mod name;
 pub mod reason;

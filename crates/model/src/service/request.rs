@@ -11,7 +11,7 @@ use crate::service::status::Exit;
 use crate::time::Moment;
 
 /// Changes with every change of a message.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// A longrun or oneshot that init holds. A slot keeps its number until its
 /// service leaves; a number is not used again while init runs.
@@ -46,10 +46,12 @@ pub enum ToInit<'a> {
         protocol: u16,
         role: Role<'a>,
     },
-    /// Keep this longrun up, or down.
+    /// Keep this longrun up, or down. `ticket` comes back in its state: news
+    /// that do not hold it are older than this order.
     Want {
         slot: Slot,
         up: bool,
+        ticket: u32,
     },
     /// Run this script of a oneshot. `ticket` comes back in its state; the
     /// script runs once for each new ticket.
@@ -127,7 +129,8 @@ pub struct SlotState {
     pub gave_up: Option<GaveUp>,
     /// Counts starts of `run`, or of scripts; news of older ones are void.
     pub starts: u32,
-    /// The ticket of the last script that was run, 0 before the first.
+    /// The ticket of the last order: of the script that was run last, or of
+    /// the last [`ToInit::Want`]; 0 before the first.
     pub ticket: u32,
     /// The process of `run`, `finish` or the script; 0: none.
     pub pid: u32,
@@ -170,8 +173,8 @@ impl<'a> ToInit<'a> {
                     Role::Client => w.u8(2),
                 };
             }
-            Self::Want { slot, up } => {
-                w.u8(1).u32(slot).bool(up);
+            Self::Want { slot, up, ticket } => {
+                w.u8(1).u32(slot).bool(up).u32(ticket);
             }
             Self::Run { slot, script, ticket } => {
                 w.u8(2).u32(slot).u8(script as u8).u32(ticket);
@@ -213,7 +216,7 @@ impl<'a> ToInit<'a> {
                 };
                 Self::Hello { protocol, role }
             }
-            1 => Self::Want { slot: r.u32()?, up: r.bool()? },
+            1 => Self::Want { slot: r.u32()?, up: r.bool()?, ticket: r.u32()? },
             2 => {
                 let slot = r.u32()?;
                 let script = match r.u8()? {
@@ -349,7 +352,7 @@ mod tests {
     fn messages_read_back_one_behind_the_other() {
         let asked = [
             ToInit::Hello { protocol: PROTOCOL, role: Role::Manager { live: "/run/s6-rc:x" } },
-            ToInit::Want { slot: 7, up: true },
+            ToInit::Want { slot: 7, up: true, ticket: 5 },
             ToInit::Run { slot: 8, script: Script::Down, ticket: 9 },
             ToInit::Signal { slot: 7, signal: 15 },
             ToInit::Take { live: "/run/s6-rc:y", previous: None },

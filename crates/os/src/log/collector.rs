@@ -20,7 +20,7 @@ use crate::clock;
 use crate::event_loop::{EventLoop, Readiness};
 use crate::log::journal::{Journal, Step};
 use crate::log::listeners::{self, Listeners};
-use crate::log::log_dir::LogDir;
+use crate::log::log_dir::{LogDir, Unclosed};
 use crate::log::pipes::{Glass, Pipe};
 use crate::socket::Connection;
 use crate::sys::{notice, signals};
@@ -104,7 +104,8 @@ impl Collector {
         signals::ignore_pipe();
         let signals = signals.map_err(Failure::System)?;
         raise_descriptor_limit();
-        let log = LogDir::open(plan.directory, 0o750).map_err(Failure::Directory)?;
+        let log =
+            LogDir::open(plan.directory, 0o750, Unclosed::GoesOn).map_err(Failure::Directory)?;
         let journal = Journal::open(log.directory()).map_err(Failure::Directory)?;
         let events = EventLoop::new().map_err(Failure::System)?;
         events.add(&signals, SIGNALS, Readiness::IN).map_err(Failure::System)?;

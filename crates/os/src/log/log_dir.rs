@@ -16,6 +16,12 @@ use crate::clock;
 /// The mode of `current` while it grows, before the umask.
 const GROWING: Mode = Mode::from_raw_mode(0o666);
 
+/// What a processor reads, what it made of it, and what it wants to know next
+/// time (s6 `s6-log.html`, "Rotation").
+pub const PREVIOUS: &str = "previous";
+pub const PROCESSED: &str = "processed";
+pub const NEW_STATE: &str = "newstate";
+
 /// Added to it when it was closed in good order (s6 `s6-log.html`, "Logdirs").
 const CLOSED: Mode = Mode::XUSR;
 
@@ -31,27 +37,44 @@ pub struct LogDir {
     inode: u64,
 }
 
+/// What becomes of a `current` that nobody closed in good order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unclosed<'a> {
+    /// It goes on: its writer keeps a journal, and has finished what was begun.
+    GoesOn,
+    /// It becomes an archive `.u`, what a processor was doing is undone, and
+    /// archives that are too many are dropped.
+    IsArchived(&'a Policy),
+}
+
 impl LogDir {
     /// Opens the directory, making what is missing; `mode` is that of a new one.
     ///
     /// # Errors
     /// `WouldBlock`: another program writes there.
-    pub fn open(path: &Path, mode: u32) -> io::Result<Self> {
+    pub fn open(path: &Path, mode: u32, unclosed: Unclosed<'_>) -> io::Result<Self> {
         match fs::mkdir(path, Mode::from_raw_mode(mode)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
         let directory = crate::files::directory(path)?;
         let made = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
-        let lock = fs::openat(&directory, "lock", made, Mode::from_raw_mode(0o644))?;
+        let lock = fs::openat(&directory, "lock", made, GROWING)?;
         match fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::AGAIN | Errno::ACCESS) => return Err(io::ErrorKind::WouldBlock.into()),
             Err(error) => return Err(error.into()),
         }
-        fs::openat(&directory, "state", made, Mode::from_raw_mode(0o644))?;
+        let archived = unclosed != Unclosed::GoesOn && tidy_up(&directory)?;
+        fs::openat(&directory, "state", made, GROWING)?;
         let (current, inode, length) = open_current(&directory)?;
-        Ok(Self { directory, _lock: lock, current, length, inode })
+        let mut log = Self { directory, _lock: lock, current, length, inode };
+        if let Unclosed::IsArchived(policy) = unclosed
+            && archived
+        {
+            log.trim(policy)?;
+        }
+        Ok(log)
     }
 
     /// The directory itself, to name files relative to it.
@@ -120,10 +143,121 @@ impl LogDir {
         oldest.map(|archive| self.remove(archive)).transpose().map(|done| done.is_some())
     }
 
+    /// Whether the directory holds a file of this name.
+    pub fn holds(&self, name: &str) -> io::Result<bool> {
+        Ok(mode_of(&self.directory, name)?.is_some())
+    }
+
+    /// Calls `current` `previous` from now on, for a processor to read, and
+    /// begins a new `current`.
+    pub fn set_aside(&mut self) -> io::Result<()> {
+        self.close_current()?;
+        fs::renameat(&self.directory, "current", &self.directory, PREVIOUS)?;
+        self.open_current()
+    }
+
+    /// Archives what a processor made of `previous`, and keeps its new state.
+    pub fn finish_processing(&mut self, policy: &Policy) -> io::Result<()> {
+        finish_processed(&self.directory)?;
+        self.trim(policy)
+    }
+
+    /// Archives `previous` as it is: there is no processor any more.
+    pub fn archive_previous(&mut self, policy: &Policy) -> io::Result<()> {
+        archive(&self.directory, PREVIOUS, true)?;
+        self.trim(policy)
+    }
+
     /// Marks `current` as closed in good order, before the writer leaves.
     pub fn close(mut self) -> io::Result<()> {
         self.close_current()
     }
+}
+
+/// Brings a directory in order that its writer did not leave in order; `true`:
+/// there is a new archive.
+fn tidy_up(directory: &OwnedFd) -> io::Result<bool> {
+    let unclosed = mode_of(directory, "current")?.is_some_and(|mode| !mode.contains(CLOSED));
+    let done = mode_of(directory, PROCESSED)?.is_some_and(|mode| mode.contains(CLOSED));
+    if done {
+        // The processor was done, and only names were left to change.
+        finish_processed(directory)?;
+    } else {
+        remove(directory, PROCESSED)?;
+        remove(directory, NEW_STATE)?;
+    }
+    if unclosed {
+        // What the last processor knew does not fit what comes next.
+        remove(directory, "state")?;
+        if mode_of(directory, PREVIOUS)?.is_some() {
+            archive(directory, PREVIOUS, false)?;
+        }
+        archive(directory, "current", false)?;
+    }
+    Ok(done || unclosed)
+}
+
+/// Gives what a processor made its final names. It counts as made once
+/// `processed` is marked as closed; all this can be done again if it is cut off.
+fn finish_processed(directory: &OwnedFd) -> io::Result<()> {
+    let read_only = OFlags::RDONLY | OFlags::CLOEXEC;
+    let processed = fs::openat(directory, PROCESSED, read_only, Mode::empty())?;
+    let mode = Mode::from_raw_mode(fs::fstat(&processed)?.st_mode);
+    if !mode.contains(CLOSED) {
+        fs::fsync(&processed)?;
+        match fs::openat(directory, NEW_STATE, read_only, Mode::empty()) {
+            Ok(state) => fs::fsync(state)?,
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        fs::fchmod(&processed, mode | CLOSED)?;
+    }
+    match fs::renameat(directory, NEW_STATE, directory, "state") {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    remove(directory, PREVIOUS)?;
+    archive(directory, PROCESSED, true)
+}
+
+/// Makes the file `name` the newest archive.
+fn archive(directory: &OwnedFd, name: &str, finished: bool) -> io::Result<()> {
+    let date = rotate::next_date(clock::today(), &archives(directory)?);
+    let archive = Archive { date, finished };
+    Ok(fs::renameat(directory, name, directory, archive.name().as_slice())?)
+}
+
+/// The mode of a file, `None` where there is none.
+fn mode_of(directory: &OwnedFd, name: &str) -> io::Result<Option<Mode>> {
+    match fs::statat(directory, name, AtFlags::empty()) {
+        Ok(found) => Ok(Some(Mode::from_raw_mode(found.st_mode))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes a file; that it is not there is fine.
+fn remove(directory: &OwnedFd, name: impl rustix::path::Arg) -> io::Result<()> {
+    match fs::unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// All archives with their sizes.
+fn archives(directory: &OwnedFd) -> io::Result<Vec<(Archive, u64)>> {
+    let mut archives = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        if let Some(archive) = Archive::parse(entry.file_name().to_bytes()) {
+            match fs::statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(found) => archives.push((archive, found.st_size as u64)),
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(archives)
 }
 
 /// Opens `current` to append to it, and says its inode number and length.
@@ -146,18 +280,7 @@ impl Directory for LogDir {
     }
 
     fn archives(&mut self) -> io::Result<Vec<(Archive, u64)>> {
-        let mut archives = Vec::new();
-        for entry in Dir::read_from(&self.directory)? {
-            let entry = entry?;
-            if let Some(archive) = Archive::parse(entry.file_name().to_bytes()) {
-                match fs::statat(&self.directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(found) => archives.push((archive, found.st_size as u64)),
-                    Err(Errno::NOENT) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-        Ok(archives)
+        archives(&self.directory)
     }
 
     fn close_current(&mut self) -> io::Result<()> {
@@ -177,9 +300,6 @@ impl Directory for LogDir {
     }
 
     fn remove(&mut self, archive: Archive) -> io::Result<()> {
-        match fs::unlinkat(&self.directory, archive.name().as_slice(), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        remove(&self.directory, archive.name().as_slice())
     }
 }

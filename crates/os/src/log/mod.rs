@@ -6,3 +6,6 @@ pub mod journal;
 pub mod listeners;
 pub mod log_dir;
 pub mod pipes;
+pub mod processed_dir;
+pub mod script_run;
+pub mod sinks;

@@ -65,4 +65,12 @@ impl DatabaseFile {
     pub fn database(&self) -> Result<Database<'_>, DatabaseError> {
         Database::open(&self.bytes)
     }
+
+    /// Opens again what [`DatabaseFile::database`] has accepted before.
+    ///
+    /// # Panics
+    /// Where it was never accepted.
+    pub fn reopen(&self) -> Database<'_> {
+        Database::reopen(&self.bytes)
+    }
 }

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use model::service::database::{Database, Service};
+use model::service::database::{Database, Longrun, Service};
 use model::service::status::Status;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
@@ -134,7 +134,7 @@ impl Maker<'_> {
         let mut path = String::with_capacity(2 * name.len() + 64);
         path.push_str(name);
         fs::mkdirat(self.services, &*path, Mode::from_raw_mode(0o755))?;
-        self.links(name, &mut path)?;
+        self.links(service, &mut path)?;
         let mut at = |file: &str| {
             path.truncate(name.len());
             path.push('/');
@@ -158,11 +158,31 @@ impl Maker<'_> {
         Ok(())
     }
 
-    /// One link for each file that the compiled directory has for `name`.
-    fn links(&self, name: &str, path: &mut String) -> io::Result<()> {
-        let source = files::directory_at(self.sources, name)?;
+    /// One link for each file that the compiled directory has for a service.
+    fn links(&self, service: &Service<'_>, path: &mut String) -> io::Result<()> {
+        let Some(longrun) = service.longrun() else { return Ok(()) };
+        let name = service.name();
         let mut target = format!("../../compiled/{SERVICE_DIRS}/{name}/");
         let stem = target.len();
+        let mut link = |file: &str| {
+            target.truncate(stem);
+            target.push_str(file);
+            path.truncate(name.len());
+            path.push('/');
+            path.push_str(file);
+            fs::symlinkat(&*target, self.services, &**path)
+        };
+        if !longrun.has_extras {
+            // What the database knows need not be looked for.
+            link("run")?;
+            for (file, there) in files_of(&longrun) {
+                if there {
+                    link(file)?;
+                }
+            }
+            return Ok(());
+        }
+        let source = files::directory_at(self.sources, name)?;
         let mut buffer = [std::mem::MaybeUninit::uninit(); 2048];
         let mut entries = RawDir::new(&source, &mut buffer);
         while let Some(entry) = entries.next() {
@@ -171,16 +191,30 @@ impl Maker<'_> {
                 && !file.starts_with('.')
                 && file != "down"
             {
-                target.truncate(stem);
-                target.push_str(file);
-                path.truncate(name.len());
-                path.push('/');
-                path.push_str(file);
-                fs::symlinkat(&*target, self.services, &**path)?;
+                link(file)?;
             }
         }
         Ok(())
     }
+}
+
+/// The files, beside `run`, of a service directory with these settings. One
+/// with the value that counts without it is not missed.
+fn files_of(longrun: &Longrun) -> [(&'static str, bool); 11] {
+    let usual = Longrun::default();
+    [
+        ("finish", longrun.has_finish),
+        ("notification-fd", longrun.notification_fd.is_some()),
+        ("lock-fd", longrun.lock_fd.is_some()),
+        ("timeout-kill", longrun.timeout_kill != usual.timeout_kill),
+        ("timeout-finish", longrun.timeout_finish != usual.timeout_finish),
+        ("restart-wait", longrun.restart_wait != usual.restart_wait),
+        ("max-death-tally", longrun.death_tally_max != usual.death_tally_max),
+        ("down-signal", longrun.down_signal != usual.down_signal),
+        ("reload-signal", longrun.reload_signal != usual.reload_signal),
+        ("flag-newpidns", longrun.new_pid_namespace),
+        ("flag-timeout-killpg", longrun.kill_group),
+    ]
 }
 
 /// A fifodir that the owner's group may listen at.

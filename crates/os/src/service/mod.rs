@@ -9,6 +9,8 @@ pub mod held;
 pub mod init_client;
 pub mod live_dir;
 pub mod lives;
+pub mod managed;
+pub mod manager_client;
 pub mod permissions;
 pub mod process;
 pub mod resume;

@@ -38,6 +38,7 @@ pub fn read(at: BorrowedFd<'_>, folder: &str) -> Longrun {
         starts_down: there("down").is_ok(),
         consumer: None,
         has_producers: false,
+        has_extras: true,
     }
 }
 

@@ -34,6 +34,9 @@ pub mod token {
     pub const FREE: u64 = 3 << 32;
 }
 
+/// Children reaped in one turn.
+const REAPED_MAX: usize = 256;
+
 /// Letters read from a control fifo at once; whoever writes more waits a turn.
 const LETTERS_MAX: usize = 64;
 
@@ -171,9 +174,12 @@ impl Tree {
         self.pids.insert(pid, slot);
     }
 
-    /// Hears of every child that has ended, and reaps it.
-    pub fn reap(&mut self, init: &mut Init) {
-        while let Some((pid, exit)) = children::peek() {
+    /// Hears of children that have ended, and reaps them; `true` where more
+    /// may wait. A few at a time: services that die as fast as they are
+    /// started must not keep init from everything else.
+    pub fn reap(&mut self, init: &mut Init) -> bool {
+        for _ in 0..REAPED_MAX {
+            let Some((pid, exit)) = children::peek() else { return false };
             if let Some(slot) = self.pids.remove(&pid) {
                 self.settings_again(init, slot);
                 self.drop_notify(slot);
@@ -185,6 +191,7 @@ impl Tree {
             // Only now is the news written down, so only now may it go.
             children::reap(pid);
         }
+        true
     }
 
     /// Obeys the letters that came in at a control fifo.

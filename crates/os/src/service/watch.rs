@@ -85,17 +85,22 @@ impl Watched {
             }
             subscription => subscription?,
         };
-        if !client::supervised(dir)? {
-            return Err(WatchError::NotSupervised);
-        }
-        let status = client::status(dir)?;
-        let (up, ready) = (status.up(), status.ready);
-        let state = State { up, ready, was_down: !up, failed: false, ended: false };
+        let state = State::of(dir)?.ok_or(WatchError::NotSupervised)?;
         Ok(Self { subscription, goal, state })
     }
 }
 
 impl State {
+    /// As the supervisor wrote it last; `None` where there is no supervisor.
+    fn of(dir: &Path) -> io::Result<Option<Self>> {
+        if !client::supervised(dir)? {
+            return Ok(None);
+        }
+        let status = client::status(dir)?;
+        let (up, ready) = (status.up(), status.ready);
+        Ok(Some(Self { up, ready, was_down: !up, failed: false, ended: false }))
+    }
+
     /// Takes one event. Source: s6 `s6-supervise.html`.
     fn take(&mut self, event: u8) {
         match event {
@@ -118,6 +123,14 @@ impl State {
     fn lost(self, goal: Goal) -> bool {
         !self.reached(goal) && (self.ended || (self.failed && goal.up))
     }
+}
+
+/// Whether the services are as wanted already, so that nobody need listen.
+/// What cannot be told counts as no: listening will say why.
+pub fn reached_already<T: AsRef<Path>>(dirs: &[T], goal: Goal, quorum: Quorum) -> bool {
+    let states: Option<Vec<_>> =
+        dirs.iter().map(|dir| Some((State::of(dir.as_ref()).ok()??, goal))).collect();
+    states.is_some_and(|states| judge(states.into_iter(), quorum) == Some(Outcome::Reached))
 }
 
 /// What `states` mean for who waits; `None`: go on waiting.

@@ -6,12 +6,14 @@ pub mod children;
 pub mod crash;
 pub mod entry;
 pub mod exec;
+
 pub mod inherit;
 pub mod lock;
 pub mod mapping;
 pub mod memory;
 pub mod namespace;
 pub mod notice;
+pub mod processor;
 pub mod reboot;
 pub mod regex;
 pub mod rlimit;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cli::{Exit, Failure};
 use engine::machine::Event;
 use engine::service::ending::{Class, Ending};
-use engine::service::init::Init;
+use engine::service::init::{Init, Unit};
 use model::limits::MESSAGE_BYTES_MAX;
 use model::service::request::{End, FromInit, Slot, ToInit};
 use model::time::Moment;
@@ -65,6 +65,8 @@ pub struct Program {
     /// What init itself says goes there, like what a service says.
     voice: Option<Pipe>,
     next_scan: Option<Moment>,
+    /// More children have ended than were reaped.
+    unreaped: bool,
     /// Leave without waiting for anything.
     abort: bool,
     logger: Slot,
@@ -126,6 +128,8 @@ impl Program {
             lock: None,
             voice: None,
             next_scan: None,
+            // One may have ended before its signal could be heard.
+            unreaped: true,
             abort: false,
             logger: Slot::MAX,
         };
@@ -290,9 +294,10 @@ impl Program {
 
     /// Works until everything is down, and says how to end.
     fn serve(&mut self) -> End {
-        // A child may have ended before its signal could be heard.
-        self.tree.reap(&mut self.init);
         loop {
+            if std::mem::take(&mut self.unreaped) {
+                self.unreaped = self.tree.reap(&mut self.init);
+            }
             self.publish();
             if self.abort {
                 return End::Exit;
@@ -313,7 +318,7 @@ impl Program {
                 // The kernel cannot say what happens (memory is short): look
                 // again soon, at everything that can be looked at.
                 std::thread::sleep(Duration::from_millis(100));
-                self.tree.reap(&mut self.init);
+                self.unreaped = true;
                 Vec::new()
             });
             for (token, readiness) in events {
@@ -341,16 +346,12 @@ impl Program {
     }
 
     fn hear_signals(&mut self) {
-        let mut ended = false;
         while let Ok(Some(signal)) = signals::next(self.signals.as_fd()) {
             if signal == libc_signal::CHLD {
-                ended = true;
+                self.unreaped = true;
             } else {
                 self.obey_signal(signal);
             }
-        }
-        if ended {
-            self.tree.reap(&mut self.init);
         }
     }
 
@@ -431,7 +432,7 @@ impl Program {
         let Ok(count) = os::files::read(control, &mut letters) else { return };
         for &letter in &letters[..count] {
             match letter {
-                b'z' => self.tree.reap(&mut self.init),
+                b'z' => self.unreaped = true,
                 b'a' => self.rescan(),
                 b'h' => {
                     self.rescan();
@@ -478,7 +479,12 @@ impl Program {
                     None => self.reply(number, "this init does not serve that"),
                 }
             }
-            (Part::Manager { live }, ToInit::Want { slot, up }) if self.owns(live, slot) => {
+            (Part::Manager { live }, ToInit::Want { slot, up, ticket })
+                if self.owns(live, slot) =>
+            {
+                if let Some(Unit::Longrun(supervisor)) = self.init.unit_mut(slot) {
+                    supervisor.set_ticket(ticket);
+                }
                 let letter = if up { b'U' } else { b'D' };
                 self.init.event(os::clock::now(), slot, Event::Control(letter), &mut self.tree);
             }

@@ -36,7 +36,7 @@ pub const SVLISTEN1: Command = Command {
 fn svwait(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let wish = Wish::read(args)?;
     let dirs = args.rest();
-    if dirs.is_empty() {
+    if dirs.is_empty() || wish.reached_already(&dirs) {
         return Ok(Exit::DONE);
     }
     let watched = waiting::watch(&dirs, wish.goal)?;

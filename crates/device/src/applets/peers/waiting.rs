@@ -80,6 +80,11 @@ impl Wish {
         Self { goal, quorum: Quorum::All, deadline }
     }
 
+    /// Whether there is nothing to wait for.
+    pub fn reached_already<T: AsRef<Path>>(&self, dirs: &[T]) -> bool {
+        watch::reached_already(dirs, self.goal, self.quorum)
+    }
+
     /// Waits until `watched` are as wished. `child` is reaped if it ends.
     pub fn wait(self, watched: Vec<Watched>, mut child: Option<Child>) -> Result<Exit, Failure> {
         let refused = |error| Failure::refused(format!("cannot wait: {error}"));

@@ -220,6 +220,10 @@ impl Set {
         &self.members
     }
 
+    pub fn into_members(self) -> Vec<Index> {
+        self.members
+    }
+
     pub fn without(self, other: &Self) -> Self {
         let mut left = Self { bits: vec![0; self.bits.len()], members: Vec::new() };
         for index in self.members {

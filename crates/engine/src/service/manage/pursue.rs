@@ -1,4 +1,4 @@
-//! Longruns: one order at a time to init, and what its answers mean.
+//! Longruns: orders to init, each with a ticket, and what its answers mean.
 
 use model::service::database::Index;
 use model::service::reason::Reason;
@@ -17,17 +17,9 @@ impl Manager {
         if !self.connected {
             return;
         }
-        if longrun && let Some(up) = unit.asked {
-            let answered = if up {
-                // A start that failed for good at once is an answer, too.
-                state.wanted_up || state.starts != unit.asked_starts
-            } else {
-                !state.wanted_up
-            };
-            if answered {
-                unit.asked = None;
-                unit.confirmed = order(unit.actual, unit.ordered) == Some(up);
-            }
+        if longrun && unit.asked.is_some() && state.ticket == unit.ticket {
+            let up = unit.asked.take();
+            unit.confirmed = order(unit.actual, unit.ordered) == up;
         }
         self.pursue(service);
     }
@@ -42,32 +34,23 @@ impl Manager {
         }
         let unit = &mut self.units[service as usize];
         let Some(up) = order(unit.actual, unit.ordered) else { return };
-        if unit.asked.is_some() {
-            return;
-        }
         if !unit.confirmed {
-            let state = &unit.state;
-            let already = if up {
-                state.wanted_up && state.gave_up.is_none()
-            } else {
-                let ending =
-                    matches!(state.phase, Phase::Down | Phase::Stopping | Phase::Finishing);
-                !state.wanted_up && ending
-            };
-            if !already {
-                return self.want(service, up);
+            if unit.asked != Some(up) {
+                self.want(service, up);
             }
-            unit.confirmed = true;
+            return;
         }
         if up { self.judge_start(service) } else { self.judge_stop(service) }
     }
 
     fn want(&mut self, service: Index, up: bool) {
+        self.last_order = self.last_order.wrapping_add(1).max(1);
+        let ticket = self.last_order;
         let unit = &mut self.units[service as usize];
         unit.confirmed = false;
         unit.asked = Some(up);
-        unit.asked_starts = unit.state.starts;
-        self.actions.push(Action::Want { service, up });
+        unit.ticket = ticket;
+        self.actions.push(Action::Want { service, up, ticket });
     }
 
     fn judge_start(&mut self, service: Index) {
@@ -158,9 +141,9 @@ impl Manager {
             Actual::Starting | Actual::Reviving => {
                 self.not_started(service, Reason::NotReady(self.graph.timeout_up(service)));
             }
-            // Init has not even heard of the start that is to be ended: what
-            // it needs must not go before it.
-            Actual::Failing if unit.asked == Some(true) => {
+            // Init has not even heard that it is to be ended: what it needs
+            // must not go before it.
+            Actual::Failing if unit.asked.is_some() => {
                 self.set_deadline(service, self.graph.timeout_down(service));
             }
             Actual::Failing => {

@@ -10,12 +10,16 @@ use super::script::{next_ticket, script_of};
 use super::unit::Unit;
 use super::{Actual, Manager, News, SCRIPT_KILL_WAIT, Timer};
 
+/// More than one manager can have given without init hearing of any.
+const ORDERS_ON_THEIR_WAY_MAX: u32 = 1 << 16;
+
 impl Manager {
     /// Every service as its byte says.
     pub(super) fn restore(&mut self, bytes: &[u8]) {
         for index in 0..self.graph.len() {
             let byte = bytes.get(index).copied().unwrap_or(0);
-            self.units.push(Unit::restore(byte));
+            let oneshot = !self.graph.is_longrun(index as Index);
+            self.units.push(Unit::restore(byte, oneshot));
         }
         for index in 0..self.graph.len() as Index {
             let count = |found: &dyn Fn(&Unit) -> bool, list: &[Index]| {
@@ -47,6 +51,13 @@ impl Manager {
     pub(super) fn welcome(&mut self) {
         let first = !core::mem::replace(&mut self.resumed, true);
         self.connected = true;
+        if first {
+            // Beyond all orders of the manager before: its last ones may be
+            // on their way still.
+            let longruns = self.units.iter().filter(|unit| !unit.oneshot);
+            let highest = longruns.map(|unit| unit.state.ticket).max().unwrap_or(0);
+            self.last_order = highest.wrapping_add(ORDERS_ON_THEIR_WAY_MAX);
+        }
         for service in 0..self.graph.len() as Index {
             let unit = &mut self.units[service as usize];
             if unit.settled() && unit.unmet == 0 && (self.graph.is_longrun(service) || !first) {

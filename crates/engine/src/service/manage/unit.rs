@@ -44,6 +44,7 @@ pub(super) struct Unit {
     /// What init last said.
     pub state: SlotState,
     pub has_slot: bool,
+    pub oneshot: bool,
     pub actual: Actual,
     /// It shall be up.
     pub goal: bool,
@@ -62,12 +63,10 @@ pub(super) struct Unit {
     pub ordered: bool,
     /// The time for ending it is over.
     pub late: bool,
-    /// The order that init has not confirmed. There is never a second one, or
-    /// old news could be taken for the answer to it.
+    /// A longrun: the order that init has not confirmed.
     pub asked: Option<bool>,
-    /// Starts there had been when it was asked.
-    pub asked_starts: u32,
-    /// The ticket of the script that is under way; 0: none.
+    /// The ticket of that order, or of the script of a oneshot that is under
+    /// way; 0: none.
     pub ticket: u32,
     /// This connection has carried the order to run it.
     pub sent: bool,
@@ -91,7 +90,7 @@ pub(super) struct Unit {
 
 impl Unit {
     /// As its state byte says.
-    pub fn restore(byte: u8) -> Self {
+    pub fn restore(byte: u8, oneshot: bool) -> Self {
         let actual = match (byte & UP != 0, byte & STARTING != 0, byte & STOPPING != 0) {
             (true, _, false) => Actual::Up,
             (true, _, true) => Actual::Stopping,
@@ -103,6 +102,7 @@ impl Unit {
         Self {
             state: SlotState::default(),
             has_slot: false,
+            oneshot,
             actual,
             goal: again || matches!(actual, Actual::Up | Actual::Starting),
             again,
@@ -113,7 +113,6 @@ impl Unit {
             ordered: false,
             late: false,
             asked: None,
-            asked_starts: 0,
             ticket: 0,
             sent: false,
             tries: 0,
@@ -171,7 +170,7 @@ impl Unit {
     /// The state byte that says all this.
     pub fn to_byte(&self) -> u8 {
         let mut byte = self.byte & (3 << RUN_SHIFT);
-        if self.ticket != 0 {
+        if self.ticket != 0 && self.oneshot {
             byte = ((self.ticket >> TICKET_SCRIPT_BITS) as u8) << RUN_SHIFT;
         }
         if self.actual.is_up() {

@@ -1,0 +1,202 @@
+//! `ward manager`: keeps the graph of one live directory, and listens to all
+//! who want something of it.
+
+mod answer;
+mod clients;
+mod init_link;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cli::{Args, Command, Exit, Failure};
+use engine::service::manage::{Action, Event, Graph, Manager};
+use model::service::request::FromInit;
+use model::time::Moment;
+use os::clock;
+use os::event_loop::{EventLoop, Readiness};
+use os::service::managed::LiveDir;
+use os::sys::signals;
+
+use clients::Clients;
+use init_link::InitLink;
+
+pub const COMMAND: Command = Command {
+    name: "manager",
+    summary: "Keep the needs of the services of a live directory (init starts it)",
+    usage: "manager LIVE",
+    options: &[],
+    about: "\
+Init starts one manager for each live directory and keeps it up. It knows \
+what every service needs, starts and stops services in that order, and \
+listens on LIVE/manager. It may be killed at any moment: all that matters is \
+in LIVE/state and in init. Where LIVE/group holds the number of a group, \
+members of that group may ask how services are.",
+    run,
+};
+
+const INIT: u64 = 0;
+const LISTENER: u64 = 1;
+const FIRST_CLIENT: u64 = 2;
+
+fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
+    if let Some(option) = args.option()? {
+        return Err(args.unknown(&option));
+    }
+    let path = args.operand().ok_or_else(|| Failure::usage("it needs a live directory"))?;
+    signals::ignore_pipe();
+    let live = LiveDir::open(&PathBuf::from(path)).map_err(Failure::refused)?;
+    let mut program = Program::new(live)?;
+    loop {
+        program.turn()?;
+    }
+}
+
+/// Everything the manager holds.
+struct Program {
+    live: LiveDir,
+    graph: Manager,
+    init: InitLink,
+    clients: Clients,
+    events: EventLoop,
+    actions: Vec<Action>,
+    now: Moment,
+}
+
+impl Program {
+    fn new(live: LiveDir) -> Result<Self, Failure> {
+        let refused = |what: &str, error: std::io::Error| {
+            Failure::refused(format!("cannot {what} of {}: {error}", live.path.display()))
+        };
+        let events = EventLoop::new().map_err(|e| refused("wait for the clients", e))?;
+        let clients = Clients::listen(&live, &events).map_err(|e| refused("make the socket", e))?;
+        Ok(Self {
+            graph: Manager::new(Graph::from(&live.database()), live.bytes()),
+            init: InitLink::new(&live),
+            clients,
+            events,
+            actions: Vec::new(),
+            now: clock::now(),
+            live,
+        })
+    }
+
+    /// Waits once, and does all that follows.
+    fn turn(&mut self) -> Result<(), Failure> {
+        self.now = clock::now();
+        self.init.connect_if_due(self.now, &self.live, &self.events);
+        self.flush();
+        let deadline = [self.graph.deadline(), self.init.retry(), self.clients.retry()];
+        let deadline = deadline.into_iter().flatten().min();
+        let ready = self.events.wait(deadline).map_err(Failure::refused)?;
+        self.now = clock::now();
+        for (token, readiness) in ready {
+            match token {
+                INIT => self.hear_init(readiness),
+                LISTENER => self.clients.accept(&self.events, self.now),
+                _ => self.hear_client((token - FIRST_CLIENT) as usize, readiness),
+            }
+        }
+        if self.graph.deadline().is_some_and(|at| at <= self.now) {
+            self.step(Event::Tick);
+        }
+        self.clients.listen_again(&self.events, self.now);
+        Ok(())
+    }
+
+    /// Tells the graph, and does what it wants.
+    fn step(&mut self, event: Event) {
+        let mut actions = std::mem::take(&mut self.actions);
+        self.graph.step(self.now, event, &mut actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Store { service, byte } => self.live.store(service, byte),
+                Action::Want { .. } | Action::Run { .. } | Action::Signal { .. } => {
+                    self.init.order(action);
+                }
+                Action::AllDown => self.init.all_down(),
+                Action::Tell { client, id, service, news } => {
+                    self.clients.tell_step(&self.live, client, id, service, news);
+                }
+                Action::Ended { client, id, outcome } => self.clients.tell_end(client, id, outcome),
+            }
+        }
+        self.actions = actions;
+    }
+
+    fn hear_init(&mut self, readiness: Readiness) {
+        if readiness.contains(Readiness::OUT) {
+            self.init.flush(&self.events);
+        }
+        // Not for ever: clients want to be heard, too.
+        for _ in 0..16 {
+            match self.init.receive() {
+                Ok(Some(datagram)) => self.hear_datagram(&datagram),
+                Ok(None) => return,
+                Err(error) => {
+                    eprintln!("manager: init went away ({error}); trying again");
+                    return self.lose_init();
+                }
+            }
+        }
+    }
+
+    fn lose_init(&mut self) {
+        self.init.lose(self.now);
+        self.step(Event::Lost);
+    }
+
+    fn hear_datagram(&mut self, datagram: &[u8]) {
+        let mut reader = model::bytes::Reader::new(datagram);
+        while reader.left() > 0 {
+            let Ok(message) = FromInit::read(&mut reader) else {
+                eprintln!("manager: init speaks another language; trying again");
+                return self.lose_init();
+            };
+            self.obey_init(message);
+        }
+    }
+
+    fn obey_init(&mut self, message: FromInit<'_>) {
+        match message {
+            FromInit::Slot { slot, longrun, name } => {
+                if self.init.begin_list() {
+                    self.step(Event::Lost);
+                }
+                if let Some(service) = self.live.find(name, longrun) {
+                    self.init.add_slot(slot, service);
+                    self.step(Event::Slot { service });
+                }
+            }
+            FromInit::State { slot, state } => {
+                if let Some(service) = self.init.service_of(slot) {
+                    self.step(Event::State { service, state });
+                }
+            }
+            FromInit::Welcome { .. } => {
+                self.init.welcome();
+                self.step(Event::Welcome);
+            }
+            FromInit::StopAll => self.step(Event::StopAll),
+            FromInit::Reply { error } if !error.is_empty() => {
+                eprintln!("manager: init says: {error}");
+                if !self.init.is_welcome() {
+                    self.lose_init();
+                }
+            }
+            FromInit::Reply { .. } | FromInit::Pipe { .. } | FromInit::PipeEnded { .. } => {}
+        }
+    }
+
+    fn flush(&mut self) {
+        self.init.flush(&self.events);
+        for client in self.clients.flush(&self.events) {
+            self.step(Event::Gone { client });
+        }
+    }
+}
+
+/// 10 milliseconds, doubled each time, at most two seconds.
+fn longer(wait: Duration) -> Duration {
+    (wait * 2).clamp(Duration::from_millis(10), Duration::from_secs(2))
+}

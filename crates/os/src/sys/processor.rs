@@ -1,0 +1,60 @@
+//! Starting a program between files: what a log is processed by (`posix_spawn(3)`).
+
+use std::ffi::{CString, c_char};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+unsafe extern "C" {
+    static environ: *const *const c_char;
+}
+
+/// Starts `program`, found on `PATH`, with these descriptors (a descriptor, and
+/// the number the program knows it by; none may be one of these numbers
+/// itself), no signal blocked, in the current directory. Gives its process id.
+pub fn start(
+    program: &[CString],
+    descriptors: &[(BorrowedFd<'_>, i32)],
+) -> io::Result<rustix::process::Pid> {
+    let mut argv: Vec<*mut c_char> = program.iter().map(|word| word.as_ptr().cast_mut()).collect();
+    argv.push(ptr::null_mut());
+    let mut actions = MaybeUninit::uninit();
+    let mut attributes = MaybeUninit::uninit();
+    let mut pid = 0;
+    // SAFETY: the two objects are initialised before they are used and
+    // destroyed afterwards; `argv` ends with a null pointer, and its strings
+    // outlive the call; `environ` is the C library's own.
+    let code = unsafe {
+        libc::posix_spawn_file_actions_init(actions.as_mut_ptr());
+        libc::posix_spawnattr_init(attributes.as_mut_ptr());
+        let (mut actions, mut attributes) = (actions.assume_init(), attributes.assume_init());
+        let mut code = 0;
+        for (descriptor, number) in descriptors {
+            let fd = descriptor.as_raw_fd();
+            debug_assert_ne!(fd, *number);
+            code |= libc::posix_spawn_file_actions_adddup2(&mut actions, fd, *number);
+        }
+        let mut none = MaybeUninit::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::posix_spawnattr_setsigmask(&mut attributes, none.as_ptr());
+        // A log is written on by who ignores SIGPIPE; a filter does not.
+        let mut default = MaybeUninit::uninit();
+        libc::sigemptyset(default.as_mut_ptr());
+        libc::sigaddset(default.as_mut_ptr(), libc::SIGPIPE);
+        libc::posix_spawnattr_setsigdefault(&mut attributes, default.as_ptr());
+        let flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
+        libc::posix_spawnattr_setflags(&mut attributes, flags as _);
+        if code == 0 {
+            let (name, env) = (argv[0], environ.cast::<*mut c_char>());
+            code = libc::posix_spawnp(&mut pid, name, &actions, &attributes, argv.as_ptr(), env);
+        }
+        libc::posix_spawn_file_actions_destroy(&mut actions);
+        libc::posix_spawnattr_destroy(&mut attributes);
+        code
+    };
+    match rustix::process::Pid::from_raw(pid) {
+        Some(pid) if code == 0 => Ok(pid),
+        _ => Err(io::Error::from_raw_os_error(if code == 0 { libc::EINVAL } else { code })),
+    }
+}
