@@ -48,6 +48,8 @@ impl Zone {
 
     /// Seconds east of UTC at a Unix time.
     pub fn east(&self, unix: i64) -> i32 {
+        // Two billion years each way: beyond them sums would overflow.
+        let unix = unix.clamp(-(1 << 56), 1 << 56);
         let past = self.changes.partition_point(|&(at, _)| at <= unix);
         match (&self.rule, past.checked_sub(1)) {
             (Some(rule), _) if past == self.changes.len() => rule.east(unix),

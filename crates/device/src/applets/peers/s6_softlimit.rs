@@ -11,11 +11,10 @@ use crate::applets::chain;
 pub const COMMAND: Command = Command {
     name: "s6-softlimit",
     summary: "Run a program that may use only so much",
-    usage: "s6-softlimit [-S | -H | -h] [-a BYTES] [-c BYTES] [-d BYTES] [-f BYTES] [-l BYTES] \
+    usage: "s6-softlimit [-H | -h] [-a BYTES] [-c BYTES] [-d BYTES] [-f BYTES] [-l BYTES] \
             [-m BYTES] [-o FILES] [-P PRIO] [-p PROCS] [-r BYTES] [-s BYTES] [-t SECONDS] PROG...",
     options: &[
-        Opt("-S", "Change soft limits (default)"),
-        Opt("-H", "Change hard and soft limits"),
+        Opt("-H", "Change hard and soft limits, not only soft ones"),
         Opt("-h", "Change hard limits; a soft one only where it would be above"),
         Opt("-a BYTES", "Address space"),
         Opt("-c BYTES", "Core file"),
@@ -41,10 +40,6 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let mut wanted: Vec<(&[Kind], Which, Option<u64>)> = Vec::new();
     while let Some(option) = args.option()? {
         let kinds: &[Kind] = match option.as_str() {
-            "S" => {
-                which = Which::Soft;
-                continue;
-            }
             "H" => {
                 which = Which::Both;
                 continue;
