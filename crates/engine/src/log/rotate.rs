@@ -12,6 +12,9 @@ pub trait Directory {
 
     fn today(&mut self) -> Date;
 
+    /// Bytes of `current`.
+    fn length(&self) -> u64;
+
     /// All archives with their sizes in bytes, in any order.
     fn archives(&mut self) -> Result<Vec<(Archive, u64)>, Self::Error>;
 
@@ -34,10 +37,9 @@ pub fn rotate<D: Directory>(directory: &mut D, policy: &Policy) -> Result<(), D:
     let mut archives = directory.archives()?;
     directory.close_current()?;
     let archive = Archive { date: next_date(directory.today(), &archives), finished: true };
+    archives.push((archive, directory.length()));
     directory.archive_current(archive)?;
     directory.open_current()?;
-    // What it holds is counted as full: its size is not asked for again.
-    archives.push((archive, policy.full_at()));
     trim(directory, policy, archives)
 }
 

@@ -39,6 +39,9 @@ impl Directory for Pretend {
     fn today(&mut self) -> Date {
         Date { label: self.now, nanos: 999_999_999 }
     }
+    fn length(&self) -> u64 {
+        self.current.as_ref().map_or(0, |text| text.len() as u64)
+    }
     fn archives(&mut self) -> Result<Vec<(Archive, u64)>, Killed> {
         Ok(self.archives.iter().map(|(name, text)| (*name, text.len() as u64)).collect())
     }

@@ -58,7 +58,9 @@ impl<E> From<E> for Stuck<E> {
 }
 
 /// Appends `text` to the log, then takes the first `count` bytes of the
-/// journal's first area from `pipe`. `plan` gives boot and lost lines.
+/// journal's first area from `pipe`. `plan` gives the boot, and how many lines
+/// have been lost so far; with a `count` of 0, `text` tells of them, and they
+/// are forgotten.
 pub fn step<W: World>(
     world: &mut W,
     plan: Record,
@@ -95,7 +97,7 @@ pub fn recover<W: World>(world: &mut W, boot: u64) -> Result<(), Stuck<W::Error>
     // Bytes are taken only after the log was written, so one byte taken says
     // that it was, even where somebody has since moved the log away.
     let written = done > 0 || (same && length >= end);
-    if !written && same {
+    if !written && same && length > record.before {
         world.truncate(record.before)?;
     }
     if written && record.boot == boot {
@@ -114,7 +116,9 @@ fn finish<W: World>(world: &mut W, record: Record, done: usize) -> Result<(), St
             more => done += more,
         }
     }
-    world.set_record(Record { under_way: false, ..record });
+    // A step that takes nothing tells how many lines were lost.
+    let lost = if count == 0 { 0 } else { record.lost };
+    world.set_record(Record { under_way: false, lost, ..record });
     Ok(())
 }
 

@@ -245,3 +245,23 @@ fn a_log_that_somebody_moved_away_is_not_cut() {
     assert_eq!(world.life(), Ok(()));
     assert_eq!(world.log, b"older\n>new\n");
 }
+
+#[test]
+fn lost_lines_are_told_once_whenever_it_is_killed() {
+    for kill in 0..200 {
+        let mut world = Pretend::new(b"");
+        world.record = Record { boot: BOOT, lost: 5, ..Record::default() }.to_bytes();
+        world.left = Some(kill);
+        for _ in 0..2 {
+            if recover(&mut world, BOOT) == Ok(()) && world.record().lost > 0 {
+                let plan = Record { boot: BOOT, lost: 5, ..Record::default() };
+                let _ = step(&mut world, plan, 0, 0, b"5 lost\n");
+            }
+            world.left = None;
+        }
+        // A record torn by the kill forgets the number, and only the number.
+        let log = world.log.escape_ascii().to_string();
+        assert!(log == r"older\n5 lost\n" || log == r"older\n", "killed at {kill}: {log}");
+        assert_eq!((world.record().lost, world.record().under_way), (0, false));
+    }
+}

@@ -279,6 +279,10 @@ impl Directory for LogDir {
         clock::today()
     }
 
+    fn length(&self) -> u64 {
+        self.length
+    }
+
     fn archives(&mut self) -> io::Result<Vec<(Archive, u64)>> {
         archives(&self.directory)
     }
