@@ -1,8 +1,10 @@
 //! What whole-program tests share: the built `ward` under all its names,
 //! folders that go away, and waiting on conditions.
 
+pub mod machine;
 pub mod peer_tree;
 pub mod pretend_init;
+pub mod process;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -17,8 +17,8 @@ use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 
 use crate::clock;
 use crate::event_loop::Readiness;
-use crate::files;
 use crate::service::held::{Held, Home, Pipe, inherited};
+use crate::service::kept_database::KeptDatabase;
 use crate::service::live_dir::{self, MOVED, SERVICE_DIRS, SUPERVISED};
 use crate::service::table::{Fixed, Found, Kind};
 use crate::service::tree::{Tree, token};
@@ -35,42 +35,65 @@ pub struct Live {
     pub manager: Slot,
     /// Where the table remembers it.
     record: u32,
-    /// The database, checked when it was read.
-    bytes: Vec<u8>,
+    database: KeptDatabase,
     /// Holds the lock of all its services.
     lock: Option<OwnedFd>,
 }
 
 impl Live {
     pub fn database(&self) -> Database<'_> {
-        Database::reopen(&self.bytes)
+        self.database.open()
     }
 
     /// Reads a live directory without serving it yet.
     fn open(path: &str) -> Result<Self, Trouble> {
-        let directory = files::directory(path).to(|| format!("open {path}"))?;
-        let what = || format!("read the database of {path}");
-        let file = fs::openat(
-            &directory,
-            "compiled/db",
-            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
-            Mode::empty(),
-        );
-        let mut bytes = Vec::new();
-        let file = File::from(file.to(what)?);
-        file.take(DATABASE_BYTES_MAX as u64).read_to_end(&mut bytes).to(what)?;
-        if let Err(error) = Database::open(&bytes) {
-            return Err(std::io::Error::other(error.to_string())).to(what);
-        }
-        Ok(Self {
+        // Kept by exec, as all that is held of it.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let directory = fs::open(path, flags, Mode::empty()).to(|| format!("open {path}"))?;
+        let database = KeptDatabase::read(&directory);
+        let database = database.to(|| format!("read the database of {path}"))?;
+        Ok(Self::new(path, directory, database))
+    }
+
+    /// What the program before this one served.
+    fn resume(found: &Found) -> Result<Self, Trouble> {
+        let path = &*found.name;
+        let mut live = match inherited(found.fixed.directory) {
+            Some(directory) => {
+                let database = KeptDatabase::inherited(found.fixed.control);
+                let database = database.to(|| format!("go on with the database of {path}"))?;
+                Self::new(path, directory, database)
+            }
+            // An older program did not keep them.
+            None => Self::open(path)?,
+        };
+        live.record = found.record;
+        live.slots = vec![Slot::MAX; live.database().len()];
+        live.lock = inherited(found.fixed.lock);
+        Ok(live)
+    }
+
+    fn new(path: &str, directory: OwnedFd, database: KeptDatabase) -> Self {
+        Self {
             path: path.to_owned(),
             directory,
             slots: Vec::new(),
             manager: Slot::MAX,
             record: 0,
-            bytes,
+            database,
             lock: None,
-        })
+        }
+    }
+
+    /// What the table remembers of it.
+    fn fixed(&self, number: u8) -> Fixed {
+        Fixed {
+            home: number,
+            control: self.database.number(),
+            lock: self.lock.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+            directory: self.directory.as_raw_fd(),
+            ..Fixed::default()
+        }
     }
 
     /// Takes the lock that says that its services are supervised.
@@ -127,8 +150,7 @@ impl Tree {
         live.lock()?;
         let number =
             self.free_number().ok_or_else(|| no("too many live directories are served"))?;
-        let lock = live.lock.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-        let fixed = Fixed { home: number, lock, ..Fixed::default() };
+        let fixed = live.fixed(number);
         live.record = self.table.add(Kind::Live, &fixed, path).to(|| format!("serve {path}"))?;
         let moved = match old {
             Some(old) => self.moved(&live, old)?,
@@ -164,9 +186,8 @@ impl Tree {
     fn moved(&self, live: &Live, old: u8) -> Result<Vec<(Slot, Index)>, Trouble> {
         let what = || format!("read {}/{MOVED}", live.path);
         let mut text = String::new();
-        let file =
-            fs::openat(&live.directory, MOVED, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        match file {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        match fs::openat(&live.directory, MOVED, flags, Mode::empty()) {
             Ok(file) => {
                 let file = File::from(file);
                 file.take(DATABASE_BYTES_MAX as u64).read_to_string(&mut text).to(what)?
@@ -486,10 +507,8 @@ impl Tree {
 
     /// After a fresh start: serves again what the table remembers.
     pub(super) fn resume_live(&mut self, found: &Found) -> Result<(), Trouble> {
-        let mut live = Live::open(&found.name)?;
-        live.record = found.record;
-        live.slots = vec![Slot::MAX; live.database().len()];
-        live.lock = inherited(found.fixed.lock);
+        let live = Live::resume(found)?;
+        self.table.set_fixed(found.record, &live.fixed(found.fixed.home));
         let number = usize::from(found.fixed.home);
         if self.lives.len() <= number {
             self.lives.resize_with(number + 1, || None);

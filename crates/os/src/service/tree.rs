@@ -68,18 +68,19 @@ impl Tree {
     /// An empty tree that starts programs with `environment`, as the C
     /// library's `environ` is: strings that are never freed, then null.
     pub fn new(
+        events: EventLoop,
         mut table: Table,
         scandir: OwnedFd,
         spawner: Spawner,
         environment: Vec<*const c_char>,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let raised = raise_limit();
         if table.limit() == 0 {
             table.set_limit(raised.unwrap_or(0));
         }
         let given = table.limit();
-        Ok(Self {
-            events: EventLoop::new()?,
+        Self {
+            events,
             table,
             scandir,
             logged: false,
@@ -91,7 +92,7 @@ impl Tree {
             lives: Vec::new(),
             held: Vec::new(),
             pids: BTreeMap::new(),
-        })
+        }
     }
 
     pub fn held(&self, slot: Slot) -> Option<&Held> {

@@ -113,8 +113,8 @@ impl Program {
         }
         prepare_crash(&table, name, words)?;
         let environment = crash::environment_words(DEFAULT_PATH);
-        let tree = Tree::new(table, scandir, spawner, environment)
-            .map_err(refused("make an event loop"))?;
+        let events = os::event_loop::EventLoop::new().map_err(refused("make an event loop"))?;
+        let tree = Tree::new(events, table, scandir, spawner, environment);
         tree.events.add(&signals, SIGNALS, Readiness::IN).map_err(refused("wait for signals"))?;
         let mut program = Self {
             config,
@@ -615,10 +615,7 @@ impl Program {
         let path = program.unwrap_or("/proc/self/exe");
         self.reply(number, "");
         self.publish();
-        let error = match crash::use_program(Path::new(path)) {
-            Ok(()) => crash::execute(),
-            Err(error) => error,
-        };
+        let error = crash::execute_program(Path::new(path));
         self.say(&format!("cannot start {path} in place of this program: {error}"));
     }
 
