@@ -19,6 +19,7 @@ use os::event_loop::{EventLoop, Readiness};
 use os::service::live_upkeep;
 use os::service::managed::LiveDir;
 use os::sys::signals;
+use os::trouble::Trouble;
 
 use clients::Clients;
 use init_link::InitLink;
@@ -49,7 +50,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let path = args.operand().ok_or_else(|| Failure::usage("it needs a live directory"))?;
     signals::ignore_pipe();
     let live = LiveDir::open(&PathBuf::from(path)).map_err(Failure::refused)?;
-    live_upkeep::adopt(&live, None);
+    complain(live_upkeep::adopt(&live, None));
     let mut program = Program::new(live)?;
     loop {
         program.turn()?;
@@ -216,6 +217,13 @@ impl Program {
         for client in self.clients.flush(&self.events) {
             self.step(Event::Gone { client });
         }
+    }
+}
+
+/// Says what could not be done; the manager goes on without it.
+fn complain(troubles: Vec<Trouble>) {
+    for trouble in troubles {
+        eprintln!("manager: {trouble}");
     }
 }
 
