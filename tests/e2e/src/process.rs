@@ -8,7 +8,8 @@ use std::time::Duration;
 /// Sends a signal by name to a process, which may be gone.
 pub fn send(signal: &str, pid: u32) {
     let mut kill = Command::new("kill");
-    let _ = kill.args(["-s", signal, &pid.to_string()]).stderr(std::process::Stdio::null()).status();
+    let _ =
+        kill.args(["-s", signal, &pid.to_string()]).stderr(std::process::Stdio::null()).status();
 }
 
 pub fn alive(pid: u32) -> bool {

@@ -29,7 +29,9 @@ fn damaged(bytes: &[u8], dice: &mut Dice) -> Vec<u8> {
             bytes[at..end].fill(filling);
         }
         3 => bytes.truncate(at),
-        4 => bytes.extend((0..1 + dice.roll(100)).map(|_| dice.roll(256) as u8).collect::<Vec<_>>()),
+        4 => {
+            bytes.extend((0..1 + dice.roll(100)).map(|_| dice.roll(256) as u8).collect::<Vec<_>>())
+        }
         // Two stretches in each other's place.
         5 => bytes.rotate_left(1 + dice.roll(length - 1) as usize),
         _ => bytes.iter_mut().for_each(|byte| *byte = dice.roll(256) as u8),
@@ -139,8 +141,12 @@ fn a_machine_that_cannot_boot_says_why_and_waits_for_a_person() {
         eprintln!("== {what} ({said}): {}", machine.said());
         assert!(alive(init));
         // The person has mended it.
-        if what == "folder" { fs::remove_dir(&file).unwrap(); }
-        if what == "fifo" { fs::remove_file(&file).unwrap(); }
+        if what == "folder" {
+            fs::remove_dir(&file).unwrap();
+        }
+        if what == "fifo" {
+            fs::remove_file(&file).unwrap();
+        }
         fs::remove_dir_all(&database).unwrap();
         machine.compile("db");
         let mut again = applet("s6-rc-init");
@@ -174,7 +180,8 @@ fn a_database_that_is_damaged_while_services_run_costs_none_of_them() {
     eprintln!("change: {change:?}");
     assert_eq!(before, (machine.process("web"), machine.process("ready")));
     send("KILL", before.0);
-    let next = wait_for("a new web", PATIENCE, || machine.process_now("web").filter(|p| *p != before.0));
+    let next =
+        wait_for("a new web", PATIENCE, || machine.process_now("web").filter(|p| *p != before.0));
     assert!(alive(next));
     fs::write(&file, whole).unwrap();
     machine.change(&["-u", "change", "spare"]);

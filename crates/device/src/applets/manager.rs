@@ -96,7 +96,7 @@ impl Program {
         self.now = clock::now();
         self.init.connect_if_due(self.now, &self.live, &self.events);
         self.flush();
-        let deadline = [self.graph.deadline(), self.init.retry(), self.clients.retry()];
+        let deadline = [self.graph.deadline(), self.init.retry(), self.clients.deadline()];
         let deadline = deadline.into_iter().flatten().min();
         let ready = self.events.wait(deadline).map_err(Failure::refused)?;
         self.now = clock::now();

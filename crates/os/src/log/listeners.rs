@@ -8,16 +8,22 @@ use model::bytes::{Reader, Writer};
 use model::limits::{LOG_FOLLOWED_MAX, LOG_LISTENERS_MAX, MESSAGE_BYTES_MAX};
 use model::log::request::{FromLogger, ToLogger};
 use model::service::request::Slot;
+use model::time::Moment;
 
+use crate::clock;
+use crate::door::Door;
 use crate::event_loop::{EventLoop, Readiness};
 use crate::log::pipes::Pipe;
-use crate::socket::{Connection, Listener};
+use crate::socket::Connection;
 
 /// Tokens of the event loop from here on are the listeners'.
 pub const FIRST: u64 = 1 << 32;
 
 /// The token of the socket that they connect to.
 const SOCKET: u64 = FIRST;
+
+/// Datagrams that are read of one follower in one turn: services are waiting.
+const DATAGRAMS_MAX: usize = 16;
 
 /// One program that follows.
 struct Follower {
@@ -30,7 +36,7 @@ struct Follower {
 }
 
 pub struct Listeners {
-    socket: Listener,
+    door: Door,
     followers: Vec<Follower>,
     next_token: u64,
 }
@@ -38,9 +44,17 @@ pub struct Listeners {
 impl Listeners {
     /// Listens beside the socket of init.
     pub fn open(init: &Path, events: &EventLoop) -> io::Result<Self> {
-        let socket = Listener::bind(&init.with_file_name("log"), 0o600)?;
-        events.add(&socket, SOCKET, Readiness::IN)?;
-        Ok(Self { socket, followers: Vec::new(), next_token: FIRST + 1 })
+        let door = Door::open(&init.with_file_name("log"), 0o600, events, SOCKET)?;
+        Ok(Self { door, followers: Vec::new(), next_token: FIRST + 1 })
+    }
+
+    /// When [`Listeners::listen_again`] has something to do.
+    pub fn deadline(&self) -> Option<Moment> {
+        self.door.deadline()
+    }
+
+    pub fn listen_again(&mut self, events: &EventLoop, now: Moment) {
+        self.door.listen_again(events, now);
     }
 
     /// Whether somebody follows the service `name`.
@@ -85,7 +99,7 @@ impl Listeners {
     }
 
     fn accept(&mut self, events: &EventLoop) {
-        while let Ok(Some(connection)) = self.socket.accept() {
+        while let Some(connection) = self.door.accept(events, clock::now()) {
             let own = rustix::process::geteuid().as_raw();
             let allowed = connection.peer().is_ok_and(|peer| peer.uid == 0 || peer.uid == own);
             if !allowed || self.followers.len() >= LOG_LISTENERS_MAX {
@@ -150,7 +164,7 @@ impl Follower {
     /// Reads messages until there are no more; an error: it has to go.
     fn hear(&mut self) -> io::Result<()> {
         let mut buffer = vec![0; MESSAGE_BYTES_MAX];
-        loop {
+        for _ in 0..DATAGRAMS_MAX {
             let length = match self.connection.receive(&mut buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(length) => length,
@@ -165,6 +179,7 @@ impl Follower {
                 }
             }
         }
+        Ok(())
     }
 
     fn add(&mut self, name: &str) -> io::Result<()> {

@@ -573,12 +573,12 @@ impl Tree {
             fs::openat(&self.scandir, &*name, flags, Mode::empty()).to(what)?
         };
         live_dir::make_supervise(&folder).to(what)?;
-        let flags = OFlags::RDWR | OFlags::CREATE;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK;
         let mode = Mode::from_raw_mode(0o644);
         let lock = fs::openat(&folder, "supervise/lock", flags, mode).to(what)?;
         fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive)
             .to(|| format!("supervise {name}: another supervisor does"))?;
-        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC;
+        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let _ = fs::openat(&folder, "supervise/death_tally", flags, Mode::empty());
         if let Some(held) = self.held_mut(slot) {
             held.lock = Some(lock);

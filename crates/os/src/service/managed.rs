@@ -89,6 +89,12 @@ impl LiveDir {
         }
     }
 
+    /// About as many bytes as it takes to tell somebody how every service is:
+    /// its name, its state, and the name of another that keeps it down.
+    pub fn status_bytes_max(&self) -> usize {
+        self.database().services().map(|service| 2 * service.name().len() + 128).sum()
+    }
+
     pub fn name(&self, service: Index) -> &str {
         self.database().service(service).name()
     }

@@ -19,21 +19,27 @@ use crate::service::settings;
 use crate::service::tree::Tree;
 use crate::trouble::Trouble;
 
-/// Opens `folder/control`, a fifo for the letters of `s6-svscanctl`, and takes
-/// the lock of the scandir; `None` for the lock where another holds it.
-pub fn open_control(folder: &Path) -> std::io::Result<(Option<OwnedFd>, OwnedFd)> {
-    let directory = crate::files::directory(folder)?;
-    let mode = Mode::from_raw_mode(0o600);
-    let flags = OFlags::RDWR | OFlags::CREATE;
-    let lock = fs::openat(&directory, "lock", flags, mode)?;
+/// Orders are for the owner of the tree.
+const CONTROL_MODE: Mode = Mode::from_raw_mode(0o600);
+
+/// Takes the lock of the scandir, `folder/lock`; `None` where another holds it.
+/// It is kept by exec.
+pub fn lock(folder: &Path) -> std::io::Result<Option<OwnedFd>> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK;
+    let lock = fs::open(folder.join("lock"), flags, CONTROL_MODE)?;
     let locked = fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
-    match fs::mknodat(&directory, "control", FileType::Fifo, mode, 0) {
+    Ok(locked.then_some(lock))
+}
+
+/// Opens `folder/control`, a fifo for the letters of `s6-svscanctl`.
+pub fn open_control(folder: &Path) -> std::io::Result<OwnedFd> {
+    let control = folder.join("control");
+    match fs::mknodat(fs::CWD, &control, FileType::Fifo, CONTROL_MODE, 0) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let control = fs::openat(&directory, "control", flags, Mode::empty())?;
-    Ok((locked.then_some(lock), control))
+    Ok(fs::open(&control, flags, Mode::empty())?)
 }
 
 /// Whether `path` can be executed.

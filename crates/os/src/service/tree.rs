@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_char};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,7 +14,7 @@ use model::service::database::Longrun;
 use model::service::request::{Phase, Slot};
 use model::service::status::{Death, Exit, Status};
 use model::time::Date;
-use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use xxhash_rust::xxh64::xxh64;
 
 use crate::clock;
@@ -344,21 +345,25 @@ impl Tree {
         let path = format!("{}/supervise/death_tally", held.folder());
         let base = self.base(held);
         let death = Death { date: clock::today(), exit }.to_bytes();
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
-        let file = fs::openat(base, &*path, flags, Mode::from_raw_mode(0o644))?;
-        let size = fs::fstat(&file)?.st_size as usize;
-        if size < most * death.len() {
+        // Whatever somebody has put there, init does not wait for it.
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::NONBLOCK;
+        let file = fs::openat(base, &*path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))?;
+        let stat = fs::fstat(&file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let whole = stat.st_size as u64 / death.len() as u64;
+        if whole < most as u64 && stat.st_size as u64 % death.len() as u64 == 0 {
             rustix::io::write(&file, &death)?;
             return Ok(());
         }
-        drop(file);
-        let file = fs::openat(base, &*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        let mut all = Vec::new();
-        io::Read::read_to_end(&mut std::fs::File::from(file), &mut all)?;
-        let dropped = (all.len() / death.len() + 1).saturating_sub(most) * death.len();
-        all.drain(..dropped.min(all.len()));
-        all.extend_from_slice(&death);
-        files::replace(base, &path, &all, 0o644)
+        // The newest ones, and nothing of one that was cut off.
+        let kept = whole.min(most as u64 - 1);
+        let mut newest = vec![0; kept as usize * death.len()];
+        let from = (whole - kept) * death.len() as u64;
+        std::os::unix::fs::FileExt::read_exact_at(&File::from(file), &mut newest, from)?;
+        newest.extend_from_slice(&death);
+        files::replace(base, &path, &newest, 0o644)
     }
 
     /// Makes or removes the file `down`.
@@ -370,7 +375,7 @@ impl Tree {
         let path = format!("{}/down", held.folder());
         let base = self.base(held);
         if down {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NONBLOCK | OFlags::CLOEXEC;
             fs::openat(base, &*path, flags, Mode::from_raw_mode(0o644))?;
             return Ok(());
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use engine::machine::Event;
 use engine::service::init::Unit;
 use model::limits::MESSAGE_BYTES_MAX;
-use model::service::request::{End, FromInit, Slot, ToInit};
+use model::service::request::{FromInit, Slot, ToInit};
 use os::event_loop::Readiness;
 use os::service::held::Home;
 use os::sys::crash;
@@ -14,14 +14,20 @@ use os::sys::crash;
 use super::program::Program;
 use super::server::{OWN_SLOT, Part, messages, part_of, same_protocol};
 
+/// Datagrams that are read of one client in one turn: services are waiting.
+const DATAGRAMS_MAX: usize = 16;
+
 impl Program {
     pub fn hear_client(&mut self, event: u64, readiness: Readiness) {
         let Some(server) = &mut self.server else { return };
         let Some(number) = server.client_of(event) else {
-            return server.accept(&self.tree.events);
+            return server.accept(&self.tree.events, os::clock::now());
         };
+        if !readiness.intersects(Readiness::IN | Readiness::HUP | Readiness::ERR) {
+            return; // There is room to write, which the next flush uses.
+        }
         let mut buffer = [0; MESSAGE_BYTES_MAX];
-        while readiness.intersects(Readiness::IN | Readiness::HUP | Readiness::ERR) {
+        for _ in 0..DATAGRAMS_MAX {
             let Some(server) = &mut self.server else { return };
             let Some(length) = server.receive(number, &mut buffer) else { return };
             if !messages(&buffer[..length], |message| self.obey(number, message))
@@ -77,7 +83,6 @@ impl Program {
                 self.answer(number, outcome.map_err(|trouble| trouble.to_string()));
             }
             (Part::Client, ToInit::Shutdown { end }) => {
-                let end = if self.first { end } else { End::Exit };
                 self.shut_down(end);
                 self.reply(number, "");
             }
@@ -223,7 +228,12 @@ impl Program {
         for slot in std::mem::take(&mut self.tree.left) {
             if self.init.unit(slot).is_none_or(|unit| unit.at_rest()) {
                 self.init.remove(slot);
-                self.tree.forget(slot);
+                let piped = self.tree.forget(slot).is_some_and(|held| held.pipe.is_some());
+                if let Some(server) = self.server.as_mut().filter(|_| piped) {
+                    // It has a descriptor of its own, which would stay open for ever.
+                    let loggers = server.clients().filter(|client| client.part == Part::Logger);
+                    loggers.for_each(|client| client.tell(&FromInit::PipeEnded { slot }));
+                }
             } else {
                 self.tree.left.push(slot);
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::service::manage::{Ask, Event, Verb as Goal};
 use engine::service::update;
 use model::bytes::Reader;
-use model::limits::MESSAGE_BYTES_MAX;
+use model::limits::{MESSAGE_BYTES_MAX, SERVICES_MAX};
 use model::service::database::{Entry, Index};
 use model::service::manager_request::{
     FromManager, Manner, PROTOCOL, ServiceStatus, ToManager, Verb,
@@ -21,13 +21,16 @@ use super::update::Wanted;
 const UNKNOWN_NAME: u8 = 3;
 const REFUSED: u8 = 111;
 
+/// Datagrams that are read of one client in one turn: others are waiting.
+const DATAGRAMS_MAX: usize = 16;
+
 impl Program {
     pub(super) fn hear_client(&mut self, number: usize, readiness: Readiness) {
         if !readiness.intersects(Readiness::IN | Readiness::HUP | Readiness::ERR) {
             return; // There is room to write, which the next flush uses.
         }
         let mut buffer = [0; MESSAGE_BYTES_MAX];
-        loop {
+        for _ in 0..DATAGRAMS_MAX {
             match self.clients.receive(number, &mut buffer) {
                 Ok(None) => return,
                 Ok(Some(length)) if self.obey_client(number, &buffer[..length]) => {}
@@ -46,6 +49,9 @@ impl Program {
         while reader.left() > 0 {
             let Ok(message) = ToManager::read(&mut reader) else { return false };
             let Some(client) = self.clients.get(number) else { return true };
+            if client.lost {
+                return false;
+            }
             let first = !std::mem::replace(&mut client.greeted, true);
             match message {
                 ToManager::Hello { protocol } => {
@@ -65,6 +71,10 @@ impl Program {
                 }
                 ToManager::Status { id } => self.tell_status(number, id),
                 ToManager::Convert { old, new, restart } => {
+                    // Only those may that an update is for, and each service once.
+                    if !client.may_control || client.conversions.len() >= SERVICES_MAX {
+                        return false;
+                    }
                     let new = new.map(str::to_owned);
                     client.conversions.push((old.to_owned(), new, restart));
                 }
@@ -113,13 +123,16 @@ impl Program {
     /// Whether the client may ask for this; if not, it is told.
     pub(super) fn permits(&mut self, number: usize, id: u32, control: bool) -> bool {
         let Some(client) = self.clients.get(number) else { return false };
-        if control && !client.may_control {
+        let may_control = client.may_control;
+        if control && !may_control {
             let why = "only root and the owner of the services may change them";
             self.refuse(number, id, REFUSED, why, "");
             return false;
         }
         let Some(name) = client.unknown.take() else { return true };
-        let hint = match nearest(&name, self.live.database().names()) {
+        // Looking for it takes a while, which is not everybody's to spend.
+        let names = self.live.database().names().take(if may_control { usize::MAX } else { 0 });
+        let hint = match nearest(&name, names) {
             Some(near) => format!("did you mean {near}?"),
             None => String::new(),
         };
