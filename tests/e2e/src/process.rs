@@ -42,12 +42,19 @@ pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs, and is ours").count()
 }
 
-/// Memory of its own, in kB: what no other process and no file shares.
+/// Memory of its own, in kB: what no file holds.
 pub fn memory(pid: u32) -> u64 {
+    of_status(pid, "RssAnon:") + of_status(pid, "RssShmem:")
+}
+
+/// The most memory that it has ever had, in kB.
+pub fn memory_peak(pid: u32) -> u64 {
+    of_status(pid, "VmHWM:")
+}
+
+fn of_status(pid: u32, key: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let of = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        line.split_whitespace().next()?.parse::<u64>().ok()
-    };
-    of("RssAnon:").unwrap_or(0) + of("RssShmem:").unwrap_or(0)
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.expect("proc(5) says so")
 }

@@ -22,9 +22,6 @@ pub const FIRST: u64 = 1 << 32;
 /// The token of the socket that they connect to.
 const SOCKET: u64 = FIRST;
 
-/// Datagrams that are read of one follower in one turn: services are waiting.
-const DATAGRAMS_MAX: usize = 16;
-
 /// One program that follows.
 struct Follower {
     token: u64,
@@ -161,22 +158,20 @@ impl Follower {
         self.names.binary_search_by(|own| (**own).cmp(name)).is_ok()
     }
 
-    /// Reads messages until there are no more; an error: it has to go.
+    /// Reads one datagram, for services are waiting; an error: it has to go.
     fn hear(&mut self) -> io::Result<()> {
         let mut buffer = vec![0; MESSAGE_BYTES_MAX];
-        for _ in 0..DATAGRAMS_MAX {
-            let length = match self.connection.receive(&mut buffer) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(length) => length,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            let mut reader = Reader::new(&buffer[..length]);
-            while reader.left() > 0 {
-                match ToLogger::read(&mut reader).map_err(|_| io::ErrorKind::InvalidData)? {
-                    ToLogger::Follow { name } => self.add(name)?,
-                    ToLogger::Sync { number } => self.sync = Some(number),
-                }
+        let length = match self.connection.receive(&mut buffer) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut reader = Reader::new(&buffer[..length]);
+        while reader.left() > 0 {
+            match ToLogger::read(&mut reader).map_err(|_| io::ErrorKind::InvalidData)? {
+                ToLogger::Follow { name } => self.add(name)?,
+                ToLogger::Sync { number } => self.sync = Some(number),
             }
         }
         Ok(())

@@ -14,9 +14,6 @@ use os::sys::crash;
 use super::program::Program;
 use super::server::{OWN_SLOT, Part, messages, part_of, same_protocol};
 
-/// Datagrams that are read of one client in one turn: services are waiting.
-const DATAGRAMS_MAX: usize = 16;
-
 impl Program {
     pub fn hear_client(&mut self, event: u64, readiness: Readiness) {
         let Some(server) = &mut self.server else { return };
@@ -26,15 +23,13 @@ impl Program {
         if !readiness.intersects(Readiness::IN | Readiness::HUP | Readiness::ERR) {
             return; // There is room to write, which the next flush uses.
         }
+        // One in a turn: services and others are waiting.
         let mut buffer = [0; MESSAGE_BYTES_MAX];
-        for _ in 0..DATAGRAMS_MAX {
-            let Some(server) = &mut self.server else { return };
-            let Some(length) = server.receive(number, &mut buffer) else { return };
-            if !messages(&buffer[..length], |message| self.obey(number, message))
-                && let Some(server) = &mut self.server
-            {
-                server.drop(number);
-            }
+        let Some(length) = server.receive(number, &mut buffer) else { return };
+        if !messages(&buffer[..length], |message| self.obey(number, message))
+            && let Some(server) = &mut self.server
+        {
+            server.drop(number);
         }
     }
 

@@ -21,24 +21,20 @@ use super::update::Wanted;
 const UNKNOWN_NAME: u8 = 3;
 const REFUSED: u8 = 111;
 
-/// Datagrams that are read of one client in one turn: others are waiting.
-const DATAGRAMS_MAX: usize = 16;
-
 impl Program {
     pub(super) fn hear_client(&mut self, number: usize, readiness: Readiness) {
         if !readiness.intersects(Readiness::IN | Readiness::HUP | Readiness::ERR) {
             return; // There is room to write, which the next flush uses.
         }
         let mut buffer = [0; MESSAGE_BYTES_MAX];
-        for _ in 0..DATAGRAMS_MAX {
-            match self.clients.receive(number, &mut buffer) {
-                Ok(None) => return,
-                Ok(Some(length)) if self.obey_client(number, &buffer[..length]) => {}
-                // It has gone, or lost its mind.
-                Ok(Some(_)) | Err(()) => {
-                    self.clients.remove(number);
-                    return self.step(Event::Gone { client: number as u32 });
-                }
+        // One in a turn: others are waiting.
+        match self.clients.receive(number, &mut buffer) {
+            Ok(None) => {}
+            Ok(Some(length)) if self.obey_client(number, &buffer[..length]) => {}
+            // It has gone, or lost its mind.
+            Ok(Some(_)) | Err(()) => {
+                self.clients.remove(number);
+                self.step(Event::Gone { client: number as u32 });
             }
         }
     }
