@@ -41,7 +41,8 @@ pub fn replace(directory: impl AsFd, name: &str, bytes: &[u8], mode: u32) -> io:
 
 /// Reads a small file, no more than `most` bytes of it, in one go.
 pub fn read_up_to(path: &Path, most: usize) -> io::Result<Vec<u8>> {
-    let file = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = fs::open(path, flags, Mode::empty())?;
     let mut bytes = Vec::with_capacity(most);
     while bytes.len() < most
         && rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))? > 0

@@ -187,3 +187,67 @@ fn a_database_that_is_damaged_while_services_run_costs_none_of_them() {
     machine.change(&["-u", "change", "spare"]);
     machine.wait_up(&["web", "ready", "net", "spare"]);
 }
+
+/// A machine that is up, and the processes of its services.
+fn up(what: &str) -> (Machine, [u32; 2]) {
+    let mut machine = house(what);
+    machine.start();
+    machine.wait_up(&["web", "ready", "net"]);
+    let pids = ["web", "ready"].map(|name| machine.process(name));
+    (machine, pids)
+}
+
+#[test]
+fn x_state_cut_under_the_managers_nose() {
+    let (machine, pids) = up("cut");
+    let state = machine.live().join("state");
+    let manager = machine.manager();
+    fs::OpenOptions::new().write(true).open(&state).unwrap().set_len(0).unwrap();
+    let out = machine.rc(&["-t", "5000", "-u", "change", "spare"]);
+    eprintln!("{out:?}");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    eprintln!("manager {manager} {}", machine.manager());
+    eprintln!("{}", machine.up());
+    eprintln!("{}", machine.said());
+    let out = machine.rc(&["diff"]);
+    eprintln!("{out:?}");
+    let out = machine.rc(&["-t", "5000", "-u", "change", "default"]);
+    eprintln!("{out:?}");
+    eprintln!("{}", machine.up());
+    let out = machine.rc(&["diff"]);
+    eprintln!("{out:?}");
+    assert_eq!(pids, ["web", "ready"].map(|name| machine.process(name)));
+}
+
+#[test]
+fn x_state_random() {
+    let (machine, pids) = up("random");
+    let state = machine.live().join("state");
+    let mut dice = Dice(3);
+    for round in 0..20 {
+        let manager = machine.manager();
+        send("STOP", manager);
+        let bytes: Vec<u8> = (0..dice.roll(9)).map(|_| dice.roll(256) as u8).collect();
+        let kind = dice.roll(6);
+        fs::remove_file(&state).or_else(|_| fs::remove_dir(&state)).unwrap();
+        match kind {
+            0 => {}
+            1 => fs::create_dir(&state).unwrap(),
+            2 => { stdout(Command::new("mkfifo").arg(&state)); },
+            3 => symlink("/dev/zero", &state).unwrap(),
+            _ => fs::write(&state, &bytes).unwrap(),
+        }
+        send("KILL", manager);
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        eprintln!("round {round} kind {kind} {bytes:?}: up {:?}", machine.up());
+        let out = machine.rc(&["-t", "3000", "-u", "change", "spare", "default"]);
+        eprintln!("{out:?}");
+        if (1..=3).contains(&kind) {
+            fs::remove_file(&state).or_else(|_| fs::remove_dir(&state)).unwrap();
+        }
+        let out = machine.rc(&["-t", "10000", "-u", "change", "spare", "default"]);
+        assert!(out.status.success(), "{out:?} {}", machine.said());
+        machine.wait_up(&["spare", "web", "ready", "net"]);
+    }
+    eprintln!("{}", machine.said());
+}

@@ -50,6 +50,10 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let path = args.operand().ok_or_else(|| Failure::usage("it needs a live directory"))?;
     signals::ignore_pipe();
     let live = LiveDir::open(&PathBuf::from(path)).map_err(Failure::refused)?;
+    if let Some(lack) = &live.damage {
+        let path = live.path.display();
+        eprintln!("manager: {path}/state was damaged ({lack}): what is not in it counts as down");
+    }
     complain(live_upkeep::adopt(&live, None));
     let mut program = Program::new(live)?;
     loop {

@@ -13,6 +13,7 @@ use model::service::manager_request::{
 use model::service::name::nearest;
 use model::time::Moment;
 use os::event_loop::Readiness;
+use os::trouble::Trouble;
 
 use super::Program;
 use super::update::Wanted;
@@ -125,6 +126,16 @@ impl Program {
             self.refuse(number, id, REFUSED, why, "");
             return false;
         }
+        // What cannot be stored must not be done: the next manager would not
+        // know of it.
+        if control
+            && !self.live.is_whole()
+            && let Err(trouble) = self.store_all()
+        {
+            self.refuse(number, id, REFUSED, &trouble.to_string(), "");
+            return false;
+        }
+        let Some(client) = self.clients.get(number) else { return false };
         let Some(name) = client.unknown.take() else { return true };
         // Looking for it takes a while, which is not everybody's to spend.
         let names = self.live.database().names().take(if may_control { usize::MAX } else { 0 });
@@ -172,6 +183,14 @@ impl Program {
             since,
         };
         self.step(Event::Ask(ask));
+    }
+
+    fn store_all(&mut self) -> Result<(), Trouble> {
+        let all = 0..self.live.bytes().len() as Index;
+        let bytes: Vec<u8> = all.map(|service| self.graph.byte(service)).collect();
+        self.live.store_all(&bytes)?;
+        eprintln!("manager: somebody damaged {}/state; it is mended", self.live.path.display());
+        Ok(())
     }
 
     fn tell_status(&mut self, number: usize, id: u32) {
