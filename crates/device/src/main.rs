@@ -20,7 +20,7 @@ fn run(words: Vec<OsString>) -> u8 {
     let called = Path::new(&called).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut out = std::io::stdout().lock();
     if let Some(applet) = cli::find(applets::TABLE, &called) {
-        return finish(applet, Args::new(&called, words), &mut out);
+        return finish(applet, &called, words, &mut out);
     }
     let Some(name) = words.next() else {
         return usage(&mut out, Exit::USAGE);
@@ -39,7 +39,7 @@ fn run(words: Vec<OsString>) -> u8 {
             0
         }
         _ => match cli::find(applets::TABLE, &name) {
-            Some(applet) => finish(applet, Args::new(&name, words), &mut out),
+            Some(applet) => finish(applet, &name, words, &mut out),
             None => {
                 let known = applets::TABLE.iter().map(|applet| applet.name);
                 let mut failure = Failure::usage(format!("there is no applet {name:?}"));
@@ -52,9 +52,21 @@ fn run(words: Vec<OsString>) -> u8 {
     }
 }
 
-fn finish(applet: &Command, mut args: Args, out: &mut dyn Write) -> u8 {
-    let name = args.name.clone();
-    let outcome = (applet.run)(&mut args, out).and_then(|exit| {
+fn finish(
+    applet: &Command,
+    name: &str,
+    words: impl Iterator<Item = OsString>,
+    out: &mut dyn Write,
+) -> u8 {
+    let words: Vec<OsString> = words.collect();
+    if words.first().is_some_and(|word| word == "--help") {
+        let _ = write!(out, "{}", cli::help(applet));
+        return 0;
+    }
+    // People's applets are called `ward NAME`, a peer's have its name.
+    let own = applet.usage.starts_with("ward ");
+    let label = if own { format!("ward {name}") } else { name.to_owned() };
+    let outcome = (applet.run)(&mut Args::new(name, words), out).and_then(|exit| {
         out.flush()?;
         Ok(exit)
     });
@@ -62,7 +74,7 @@ fn finish(applet: &Command, mut args: Args, out: &mut dyn Write) -> u8 {
         Ok(exit) => exit.0,
         Err(failure) => {
             let _ = out.flush();
-            let code = report(&name, &failure);
+            let code = report(&label, &failure);
             if failure.exit == Exit::USAGE {
                 eprintln!("usage: {}", applet.usage);
             }

@@ -200,6 +200,7 @@ impl Program {
                 self.init.welcome();
                 self.step(Event::Welcome);
                 self.resume_update();
+                self.tell_the_curious();
             }
             FromInit::StopAll => self.step(Event::StopAll),
             FromInit::Reply { error } if !error.is_empty() => {
