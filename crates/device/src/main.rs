@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use cli::{Args, Command, Exit, Failure};
-use device::applets;
+use device::{applets, install};
 
 #[cfg(not(test))]
 os::entry!(run);
@@ -38,6 +38,11 @@ fn run(words: Vec<OsString>) -> u8 {
             }
             0
         }
+        "--install" => {
+            let directory = words.next().ok_or_else(|| Failure::usage("it needs a directory"));
+            let outcome = directory.and_then(|directory| install::install(Path::new(&directory)));
+            outcome.map_or_else(|failure| report("ward", &failure), |exit| exit.0)
+        }
         _ => match cli::find(applets::TABLE, &name) {
             Some(applet) => finish(applet, &name, words, &mut out),
             None => {
@@ -64,8 +69,7 @@ fn finish(
         return 0;
     }
     // People's applets are called `ward NAME`, a peer's have its name.
-    let own = applet.usage.starts_with("ward ");
-    let label = if own { format!("ward {name}") } else { name.to_owned() };
+    let label = if install::is_word(applet) { format!("ward {name}") } else { name.to_owned() };
     let outcome = (applet.run)(&mut Args::new(name, words), out).and_then(|exit| {
         out.flush()?;
         Ok(exit)
@@ -89,8 +93,18 @@ fn report(name: &str, failure: &Failure) -> u8 {
 }
 
 fn usage(out: &mut dyn Write, exit: Exit) -> u8 {
-    let _ = writeln!(out, "usage: ward APPLET [ARGUMENT...]\n");
-    for applet in applets::TABLE {
+    let _ = writeln!(
+        out,
+        "usage: ward APPLET [ARGUMENT...]     APPLET --help tells more\n       \
+         ward --list | --install DIR | --version\n"
+    );
+    let (words, names): (Vec<&Command>, Vec<&Command>) =
+        applets::TABLE.iter().partition(|applet| install::is_word(applet));
+    for applet in words {
+        let _ = writeln!(out, "  {:20} {}", applet.name, applet.summary);
+    }
+    let _ = writeln!(out, "\nThese also by their own name, through links (ward --install DIR):\n");
+    for applet in names {
         let _ = writeln!(out, "  {:20} {}", applet.name, applet.summary);
     }
     exit.0

@@ -247,12 +247,3 @@ fn a_program_can_grab_the_terminal() {
     assert_eq!([group, foreground], [pid, pid], "{text}");
     assert_ne!(session, pid, "{text}");
 }
-
-#[test]
-fn every_applet_says_what_it_does() {
-    let list = e2e::stdout(std::process::Command::new(e2e::ward()).arg("--list"));
-    for name in list.lines() {
-        let help = e2e::stdout(e2e::applet(name).arg("--help"));
-        assert!(help.contains("usage: ") && help.contains(name), "{name}:\n{help}");
-    }
-}

@@ -28,7 +28,7 @@ use update::{UPDATER, Update};
 pub const COMMAND: Command = Command {
     name: "manager",
     summary: "Keep the needs of the services of a live directory (init starts it)",
-    usage: "manager LIVE",
+    usage: "ward manager LIVE",
     options: &[],
     about: "\
 Init starts one manager for each live directory and keeps it up. It knows \
