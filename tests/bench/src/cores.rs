@@ -16,7 +16,7 @@ impl Cores {
         let allowed = sched_getaffinity(None).expect("a process knows its own cores");
         let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
         let watching = cores.next().expect("this runs somewhere");
-        let cores = Self { measured: cores.last().unwrap_or(watching), watching };
+        let cores = Self { measured: cores.next_back().unwrap_or(watching), watching };
         go_to(cores.watching);
         cores
     }

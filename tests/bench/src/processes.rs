@@ -38,11 +38,6 @@ pub fn switches(pid: u32) -> u64 {
     lines.filter_map(|line| line.rsplit('\t').next()?.parse::<u64>().ok()).sum()
 }
 
-/// The name of a process, as the kernel cuts it off.
-pub fn name(pid: u32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
-}
-
 /// The words that a process was started with.
 pub fn words(pid: u32) -> Vec<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
