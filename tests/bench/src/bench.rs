@@ -1,7 +1,8 @@
 //! What every measurement is given.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use e2e::Folder;
@@ -52,32 +53,36 @@ impl Bench {
 
     /// How long a command takes on the measured core, from before its start
     /// until it has ended.
-    ///
-    /// # Panics
-    /// Where it fails: its time would mean nothing.
     pub fn time(&self, command: &mut Command) -> Duration {
-        self.cores.measured(|| {
-            let start = Instant::now();
-            let status = command.status();
-            let time = start.elapsed();
-            match status {
-                Ok(status) if status.success() => time,
-                other => panic!("{command:?} failed: {other:?}"),
-            }
-        })
+        self.cores.measured(|| time(command))
     }
 
     /// Times short commands in turn, so that what disturbs the machine meets
     /// them alike.
     pub fn time_in_turn<const N: usize>(&self, mut commands: [Command; N]) -> [Series; N] {
-        let mut series = [const { None }; N].map(|none: Option<Series>| none.unwrap_or_default());
-        let turns = if self.quick { 10 } else { 60 * self.runs };
-        for _ in 0..turns {
-            for (command, series) in commands.iter_mut().zip(&mut series) {
-                series.push_ms(self.time(command));
+        let mut series = [const { Series::new() }; N];
+        let turns = if self.quick { 10 } else { 100 * self.runs };
+        // Staying there: a change of the core costs more than such a command.
+        self.cores.measured(|| {
+            for _ in 0..turns {
+                for (command, series) in commands.iter_mut().zip(&mut series) {
+                    series.push_ms(time(command));
+                }
             }
-        }
+        });
         series
+    }
+}
+
+/// # Panics
+/// Where it fails: its time would mean nothing.
+fn time(command: &mut Command) -> Duration {
+    let start = Instant::now();
+    let status = command.status();
+    let time = start.elapsed();
+    match status {
+        Ok(status) if status.success() => time,
+        other => panic!("{command:?} failed: {other:?}"),
     }
 }
 
@@ -85,7 +90,9 @@ impl Bench {
 pub fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());
     command.env_clear().env("PATH", "/usr/bin:/usr/sbin:/bin:/sbin");
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+    // Opened here rather than anew at each start.
+    let null = || File::options().read(true).write(true).open("/dev/null").expect("/dev/null");
+    command.stdin(null()).stdout(null());
     command
 }
 

@@ -6,6 +6,10 @@ use std::time::Duration;
 pub struct Series(Vec<f64>);
 
 impl Series {
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
     pub fn push(&mut self, value: f64) {
         self.0.push(value);
     }
