@@ -311,7 +311,11 @@ impl Program {
             }
             let deadline =
                 [self.init.deadline(), self.ending.as_ref().map(Ending::deadline), self.next_scan];
-            let deadline = deadline.into_iter().flatten().min();
+            // No signal tells again of children that are still to be reaped.
+            let deadline = match self.unreaped {
+                true => Some(Moment::ZERO),
+                false => deadline.into_iter().flatten().min(),
+            };
             let events = self.tree.events.wait(deadline).unwrap_or_else(|_| {
                 // The kernel cannot say what happens (memory is short): look
                 // again soon, at everything that can be looked at.
