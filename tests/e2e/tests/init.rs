@@ -202,6 +202,42 @@ fn orphans_are_reaped() {
 }
 
 #[test]
+fn however_many_die_at_once_all_are_reaped() {
+    let mut tree = Tree::new("many");
+    let names: Vec<String> = (0..400).map(|i| format!("s{i:03}")).collect();
+    for name in &names {
+        tree.service(name, "exec sleep 1000");
+    }
+    let init = tree.start();
+    let pids: Vec<u32> = names.iter().map(|name| tree.wait_up(name)).collect();
+    for name in &names {
+        // Not to be started again: no timer may wake init for another look.
+        let control = tree.scan().join(name).join("supervise/control");
+        fs::OpenOptions::new().write(true).open(control).unwrap().write_all(b"O").unwrap();
+    }
+    let dir = tree.scan().join(&names[399]);
+    wait_for("the last order to be heard", PATIENCE, || {
+        let text = stdout(debian("s6-svstat").args(["-o", "wantedup"]).arg(&dir));
+        (text.trim() == "false").then_some(())
+    });
+    send("STOP", init);
+    for &pid in &pids {
+        send("KILL", pid);
+    }
+    // Each must be dead before: a later death would be one more signal.
+    for pid in pids {
+        wait_for("its death", PATIENCE, || {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            stat.contains(") Z ").then_some(())
+        });
+    }
+    send("CONT", init);
+    wait_for("the children of init to be gone", PATIENCE, || {
+        e2e::peer_tree::children(init).is_empty().then_some(())
+    });
+}
+
+#[test]
 fn noise_from_everywhere_changes_nothing() {
     let mut tree = Tree::new("noise");
     let dir =

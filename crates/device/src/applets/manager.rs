@@ -28,7 +28,7 @@ use update::{UPDATER, Update};
 pub const COMMAND: Command = Command {
     name: "manager",
     summary: "Keep the needs of the services of a live directory (init starts it)",
-    usage: "manager LIVE",
+    usage: "ward manager LIVE",
     options: &[],
     about: "\
 Init starts one manager for each live directory and keeps it up. It knows \
@@ -98,7 +98,9 @@ impl Program {
     /// Waits once, and does all that follows.
     fn turn(&mut self) -> Result<(), Failure> {
         self.now = clock::now();
-        self.init.connect_if_due(self.now, &self.live, &self.events);
+        if let Err(error) = self.init.connect_if_due(self.now, &self.live, &self.events) {
+            eprintln!("init does not listen ({error}); trying again");
+        }
         self.flush();
         let deadline = [self.graph.deadline(), self.init.retry(), self.clients.deadline()];
         let deadline = deadline.into_iter().flatten().min();
@@ -160,10 +162,8 @@ impl Program {
             match self.init.receive() {
                 Ok(Some(datagram)) => self.hear_datagram(&datagram),
                 Ok(None) => return,
-                Err(error) => {
-                    eprintln!("manager: init went away ({error}); trying again");
-                    return self.lose_init();
-                }
+                // It may be starting itself anew, or end: the next connection tells.
+                Err(_) => return self.lose_init(),
             }
         }
     }
@@ -177,7 +177,7 @@ impl Program {
         let mut reader = model::bytes::Reader::new(datagram);
         while reader.left() > 0 {
             let Ok(message) = FromInit::read(&mut reader) else {
-                eprintln!("manager: init speaks another language; trying again");
+                eprintln!("init speaks another language; trying again");
                 return self.lose_init();
             };
             self.obey_init(message);
@@ -204,10 +204,11 @@ impl Program {
                 self.init.welcome();
                 self.step(Event::Welcome);
                 self.resume_update();
+                self.tell_the_curious();
             }
             FromInit::StopAll => self.step(Event::StopAll),
             FromInit::Reply { error } if !error.is_empty() => {
-                eprintln!("manager: init says: {error}");
+                eprintln!("init says: {error}");
                 if !self.init.is_welcome() {
                     self.lose_init();
                 }
@@ -224,10 +225,11 @@ impl Program {
     }
 }
 
-/// Says what could not be done; the manager goes on without it.
+/// Says what could not be done; the manager goes on without it. The log puts
+/// its name before what it says.
 fn complain(troubles: Vec<Trouble>) {
     for trouble in troubles {
-        eprintln!("manager: {trouble}");
+        eprintln!("{trouble}");
     }
 }
 

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
 
 use engine::machine::{Action, Event, World};
+use engine::service::ending::Class;
 use engine::service::init::{Init, SLOTS_MAX, Unit};
 use model::bytes::Writer;
 use model::service::database::Longrun;
@@ -54,6 +55,8 @@ pub struct Tree {
     pub logged: bool,
     /// Slots that have a new pipe, for the logger.
     pub new_pipes: Vec<Slot>,
+    /// What the log should say.
+    pub notes: Vec<String>,
     /// Slots whose supervision has ended.
     pub left: Vec<Slot>,
     /// The limit of open files that services get: the one init was given.
@@ -86,6 +89,7 @@ impl Tree {
             scandir,
             logged: false,
             new_pipes: Vec::new(),
+            notes: Vec::new(),
             left: Vec::new(),
             descriptors_max: (given != 0).then_some(given),
             spawner,
@@ -366,6 +370,19 @@ impl Tree {
         files::replace(base, &path, &newest, 0o644)
     }
 
+    /// Takes note of a program of init's own that fell: what is wrong with it
+    /// nobody else would say.
+    fn note_fall(&mut self, slot: Slot, unit: &Unit, exit: Exit) {
+        let Some(held) = self.held(slot) else { return };
+        if matches!(held.class, Class::Manager | Class::Logger) && unit.state().wanted_up {
+            let how = match exit {
+                Exit::Code(code) => format!("exited {code}"),
+                Exit::Signal(signal) => format!("was killed by signal {signal}"),
+            };
+            self.notes.push(format!("the {} {how} and is started again", held.name));
+        }
+    }
+
     /// Makes or removes the file `down`.
     fn stay_down(&self, slot: Slot, down: bool) -> io::Result<()> {
         let Some(held) = self.held(slot) else { return Ok(()) };
@@ -434,7 +451,10 @@ impl World for Tree {
             }
             // What cannot be written (a full /run) is left out: keeping the
             // service up matters more.
-            Action::Tally(exit) => drop(self.tally(slot, exit)),
+            Action::Tally(exit) => {
+                self.note_fall(slot, unit, exit);
+                drop(self.tally(slot, exit));
+            }
             Action::StayDown(down) => drop(self.stay_down(slot, down)),
             Action::Leave => self.left.push(slot),
         }

@@ -205,6 +205,9 @@ impl Program {
             self.tree.publish(slot, unit);
         }
         self.init.reuse(changed);
+        for note in std::mem::take(&mut self.tree.notes) {
+            self.say(&note);
+        }
         self.say_farewell();
         self.tell_pipes();
         let Some(server) = &mut self.server else { return };

@@ -364,6 +364,8 @@ impl Program {
                 return End::Exit;
             }
             let deadline = [
+                // No signal tells again of children that are still to be reaped.
+                self.unreaped.then_some(Moment::ZERO),
                 self.init.deadline(),
                 self.ending.as_ref().map(Ending::deadline),
                 self.next_scan,

@@ -356,7 +356,7 @@ impl Program {
             Ok(live) => live,
             Err(trouble) => {
                 // A new manager, started for the new directory, will try again.
-                eprintln!("manager: {trouble}");
+                eprintln!("{trouble}");
                 std::process::exit(111);
             }
         };
@@ -365,7 +365,7 @@ impl Program {
         self.init.go_over(self.live.bytes().len());
         super::complain(live_upkeep::adopt(&self.live, Some(&before)));
         if let Err(error) = self.clients.go_over(&self.live, &self.events, update.client) {
-            eprintln!("manager: cannot listen in {}: {error}", real.display());
+            eprintln!("cannot listen in {}: {error}", real.display());
             std::process::exit(111);
         }
         self.hear_datagram(rest);

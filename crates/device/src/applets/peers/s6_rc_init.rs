@@ -107,15 +107,26 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
         state: &state,
     };
     let real = live_dir::make(&making).map_err(Failure::refused)?;
-    let served = ask(&mut init, &real);
-    let done = served.and_then(|()| {
-        live_dir::publish(&request.live, &real).map_err(Failure::refused)?;
-        live_dir::link_into_scandir(&making).map_err(Failure::refused)
-    });
+    // All that leads there is made first: init starts the manager at once,
+    // and a manager makes what it does not find.
+    let done = live_dir::publish(&request.live, &real)
+        .and_then(|()| live_dir::link_into_scandir(&making))
+        .map_err(Failure::refused)
+        .and_then(|()| serve(&mut init, &real));
     if done.is_err() {
+        live_dir::unlink_from_scandir(&making);
+        live_dir::unpublish(&request.live, &real);
         let _ = std::fs::remove_dir_all(&real);
     }
     done
+}
+
+/// Has init serve `real`, unless it does so already.
+fn serve(init: &mut init_client::Client, real: &Path) -> Result<(), Failure> {
+    match ask(init, real) {
+        Err(failure) if failure.message.contains("is served already") => Ok(()),
+        other => other,
+    }
 }
 
 fn ask(init: &mut init_client::Client, real: &Path) -> Result<(), Failure> {
@@ -125,12 +136,10 @@ fn ask(init: &mut init_client::Client, real: &Path) -> Result<(), Failure> {
 
 /// The live directory exists. It is served, or was left by an init that is gone.
 fn already(init: &mut init_client::Client, real: &Path, request: &Request) -> Result<(), Failure> {
-    match ask(init, real) {
-        Ok(()) => Ok(()),
-        Err(failure) if failure.message.contains("is served already") => Ok(()),
-        Err(failure) => Err(failure.hint(format!(
+    serve(init, real).map_err(|failure| {
+        failure.hint(format!(
             "{} is there already; remove it if nothing serves it any more",
             request.live.display()
-        ))),
-    }
+        ))
+    })
 }
