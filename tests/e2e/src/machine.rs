@@ -191,10 +191,13 @@ impl Machine {
     }
 
     fn own(&self, applet: &str) -> u32 {
-        wait_for(applet, PATIENCE, || {
-            let mut all = children(self.init()).into_iter();
-            all.find(|pid| words(*pid).get(1).is_some_and(|word| word == applet))
-        })
+        wait_for(applet, PATIENCE, || self.own_now(applet))
+    }
+
+    /// The process of the manager or the logger, if there is one.
+    pub fn own_now(&self, applet: &str) -> Option<u32> {
+        let mut all = children(self.init()).into_iter();
+        all.find(|pid| words(*pid).get(1).is_some_and(|word| word == applet))
     }
 
     /// The process of a longrun, once it runs.

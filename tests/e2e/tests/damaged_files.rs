@@ -2,15 +2,14 @@
 //! supervised service shows. Whoever reads them says so; nothing falls, and
 //! what runs goes on.
 
-use std::ffi::CString;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use e2e::machine::{Machine, PATIENCE, executable};
 use e2e::peer_tree::Dice;
-use e2e::process::{alive, cpu, descriptors, memory, send, switches};
+use e2e::process::{alive, descriptors, memory, send};
 use e2e::{Folder, applet, stdout, wait_for};
 
 /// Damages the bytes of a file in one of many ways.
@@ -101,91 +100,72 @@ fn every_damage_to_a_database_is_seen_by_all_who_read_it() {
     assert_eq!(before, (machine.process("web"), machine.process("ready"), machine.manager()));
 }
 
-/// Whether a process rests: it does nothing for a while.
-fn rests(pid: u32) -> bool {
-    let before = switches(pid);
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    switches(pid) == before
-}
-
 #[test]
 fn a_machine_that_cannot_boot_says_why_and_waits_for_a_person() {
     for (what, said) in [
-        ("garbage", "is not a database"),
-        ("cut", "cut"),
-        ("missing", "db"),
-        ("folder", "db"),
-        ("fifo", "db"),
-        ("unreadable services", "servicedirs"),
+        ("garbage", "it is not a service database"),
+        ("cut", "it is cut off"),
+        ("missing", "No such file"),
+        ("a folder", "it is not a service database"),
+        ("a fifo", "it is not a service database"),
+        ("no service directories", "servicedirs"),
     ] {
         let mut machine = house("boot");
         let database = machine.compile("db");
         let file = database.join("db");
         let whole = fs::read(&file).unwrap();
+        fs::remove_file(&file).unwrap();
         match what {
             "garbage" => fs::write(&file, b"garbage").unwrap(),
             "cut" => fs::write(&file, &whole[..whole.len() - 1]).unwrap(),
-            "missing" => fs::remove_file(&file).unwrap(),
-            "folder" => {
-                fs::remove_file(&file).unwrap();
-                fs::create_dir(&file).unwrap();
+            "missing" => {}
+            "a folder" => fs::create_dir(&file).unwrap(),
+            "a fifo" => drop(stdout(Command::new("mkfifo").arg(&file))),
+            _ => {
+                fs::write(&file, &whole).unwrap();
+                fs::remove_dir_all(database.join("servicedirs")).unwrap();
             }
-            "fifo" => {
-                fs::remove_file(&file).unwrap();
-                stdout(Command::new("mkfifo").arg(&file));
-            }
-            _ => fs::remove_dir_all(database.join("servicedirs")).unwrap(),
         }
-        let init = machine.start_by(applet("init"));
-        std::thread::sleep(std::time::Duration::from_millis(600));
-        eprintln!("== {what} ({said}): {}", machine.said());
-        assert!(alive(init));
+        machine.start_by(applet("init"));
+        machine.wait_said(said);
+        assert!(machine.ended().is_none(), "{what}");
+        assert!(!machine.live().exists(), "{what}: nothing was left half made");
         // The person has mended it.
-        if what == "folder" {
-            fs::remove_dir(&file).unwrap();
-        }
-        if what == "fifo" {
-            fs::remove_file(&file).unwrap();
-        }
         fs::remove_dir_all(&database).unwrap();
         machine.compile("db");
         let mut again = applet("s6-rc-init");
         again.arg("-c").arg(&database).arg("-l").arg(machine.live()).arg(machine.scan());
         stdout(&mut again);
         machine.change(&["-u", "change", "default"]);
-        machine.wait_up(&["web", "ready"]);
+        machine.wait_up(&["web", "ready", "net"]);
         assert_eq!(machine.end().code(), Some(0));
     }
 }
 
 #[test]
 fn a_database_that_is_damaged_while_services_run_costs_none_of_them() {
-    let mut machine = house("under");
-    let init = machine.start();
-    machine.wait_up(&["web", "ready", "net"]);
-    let before = (machine.process("web"), machine.process("ready"));
+    let (machine, pids) = up("under");
     let file = machine.path("db/db");
     let whole = fs::read(&file).unwrap();
     fs::write(&file, b"ward.svc.db\n").unwrap();
-    let manager = machine.manager();
-    send("KILL", manager);
-    // Init falls while nobody can read the database any more.
-    send("SEGV", init);
-    wait_for("init to be back", PATIENCE, || machine.said().contains("started anew").then_some(()));
-    std::thread::sleep(std::time::Duration::from_secs(3));
-    eprintln!("{}", machine.said());
-    let list = machine.rc(&["-a", "list"]);
-    eprintln!("list: {list:?}");
-    let change = machine.rc(&["-t", "3000", "-u", "change", "spare"]);
-    eprintln!("change: {change:?}");
-    assert_eq!(before, (machine.process("web"), machine.process("ready")));
-    send("KILL", before.0);
-    let next =
-        wait_for("a new web", PATIENCE, || machine.process_now("web").filter(|p| *p != before.0));
-    assert!(alive(next));
+    // Both fall while nobody can read the database any more.
+    send("KILL", machine.manager());
+    send("SEGV", machine.init());
+    machine.wait_said("started anew; every service goes on");
+    machine.wait_said("the manager exited 111");
+    // Whoever asks is told at once.
+    for words in [&["-a", "list"][..], &["-u", "change", "spare"], &["diff"]] {
+        refused(&machine.rc(words), &[4], &format!("{words:?}"));
+    }
+    assert_eq!(pids, ["web", "ready"].map(|name| machine.process(name)));
+    // Init still knows how to keep them up.
+    send("KILL", pids[0]);
+    let next = || machine.process_now("web").filter(|pid| *pid != pids[0]);
+    wait_for("a new web", PATIENCE, next);
     fs::write(&file, whole).unwrap();
     machine.change(&["-u", "change", "spare"]);
     machine.wait_up(&["web", "ready", "net", "spare"]);
+    assert_eq!(machine.process("ready"), pids[1]);
 }
 
 /// A machine that is up, and the processes of its services.
@@ -198,56 +178,207 @@ fn up(what: &str) -> (Machine, [u32; 2]) {
 }
 
 #[test]
-fn x_state_cut_under_the_managers_nose() {
+fn a_state_that_somebody_cut_or_took_away_is_whole_again_with_the_next_change() {
     let (machine, pids) = up("cut");
     let state = machine.live().join("state");
     let manager = machine.manager();
-    fs::OpenOptions::new().write(true).open(&state).unwrap().set_len(0).unwrap();
-    let out = machine.rc(&["-t", "5000", "-u", "change", "spare"]);
-    eprintln!("{out:?}");
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    eprintln!("manager {manager} {}", machine.manager());
-    eprintln!("{}", machine.up());
-    eprintln!("{}", machine.said());
-    let out = machine.rc(&["diff"]);
-    eprintln!("{out:?}");
-    let out = machine.rc(&["-t", "5000", "-u", "change", "default"]);
-    eprintln!("{out:?}");
-    eprintln!("{}", machine.up());
-    let out = machine.rc(&["diff"]);
-    eprintln!("{out:?}");
+    for (round, damage) in ["missing", "cut", "another file", "a link"].into_iter().enumerate() {
+        match damage {
+            "missing" => fs::remove_file(&state).unwrap(),
+            "cut" => fs::OpenOptions::new().write(true).open(&state).unwrap().set_len(1).unwrap(),
+            "another file" => {
+                fs::remove_file(&state).unwrap();
+                fs::write(&state, b"\xff\xff\xff\xff").unwrap();
+            }
+            _ => {
+                fs::remove_file(&state).unwrap();
+                symlink("/dev/zero", &state).unwrap();
+            }
+        }
+        machine.change(&[["-u", "-d"][round % 2], "change", "spare"]);
+        let spare = if round % 2 == 0 { "spare\n" } else { "" };
+        assert_eq!(machine.up(), format!("ready\n{spare}web\nnet\n"), "{damage}");
+        assert_eq!(machine.manager(), manager, "{damage}");
+    }
+    machine.wait_said("it is mended");
     assert_eq!(pids, ["web", "ready"].map(|name| machine.process(name)));
 }
 
 #[test]
-fn x_state_random() {
-    let (machine, pids) = up("random");
+fn a_change_that_cannot_be_stored_says_so_and_is_not_made() {
+    let (machine, _) = up("unstorable");
+    let state = machine.live().join("state");
+    fs::remove_file(&state).unwrap();
+    fs::create_dir(&state).unwrap();
+    let output = machine.rc(&["-u", "change", "spare"]);
+    refused(&output, &[111], "a folder in the place of the state");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("store"), "{said}");
+    assert_eq!(machine.process_now("spare"), None);
+    fs::remove_dir(&state).unwrap();
+    machine.change(&["-u", "change", "spare"]);
+    assert_eq!(machine.up(), "ready\nspare\nweb\nnet\n");
+}
+
+#[test]
+fn a_new_manager_goes_on_with_any_state_and_a_change_sets_it_right() {
+    let (machine, _) = up("random");
     let state = machine.live().join("state");
     let mut dice = Dice(3);
-    for round in 0..20 {
+    for round in 0..16 {
         let manager = machine.manager();
+        // It must not see the damage before it is killed.
         send("STOP", manager);
-        let bytes: Vec<u8> = (0..dice.roll(9)).map(|_| dice.roll(256) as u8).collect();
-        let kind = dice.roll(6);
-        fs::remove_file(&state).or_else(|_| fs::remove_dir(&state)).unwrap();
-        match kind {
-            0 => {}
-            1 => fs::create_dir(&state).unwrap(),
-            2 => { stdout(Command::new("mkfifo").arg(&state)); },
-            3 => symlink("/dev/zero", &state).unwrap(),
-            _ => fs::write(&state, &bytes).unwrap(),
-        }
+        fs::remove_file(&state).unwrap();
+        let bytes: Vec<u8> = (0..4).map(|_| dice.roll(256) as u8).collect();
+        let about = match round % 8 {
+            0 => "missing".to_owned(),
+            1 => {
+                stdout(Command::new("mkfifo").arg(&state));
+                "a fifo".to_owned()
+            }
+            2 => {
+                symlink("/dev/zero", &state).unwrap();
+                "a link".to_owned()
+            }
+            3 => {
+                fs::write(&state, &bytes[..dice.roll(4) as usize]).unwrap();
+                "too short".to_owned()
+            }
+            4 => {
+                fs::write(&state, [&bytes[..], &[0xff; 5000]].concat()).unwrap();
+                "too long".to_owned()
+            }
+            _ => {
+                fs::write(&state, &bytes).unwrap();
+                format!("{bytes:?}")
+            }
+        };
         send("KILL", manager);
-        std::thread::sleep(std::time::Duration::from_millis(1500));
-        eprintln!("round {round} kind {kind} {bytes:?}: up {:?}", machine.up());
-        let out = machine.rc(&["-t", "3000", "-u", "change", "spare", "default"]);
-        eprintln!("{out:?}");
-        if (1..=3).contains(&kind) {
-            fs::remove_file(&state).or_else(|_| fs::remove_dir(&state)).unwrap();
+        wait_for("another manager", PATIENCE, || (machine.manager() != manager).then_some(()));
+        machine.change(&["-t", "60000", "-u", "change", "default", "spare"]);
+        machine.wait_up(&["web", "ready", "net", "spare"]);
+        assert_eq!(machine.rc(&["diff"]).status.code(), Some(0), "round {round}: {about}");
+        // A state that says "stop it" or "again" is obeyed; no other is.
+        if round % 8 < 3 {
+            assert!(machine.process_now("web").is_some_and(alive), "round {round}: {about}");
         }
-        let out = machine.rc(&["-t", "10000", "-u", "change", "spare", "default"]);
-        assert!(out.status.success(), "{out:?} {}", machine.said());
-        machine.wait_up(&["spare", "web", "ready", "net"]);
     }
-    eprintln!("{}", machine.said());
+    machine.wait_said("was damaged (it is missing)");
+}
+
+#[test]
+fn whatever_lies_in_a_supervise_directory_its_service_goes_on() {
+    let folder = Folder::in_memory("supervise");
+    for name in ["a", "b"] {
+        let run = folder.write(format!("scan/{name}/run"), "#!/bin/sh\nexec sleep 100000\n");
+        executable(&run);
+        folder.write(format!("scan/{name}/restart-wait"), "1\n");
+        folder.write(format!("scan/{name}/max-death-tally"), "5\n");
+    }
+    let scan = folder.join("scan");
+    let mut init =
+        applet("s6-svscan").arg(&scan).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let dir = scan.join("a");
+    let svstat = || applet("s6-svstat").arg(&dir).output().unwrap();
+    wait_for("a", PATIENCE, || svstat().status.success().then_some(()));
+    let restart = || {
+        stdout(applet("s6-svc").args(["-wr", "-T", "60000", "-r"]).arg(&dir));
+    };
+    restart();
+    let mut dice = Dice(4);
+    let supervise = dir.join("supervise");
+    for round in 0..60 {
+        let name = ["status", "status.new", "death_tally", "death_tally.new", "../down"];
+        let victim = supervise.join(name[dice.roll(5) as usize]);
+        let _ = fs::remove_file(&victim).or_else(|_| fs::remove_dir(&victim));
+        let what = dice.roll(6);
+        match what {
+            0 => {}
+            1 => {
+                stdout(Command::new("mkfifo").arg(&victim));
+            }
+            2 => fs::create_dir(&victim).unwrap(),
+            3 => symlink("/dev/full", &victim).unwrap(),
+            // Larger than the memory of any device, and nothing in it.
+            4 => fs::File::create(&victim).unwrap().set_len(1 << 40).unwrap(),
+            _ => {
+                let noise: Vec<u8> = (0..dice.roll(300)).map(|_| dice.roll(256) as u8).collect();
+                fs::write(&victim, noise).unwrap();
+            }
+        }
+        let about = format!("round {round}: {what} as {}", victim.display());
+        // Readers say something, or that they cannot.
+        for program in ["s6-svstat", "s6-svdt"] {
+            let output = applet(program).arg(&dir).output().unwrap();
+            assert!(output.status.code().is_some(), "{about}: {program} {:?}", output.status);
+        }
+        let mut failed = applet("s6-permafailon");
+        failed.args(["10", "3", "1-5", "true"]).current_dir(&dir);
+        assert!(failed.output().unwrap().status.code().is_some(), "{about}");
+        // A death is news for both files.
+        stdout(applet("s6-svc").arg("-r").arg(&dir));
+        stdout(applet("s6-svc").args(["-wr", "-T", "60000", "-r"]).arg(scan.join("b")));
+        assert!(init.try_wait().unwrap().is_none(), "{about}");
+    }
+    for name in ["status", "status.new", "death_tally", "death_tally.new", "../down"] {
+        let left = supervise.join(name);
+        let _ = fs::remove_file(&left).or_else(|_| fs::remove_dir(&left));
+    }
+    stdout(applet("s6-svc").arg("-r").arg(&dir));
+    wait_for("a new status", PATIENCE, || supervise.join("status").exists().then_some(()));
+    restart();
+    assert!(String::from_utf8(svstat().stdout).unwrap().starts_with("up (pid "));
+    assert!(memory(init.id()) < 20_000, "{} kB", memory(init.id()));
+    assert!(descriptors(init.id()) < 60);
+    send("TERM", init.id());
+    assert_eq!(init.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn whatever_lies_in_the_log_directory_no_line_is_lost() {
+    let mut machine = Machine::new("logdir");
+    machine.longrun("speaker", "while read -r line; do echo \"$line\"; done <orders");
+    machine.bundle("default", &["speaker"]);
+    machine.compile("db");
+    machine.start_by(applet("init"));
+    let orders = machine.service_dir("speaker").join("orders");
+    wait_for("its directory", PATIENCE, || machine.live().join("state").exists().then_some(()));
+    // Until it is there, the service dies and is started again.
+    stdout(Command::new("mkfifo").arg(&orders));
+    let mut speak = fs::OpenOptions::new().read(true).write(true).open(&orders).unwrap();
+    let mut dice = Dice(5);
+    let log = machine.path("log");
+    for round in 0..12 {
+        let name = ["current", ".journal", "lock", "state"][round % 4];
+        let victim = log.join(name);
+        let logger = machine.logger();
+        send("STOP", logger);
+        let kept = fs::read(&victim).unwrap_or_default();
+        let _ = fs::remove_file(&victim).or_else(|_| fs::remove_dir(&victim));
+        match round / 4 {
+            0 => drop(stdout(Command::new("mkfifo").arg(&victim))),
+            1 => fs::create_dir(&victim).unwrap(),
+            _ => {
+                let noise: Vec<u8> = (0..dice.roll(9000)).map(|_| dice.roll(256) as u8).collect();
+                fs::write(&victim, noise).unwrap();
+            }
+        }
+        send("KILL", logger);
+        writeln!(speak, "round {round} begins").unwrap();
+        // Of files that hold noise the logger makes sense by itself; the rest
+        // is for a person to mend.
+        if round < 8 {
+            let console = || fs::read_to_string(machine.path("console")).unwrap();
+            let complaint = || (console().matches("logger: fatal").count() > round).then_some(());
+            wait_for("a complaint", PATIENCE, complaint);
+            let _ = fs::remove_file(&victim).or_else(|_| fs::remove_dir(&victim));
+            if name == "current" {
+                fs::write(&victim, kept).unwrap();
+            }
+        }
+        writeln!(speak, "round {round} ends").unwrap();
+        machine.wait_said(&format!("speaker round {round} ends\n"));
+        assert!(machine.said().contains(&format!("speaker round {round} begins\n")), "{round}");
+    }
 }

@@ -24,10 +24,13 @@ pub fn read_database(live: &Path) -> Result<DatabaseFile, Failure> {
             Failure::refused(format!("cannot read {}/db: {error}", compiled.display()))
                 .hint("s6-rc-init makes a live directory; -l names another")
         }
-        DatabaseFileError::NotADatabase => {
-            Failure::new(BAD_DATABASE, format!("cannot use {}/db: {error}", compiled.display()))
-        }
+        DatabaseFileError::NotADatabase => not_a_database(live, &error),
     })
+}
+
+pub fn not_a_database(live: &Path, error: &DatabaseFileError) -> Failure {
+    let path = live.join("compiled/db");
+    Failure::new(BAD_DATABASE, format!("cannot use {}: {error}", path.display()))
 }
 
 pub fn open(file: &DatabaseFile) -> Result<Database<'_>, Failure> {
