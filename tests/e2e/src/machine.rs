@@ -1,6 +1,7 @@
 //! A whole machine in a folder: `ward init` with its logger and its manager,
 //! on services that the test writes. Gone when dropped.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,29 +10,31 @@ use std::time::{Duration, Instant};
 
 use crate::peer_tree::children;
 use crate::process::{send, words};
-use crate::{Folder, applet, path_with_applets, stdout, wait_for};
+use crate::{Folder, applet, applets, path_with_applets, stdout, wait_for};
 
 /// Long enough for a loaded machine with two cores.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A user and a group that nobody else is.
+pub const SOMEBODY: u32 = 64_998;
+
 pub struct Machine {
     folder: Folder,
     init: Option<Child>,
-    /// Where services and the database are; usually the folder itself.
+    /// More words for `ward init`.
     options: Vec<String>,
+    /// It belongs to [`SOMEBODY`], not to the caller.
+    given_away: bool,
 }
 
 impl Machine {
     /// A machine with an empty bundle `default`, not started.
     pub fn new(what: &str) -> Self {
-        let machine = Self { folder: Folder::in_memory(what), init: None, options: Vec::new() };
+        let folder = Folder::in_memory(what);
+        let machine = Self { folder, init: None, options: Vec::new(), given_away: false };
         machine.bundle("default", &[]);
         fs::create_dir(machine.path("run")).expect("mkdir");
         machine
-    }
-
-    pub fn folder(&self) -> &Folder {
-        &self.folder
     }
 
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
@@ -57,6 +60,16 @@ impl Machine {
     /// Another option for `ward init`.
     pub fn option(&mut self, words: &[&str]) {
         self.options.extend(words.iter().map(|word| (*word).to_owned()));
+    }
+
+    /// Makes a user who is not root its owner: the caller, unless that is root.
+    pub fn give_away(&mut self) {
+        self.given_away = is_root();
+    }
+
+    /// A program as the owner of the machine runs it.
+    pub fn as_owner(&self, program: impl AsRef<OsStr>) -> Command {
+        if self.given_away { as_user(SOMEBODY, &[], program) } else { Command::new(program) }
     }
 
     /// Writes one file of a service.
@@ -104,7 +117,7 @@ impl Machine {
     /// Compiles, starts init and waits until it takes orders.
     pub fn start(&mut self) -> u32 {
         self.compile("db");
-        self.start_by(applet("init"))
+        self.start_by(self.as_owner(applets().join("init")))
     }
 
     /// Starts init by a command that gets its words, on the database `db`,
@@ -118,6 +131,10 @@ impl Machine {
     /// Starts init by a command that gets its words.
     pub fn spawn(&mut self, mut command: Command) -> u32 {
         let said = fs::File::create(self.path("console")).expect("a file can be made");
+        if self.given_away {
+            let owner = format!("{SOMEBODY}:{SOMEBODY}");
+            stdout(Command::new("chown").args(["-R", &owner]).arg(self.folder.path()));
+        }
         command.arg("--container").arg("-c").arg(self.path("db")).arg("-l").arg(self.live());
         command.arg("-L").arg(self.path("log")).args(&self.options).arg(self.scan());
         command.env("PATH", path_with_applets()).stdin(Stdio::null());
@@ -254,6 +271,25 @@ impl Drop for Machine {
         all.into_iter().for_each(|pid| send("KILL", pid));
         let _ = init.wait();
     }
+}
+
+/// Whether this is root, who may become anybody else.
+pub fn is_root() -> bool {
+    os::socket::own_user() == 0
+}
+
+/// A program as another user runs it, who is in the group of the same number
+/// and in `groups`. For root only.
+pub fn as_user(user: u32, groups: &[u32], program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", &user.to_string(), "--regid", &user.to_string()]);
+    let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
+    match groups.is_empty() {
+        true => command.arg("--clear-groups"),
+        false => command.args(["--groups", &groups.join(",")]),
+    };
+    command.arg(program.as_ref());
+    command
 }
 
 /// Makes a file executable.

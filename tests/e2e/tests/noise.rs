@@ -383,6 +383,29 @@ fn an_environment_with_nothing_in_it_is_enough() {
 }
 
 #[test]
+fn a_live_directory_may_be_named_by_any_path_that_leads_there() {
+    let machine = Machine::new("path");
+    machine.sleeper("web");
+    machine.bundle("default", &["web"]);
+    machine.compile("db");
+    // As /var/run leads to /run on most machines.
+    let (there, link) = (machine.path("run"), machine.path("link"));
+    std::os::unix::fs::symlink(&there, &link).unwrap();
+    let odd = |name: &str| link.join(".//../link//").join(name).to_str().unwrap().to_owned();
+    let mut init = applet("init");
+    init.args(["-l", &odd("other"), "-c"]).arg(machine.path("db"));
+    init.arg("-L").arg(machine.path("log")).arg(machine.scan());
+    let mut init = init.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let list = || applet("s6-rc").args(["-l", &odd("other"), "-a", "list"]).output().unwrap();
+    wait_for("web", PATIENCE, || (list().stdout == b"web\n").then_some(()));
+    let update = ["-l", &*odd("other"), &*odd("../db")];
+    stdout(applet("s6-rc-update").args(update));
+    stdout(applet("s6-rc").args(["-l", &odd("other"), "-d", "change", "web"]));
+    e2e::process::send("TERM", init.id());
+    assert_eq!(init.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn words_that_make_no_sense_make_no_applet_fall_or_hang() {
     // Alone in namespaces: some of them would start a tree, or end one.
     let script = r#"

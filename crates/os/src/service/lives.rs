@@ -19,7 +19,7 @@ use crate::clock;
 use crate::event_loop::Readiness;
 use crate::service::held::{Held, Home, Pipe, inherited};
 use crate::service::kept_database::KeptDatabase;
-use crate::service::live_dir::{self, MOVED, SERVICE_DIRS, SUPERVISED};
+use crate::service::live_dir::{MOVED, SERVICE_DIRS, SUPERVISED};
 use crate::service::table::{Fixed, Found, Kind};
 use crate::service::tree::{Tree, token};
 use crate::trouble::{Trouble, While};
@@ -117,8 +117,11 @@ impl Tree {
         (0u8..).zip(&self.lives).filter_map(|(n, live)| Some((n, live.as_ref()?)))
     }
 
+    /// The live directory that `path` leads to, if it is served.
     pub fn find_live(&self, path: &str) -> Option<u8> {
-        self.live_dirs().find(|(_, live)| live.path == path).map(|(number, _)| number)
+        let found = |path: &str| self.live_dirs().find(|(_, live)| live.path == path);
+        let number = found(path).or_else(|| found(&real(path).ok()?));
+        number.map(|(number, _)| number)
     }
 
     /// Serves the live directory `path`. Where `previous` names one that is
@@ -146,6 +149,7 @@ impl Tree {
             }
             None => None,
         };
+        let path = &*real(path).to(|| format!("find {path}"))?;
         let mut live = Live::open(path)?;
         live.lock()?;
         let number =
@@ -553,39 +557,16 @@ impl Tree {
     }
 }
 
+/// The path as the manager knows it, too, whatever links somebody went by.
+fn real(path: &str) -> std::io::Result<String> {
+    let real = std::fs::canonicalize(path)?.into_os_string().into_string();
+    real.map_err(|_| std::io::ErrorKind::InvalidFilename.into())
+}
+
 /// The settings of init's own longruns.
 pub(super) fn own_longrun() -> model::service::database::Longrun {
     model::service::database::Longrun {
         timeout_kill: std::time::Duration::from_secs(5),
         ..Default::default()
-    }
-}
-
-/// Makes the directory of a plain service ready to be supervised, takes its
-/// lock, and opens its control fifo.
-impl Tree {
-    pub(super) fn open_plain(&mut self, slot: Slot) -> Result<(), Trouble> {
-        let Some(held) = self.held(slot) else { return Ok(()) };
-        let name = held.name.clone();
-        let what = || format!("supervise {name}");
-        let folder = {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-            fs::openat(&self.scandir, &*name, flags, Mode::empty()).to(what)?
-        };
-        live_dir::make_supervise(&folder).to(what)?;
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK;
-        let mode = Mode::from_raw_mode(0o644);
-        let lock = fs::openat(&folder, "supervise/lock", flags, mode).to(what)?;
-        fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .to(|| format!("supervise {name}: another supervisor does"))?;
-        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let _ = fs::openat(&folder, "supervise/death_tally", flags, Mode::empty());
-        if let Some(held) = self.held_mut(slot) {
-            held.lock = Some(lock);
-            held.directory = Some(folder);
-        }
-        self.open_control(slot)?;
-        self.remember(slot);
-        Ok(())
     }
 }
