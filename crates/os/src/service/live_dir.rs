@@ -27,6 +27,9 @@ pub const STATE: &str = "state";
 /// The file that every `supervise/lock` is another name of: one descriptor
 /// holds the lock of all.
 pub const SUPERVISED: &str = ".supervised";
+/// What every file `down` is another name of. Scripts of the peer that lock
+/// it find it.
+pub const EMPTY: &str = "lock";
 /// What every `supervise/status` is a name of, until it is replaced.
 const STATUS: &str = ".status";
 /// Lines `OLD NEW`: services that go over from the previous live directory.
@@ -94,7 +97,7 @@ fn fill(making: &Making<'_>, real: &Path) -> Result<(), Trouble> {
     fs::symlinkat(making.scandir, &directory, "scandir").to(|| within("scandir"))?;
     write(&directory, "prefix", making.prefix.as_bytes(), 0o644).to(|| within("prefix"))?;
     write(&directory, STATE, making.state, 0o644).to(|| within(STATE))?;
-    write(&directory, "lock", b"", 0o644).to(|| within("lock"))?;
+    write(&directory, EMPTY, b"", 0o644).to(|| within(EMPTY))?;
     write(&directory, SUPERVISED, b"", 0o600).to(|| within(SUPERVISED))?;
     fs::mkdirat(&directory, SERVICE_DIRS, Mode::from_raw_mode(0o755))
         .to(|| within(SERVICE_DIRS))?;
@@ -143,7 +146,7 @@ impl Maker<'_> {
         };
         if !up {
             let none = AtFlags::empty();
-            fs::linkat(self.live, "lock", self.services, &*at("down"), none)?;
+            fs::linkat(self.live, EMPTY, self.services, &*at("down"), none)?;
         }
         if !brought {
             let none = AtFlags::empty();

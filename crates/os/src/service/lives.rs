@@ -207,9 +207,9 @@ impl Tree {
                 let home = Home::Live { live: number, index: index as Index };
                 slots[index] = self.add_service(init, name, home)?;
             }
-            if let Some(Some(live)) = self.lives.get_mut(usize::from(number)) {
-                live.slots.clone_from(&slots);
-            }
+        }
+        if let Some(Some(live)) = self.lives.get_mut(usize::from(number)) {
+            live.slots = slots;
         }
         Ok(())
     }

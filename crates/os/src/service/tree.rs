@@ -21,6 +21,8 @@ use crate::event_loop::{EventLoop, Readiness};
 use crate::files;
 use crate::service::fifodir;
 use crate::service::held::{Held, Home, Pipe};
+use crate::service::late::Late;
+use crate::service::live_dir;
 use crate::service::lives::Live;
 use crate::service::table::Table;
 use crate::sys::children;
@@ -55,6 +57,8 @@ pub struct Tree {
     pub new_pipes: Vec<Slot>,
     /// Slots whose supervision has ended.
     pub left: Vec<Slot>,
+    /// Slots whose status is to be written, but not at once.
+    pub late: Late,
     /// The limit of open files that services get: the one init was given.
     pub(super) descriptors_max: Option<u64>,
     pub(super) spawner: Spawner,
@@ -85,6 +89,7 @@ impl Tree {
             logged: false,
             new_pipes: Vec::new(),
             left: Vec::new(),
+            late: Late::default(),
             descriptors_max: (given != 0).then_some(given),
             spawner,
             environment,
@@ -286,7 +291,8 @@ impl Tree {
 
     /// Publishes what has changed about a slot: the table first, then the
     /// status file, then the event, so that whoever hears the event reads the
-    /// new status.
+    /// new status. A status that comes with no event may be a little late:
+    /// see [`Late`].
     pub fn publish(&mut self, slot: Slot, unit: &Unit) {
         self.save(slot, unit);
         let Some(held) = self.held_mut(slot) else { return };
@@ -294,25 +300,39 @@ impl Tree {
         if held.control.is_none() {
             return;
         }
+        let silent = events.letters().is_empty();
+        if std::mem::take(&mut held.quiet) && silent {
+            held.written = xxh64(&status_of(held, unit).to_bytes(), 1);
+        } else if silent {
+            self.late.add(slot, clock::now());
+        } else {
+            self.write_status(slot, unit);
+            let Some(held) = self.held(slot) else { return };
+            if let Ok(path) = CString::new(held.folder() + "/event") {
+                let _ = fifodir::notify(self.base(held), &path, events.letters());
+            }
+        }
+    }
+
+    /// Writes the statuses that were left for later.
+    pub fn publish_late(&mut self, init: &Init) {
+        for slot in self.late.take() {
+            if let Some(unit) = init.unit(slot) {
+                self.write_status(slot, unit);
+            }
+        }
+    }
+
+    /// Replaces the status file where it would say something else.
+    fn write_status(&mut self, slot: Slot, unit: &Unit) {
+        let Some(held) = self.held_mut(slot) else { return };
         let status = status_of(held, unit).to_bytes();
         let hash = xxh64(&status, 1);
-        let quiet = std::mem::take(&mut held.quiet) && events.letters().is_empty();
-        let changed = std::mem::replace(&mut held.written, hash) != hash && !quiet;
-        let mut path = held.folder();
-        let Some(held) = self.held(slot) else { return };
-        let base = self.base(held);
-        let stem = path.len();
-        if changed {
-            path.push_str("/supervise/status");
+        if std::mem::replace(&mut held.written, hash) != hash {
+            let path = held.folder() + "/supervise/status";
+            let Some(held) = self.held(slot) else { return };
             // A full /run must not stop supervision: the status stays old.
-            let _ = files::replace(base, &path, &status, 0o644);
-            path.truncate(stem);
-        }
-        if !events.letters().is_empty() {
-            path.push_str("/event");
-            if let Ok(path) = CString::new(path) {
-                let _ = fifodir::notify(base, &path, events.letters());
-            }
+            let _ = files::replace(self.base(held), &path, &status, 0o644);
         }
     }
 
@@ -368,13 +388,20 @@ impl Tree {
         }
         let path = format!("{}/down", held.folder());
         let base = self.base(held);
-        if down {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
-            fs::openat(base, &*path, flags, Mode::from_raw_mode(0o644))?;
-            return Ok(());
-        }
-        match fs::unlinkat(base, &*path, AtFlags::empty()) {
-            Err(rustix::io::Errno::NOENT) | Ok(()) => Ok(()),
+        let changed = match (down, held.home) {
+            (false, _) => fs::unlinkat(base, &*path, AtFlags::empty()),
+            // As when the live directory was made: one more name of an empty
+            // file costs less than a file.
+            (true, Home::Live { .. }) => {
+                fs::linkat(base, live_dir::EMPTY, base, &*path, AtFlags::empty())
+            }
+            (true, _) => {
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+                fs::openat(base, &*path, flags, Mode::from_raw_mode(0o644)).map(drop)
+            }
+        };
+        match changed {
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::EXIST) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

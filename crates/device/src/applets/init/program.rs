@@ -309,8 +309,13 @@ impl Program {
             if self.config.kind == Kind::Supervise && self.init.slots().next().is_none() {
                 return End::Exit;
             }
-            let deadline =
-                [self.init.deadline(), self.ending.as_ref().map(Ending::deadline), self.next_scan];
+            let late = self.tree.late.deadline(os::clock::now());
+            let deadline = [
+                self.init.deadline(),
+                self.ending.as_ref().map(Ending::deadline),
+                self.next_scan,
+                late,
+            ];
             // No signal tells again of children that are still to be reaped.
             let deadline = match self.unreaped {
                 true => Some(Moment::ZERO),
@@ -328,6 +333,9 @@ impl Program {
             }
             let now = os::clock::now();
             self.init.expire(now, &mut self.tree);
+            if late.is_some_and(|at| at <= now) {
+                self.tree.publish_late(&self.init);
+            }
             if self.next_scan.is_some_and(|at| at <= now) {
                 self.rescan();
             }
@@ -350,6 +358,7 @@ impl Program {
     /// Ends as was asked.
     fn finish(&mut self, end: End) -> Exit {
         self.server = None;
+        self.tree.publish_late(&self.init);
         if self.config.kind == Kind::Supervise {
             return Exit::DONE;
         }
