@@ -244,15 +244,18 @@ pub fn make_supervise(folder: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes `live` lead to `real`, at once and whole.
+/// Makes `live` lead to `real`, at once and whole. Two programs may do it at
+/// the same time: whoever makes the live directory, and its new manager.
 pub fn publish(live: &Path, real: &Path) -> Result<(), Trouble> {
     let mut new = real.as_os_str().to_owned();
-    new.push(".link");
+    new.push(format!(".{}", std::process::id()));
     let _ = fs::unlink(&*new);
     let target = real.file_name().unwrap_or(real.as_os_str());
-    fs::symlink(target, &*new)
-        .and_then(|()| fs::rename(&*new, live))
-        .to(|| format!("make {} lead to {}", live.display(), real.display()))
+    let published = fs::symlink(target, &*new).and_then(|()| fs::rename(&*new, live));
+    if published.is_err() {
+        let _ = fs::unlink(&*new);
+    }
+    published.to(|| format!("make {} lead to {}", live.display(), real.display()))
 }
 
 /// Gives every longrun of `database` its name in the scandir.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cli::{Args, Command, Exit, Failure, Opt};
 use model::service::database::Database;
 use model::service::request::ToInit;
-use os::service::database_file::DatabaseFile;
+use os::service::database_file::{DatabaseFile, DatabaseFileError};
 use os::service::init_client;
 use os::service::live_dir::{self, Making};
 
@@ -91,7 +91,11 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
         return already(&mut init, &real, request);
     }
     let file = DatabaseFile::read(&request.database).map_err(|error| {
-        Failure::new(Exit(4), format!("cannot use {}: {error}", request.database.display()))
+        let exit = match error {
+            DatabaseFileError::Refused(_) => Exit::REFUSED,
+            DatabaseFileError::NotADatabase => Exit(4),
+        };
+        Failure::new(exit, format!("cannot use {}: {error}", request.database.display()))
     })?;
     let database: Database<'_> = file.database().map_err(|error| {
         Failure::new(Exit(4), format!("cannot use {}: {error}", request.database.display()))
@@ -107,15 +111,21 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
         state: &state,
     };
     let real = live_dir::make(&making).map_err(Failure::refused)?;
-    let served = ask(&mut init, &real);
-    let done = served.and_then(|()| {
-        live_dir::publish(&request.live, &real).map_err(Failure::refused)?;
-        live_dir::link_into_scandir(&making).map_err(Failure::refused)
-    });
-    if done.is_err() {
+    if let Err(failure) = ask(&mut init, &real) {
         let _ = std::fs::remove_dir_all(&real);
+        return Err(failure);
     }
-    done
+    let led = live_dir::publish(&request.live, &real)
+        .and_then(|()| live_dir::link_into_scandir(&making))
+        .map_err(Failure::refused);
+    if led.is_err() {
+        // It is in use: not before init has let go of it may it be removed.
+        let live = real.to_str().unwrap_or_default();
+        if init.ask(&ToInit::Release { live }).is_ok() {
+            let _ = std::fs::remove_dir_all(&real);
+        }
+    }
+    led
 }
 
 fn ask(init: &mut init_client::Client, real: &Path) -> Result<(), Failure> {
