@@ -371,6 +371,8 @@ impl Collector {
     }
 
     fn hear_listener(&mut self, token: u64, readiness: Readiness) {
+        // The service that is asked about may have its pipe since a moment.
+        self.hear_init();
         for slot in self.listeners.hear(token, readiness, &self.events, &mut self.pipes) {
             self.enqueue(slot);
         }

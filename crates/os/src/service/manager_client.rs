@@ -5,26 +5,22 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use model::bytes::{Reader, Writer};
 use model::limits::MESSAGE_BYTES_MAX;
-use model::service::manager_request::{FromManager, Manner, PROTOCOL, ToManager, Verb};
+use model::service::manager_request::{FromManager, Manner, PROTOCOL, Step, ToManager, Verb};
 use model::time::Moment;
 
 use crate::clock;
 use crate::event_loop::{EventLoop, Readiness};
-use crate::log::follow::{Follower, Inbox, News};
-use crate::service::live_dir::{INIT, MANAGER};
+use crate::service::live_dir::MANAGER;
+use crate::service::script_output::ScriptOutput;
 use crate::socket::Connection;
 
 /// How long the manager may be away before it counts as not there.
 const AWAY_MAX: Duration = Duration::from_secs(30);
-
-/// How long to wait for the last lines of scripts that have ended.
-const LAST_LINES_MAX: Duration = Duration::from_secs(1);
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -123,11 +119,11 @@ impl Asking<'_> {
     pub fn ask(&self, heard: &mut dyn FnMut(Heard<'_>)) -> Result<Ending, AskError> {
         let since = clock::now();
         let deadline = self.limit.map(|limit| since + limit);
-        let mut log = self.follow();
+        let mut scripts = ScriptOutput::follow(self.live, self.followed);
         let mut wait = Duration::from_millis(1);
         let mut away = since + AWAY_MAX;
         loop {
-            match self.once(since, deadline, &mut log, heard) {
+            match self.once(since, deadline, &mut scripts, heard) {
                 Ok(ending) => return Ok(ending),
                 // The manager comes back, and at most as late as init starts it again.
                 Err(AskError::Io(error)) if self.patient && comes_back(&error) => {
@@ -153,23 +149,11 @@ impl Asking<'_> {
         }
     }
 
-    fn follow(&self) -> Option<(Follower, Inbox)> {
-        if self.followed.is_empty() {
-            return None;
-        }
-        let path: PathBuf = self.live.join("scandir").join(INIT).with_file_name("log");
-        let mut follower = Follower::connect(&path).ok()?;
-        follower.follow(self.followed).ok()?;
-        // From here on nothing is missed.
-        follower.set_nonblocking().ok()?;
-        Some((follower, Inbox::default()))
-    }
-
     fn once(
         &self,
         since: Moment,
         deadline: Option<Moment>,
-        log: &mut Option<(Follower, Inbox)>,
+        scripts: &mut ScriptOutput<'_>,
         heard: &mut dyn FnMut(Heard<'_>),
     ) -> Result<Ending, AskError> {
         let connection = Connection::connect(&self.live.join(MANAGER))?;
@@ -178,21 +162,21 @@ impl Asking<'_> {
             return Err(AskError::TimedOut);
         }
         self.send(&connection, since, left)?;
-        let simple = log.is_none() && deadline.is_none() && !self.ticks;
+        let simple = scripts.descriptor().is_none() && deadline.is_none() && !self.ticks;
         let mut events = None;
         if !simple {
             connection.set_nonblocking()?;
             let new = EventLoop::new()?;
             new.add(&connection, MANAGER_TOKEN, Readiness::IN)?;
-            if let Some((follower, _)) = log {
-                new.add(follower.as_fd(), LOG_TOKEN, Readiness::IN)?;
+            if let Some(lines) = scripts.descriptor() {
+                new.add(&lines, LOG_TOKEN, Readiness::IN)?;
             }
             events = Some(new);
         }
         let mut buffer = vec![0; MESSAGE_BYTES_MAX];
         loop {
             if let Some(events) = &mut events {
-                self.wait(events, deadline, log, heard)?;
+                self.wait(events, deadline, scripts, heard)?;
             }
             loop {
                 let length = match connection.receive(&mut buffer) {
@@ -202,8 +186,8 @@ impl Asking<'_> {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(error) => return Err(error.into()),
                 };
-                if let Some(ending) = self.hear(&buffer[..length], heard)? {
-                    last_lines(log, heard);
+                if let Some(ending) = self.hear(&buffer[..length], scripts, heard)? {
+                    scripts.finish(&mut |line| heard(Heard::Line(line)));
                     return Ok(ending);
                 }
             }
@@ -215,7 +199,7 @@ impl Asking<'_> {
         &self,
         events: &mut EventLoop,
         deadline: Option<Moment>,
-        log: &mut Option<(Follower, Inbox)>,
+        scripts: &mut ScriptOutput<'_>,
         heard: &mut dyn FnMut(Heard<'_>),
     ) -> Result<(), AskError> {
         // The manager ends a request in time itself; this is for one that cannot.
@@ -223,8 +207,8 @@ impl Asking<'_> {
         let tick = self.ticks.then(|| clock::now() + Duration::from_secs(1));
         let until = [last, tick].into_iter().flatten().min();
         let ready = events.wait(until)?;
-        if ready.iter().any(|(token, _)| *token == LOG_TOKEN) && pass_lines(log, heard).is_err() {
-            *log = None;
+        if ready.iter().any(|(token, _)| *token == LOG_TOKEN) {
+            scripts.pass(&mut |line| heard(Heard::Line(line)));
         }
         if ready.is_empty() {
             if last.is_some_and(|last| clock::now() >= last) {
@@ -279,6 +263,7 @@ impl Asking<'_> {
     fn hear(
         &self,
         datagram: &[u8],
+        scripts: &mut ScriptOutput<'_>,
         heard: &mut dyn FnMut(Heard<'_>),
     ) -> Result<Option<Ending>, AskError> {
         let mut reader = Reader::new(datagram);
@@ -296,6 +281,11 @@ impl Asking<'_> {
                     let (why, hint) = (why.to_owned(), hint.to_owned());
                     return Err(AskError::Refused { exit, why, hint });
                 }
+                // What a script printed comes before the news that it has ended.
+                FromManager::Step { name, step, .. } if ends_a_script(&step) => {
+                    scripts.ended(name, &mut |line| heard(Heard::Line(line)));
+                    heard(Heard::Manager(message));
+                }
                 _ => heard(Heard::Manager(message)),
             }
         }
@@ -312,42 +302,6 @@ fn comes_back(error: &io::Error) -> bool {
     )
 }
 
-/// Passes on the lines that are there. `Err`: there will be no more.
-fn pass_lines(
-    log: &mut Option<(Follower, Inbox)>,
-    heard: &mut dyn FnMut(Heard<'_>),
-) -> io::Result<()> {
-    let Some((follower, inbox)) = log else { return Ok(()) };
-    loop {
-        match follower.next(inbox) {
-            Ok(News::Line { text, .. }) => heard(Heard::Line(text)),
-            Ok(News::Synced(_)) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// What scripts printed just before they ended is on its way still.
-fn last_lines(log: &mut Option<(Follower, Inbox)>, heard: &mut dyn FnMut(Heard<'_>)) {
-    let Some((follower, inbox)) = log else { return };
-    let until = clock::now() + LAST_LINES_MAX;
-    let Ok(number) = follower.sync() else { return };
-    let Ok(mut events) = EventLoop::new() else { return };
-    if events.add(follower.as_fd(), LOG_TOKEN, Readiness::IN).is_err() {
-        return;
-    }
-    loop {
-        match follower.next(inbox) {
-            Ok(News::Line { text, .. }) => heard(Heard::Line(text)),
-            Ok(News::Synced(synced)) if synced == number => return,
-            Ok(News::Synced(_)) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if clock::now() >= until || events.wait(Some(until)).is_err() {
-                    return;
-                }
-            }
-            Err(_) => return,
-        }
-    }
+fn ends_a_script(step: &Step<'_>) -> bool {
+    matches!(step, Step::Up | Step::Down | Step::Reloaded | Step::Failed(_))
 }
