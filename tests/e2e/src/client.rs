@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::machine::PATIENCE;
+use crate::device::PATIENCE;
 
 /// What a program has said, and how it ended.
 #[derive(Clone, Debug)]

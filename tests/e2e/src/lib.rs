@@ -2,7 +2,7 @@
 //! folders that go away, and waiting on conditions.
 
 pub mod client;
-pub mod machine;
+pub mod device;
 pub mod peer_tree;
 pub mod pretend_init;
 

@@ -2,25 +2,25 @@
 //! has in common: options by both names, exit codes, words of its errors.
 
 use e2e::client::Client;
-use e2e::machine::{Machine, PATIENCE};
+use e2e::device::{Device, PATIENCE};
 use e2e::{applet, debian, wait_for};
 
 /// `net` and `disk` are needed by `web`, that by `shop`; `spare` stands alone.
 /// `net` is essential. Of each kind there are both, and names out of order.
-fn shop() -> Machine {
-    let machine = Machine::new("lists");
-    machine.oneshot("net", "true").set("net", "flag-essential", "");
-    machine.sleeper("disk").sleeper("web").needs("web", &["net", "disk"]);
-    machine.oneshot("shop", "true").needs("shop", &["web"]);
-    machine.sleeper("spare").oneshot("alone", "true");
-    machine.bundle("all-of-it", &["shop", "spare"]).bundle("default", &["web"]);
-    machine.start();
-    machine
+fn shop() -> Device {
+    let device = Device::new("lists");
+    device.oneshot("net", "true").set("net", "flag-essential", "");
+    device.sleeper("disk").sleeper("web").needs("web", &["net", "disk"]);
+    device.oneshot("shop", "true").needs("shop", &["web"]);
+    device.sleeper("spare").oneshot("alone", "true");
+    device.bundle("all-of-it", &["shop", "spare"]).bundle("default", &["web"]);
+    device.start();
+    device
 }
 
 #[test]
 fn lists_are_in_the_order_of_the_database() {
-    let machine = shop();
+    let device = shop();
     for (words, expected) in [
         // Longruns come before oneshots, names ascend.
         ("-a list", "disk web net"),
@@ -50,7 +50,7 @@ fn lists_are_in_the_order_of_the_database() {
         ("-e listall shop", "disk web shop"),
         ("-e -da list", "spare alone shop"),
     ] {
-        let said = machine.rc(words).expect(0);
+        let said = device.rc(words).expect(0);
         assert_eq!(said.lines().join(" "), expected, "s6-rc {words}");
         assert_eq!(said.err, "", "s6-rc {words}");
     }
@@ -58,8 +58,8 @@ fn lists_are_in_the_order_of_the_database() {
 
 #[test]
 fn options_have_long_names_and_come_in_any_form() {
-    let machine = shop();
-    let live = machine.live();
+    let device = shop();
+    let live = device.live();
     let live = live.to_str().unwrap();
     for words in [
         format!("--livedir={live} --all list"),
@@ -84,15 +84,15 @@ fn options_have_long_names_and_come_in_any_form() {
     }
     // Dry runs, of both names.
     for words in ["-n 0 -u change spare", "--dry-run=0 --up change spare"] {
-        let said = machine.rc(words).expect(0);
+        let said = device.rc(words).expect(0);
         assert!(said.out.ends_with("servicedirs/spare\n"), "{words}: {}", said.out);
     }
-    machine.rc("--prune --up change web").expect(0);
+    device.rc("--prune --up change web").expect(0);
 }
 
 #[test]
 fn exit_codes_are_those_of_the_peer() {
-    let machine = shop();
+    let device = shop();
     for (words, code) in [
         ("", 100),
         ("-x list", 100),
@@ -121,7 +121,7 @@ fn exit_codes_are_those_of_the_peer() {
         ("-l /nowhere -n 0 -u change web", 111),
         ("-l /nowhere reload web", 111),
     ] {
-        let said = machine.rc(words).expect(code);
+        let said = device.rc(words).expect(code);
         if code == 0 {
             assert_eq!(said.err, "", "s6-rc {words}");
         } else {
@@ -132,29 +132,29 @@ fn exit_codes_are_those_of_the_peer() {
         assert_eq!(usage, code == 100, "s6-rc {words}: {}", said.err);
     }
     // Nothing of what was wrong has changed anything.
-    assert_eq!(machine.up(), ["disk", "web", "net"]);
+    assert_eq!(device.up(), ["disk", "web", "net"]);
 }
 
 #[test]
 fn an_unknown_name_has_the_nearest_one_beside_it() {
-    let machine = shop();
+    let device = shop();
     for (name, near) in [("wbe", "web"), ("disc", "disk"), ("all-of-ti", "all-of-it")] {
         for words in ["list", "listall", "-u change", "-d change", "start", "stop", "reload"] {
-            let said = machine.rc(&format!("{words} {name}")).expect(3);
+            let said = device.rc(&format!("{words} {name}")).expect(3);
             assert!(said.err.contains(&format!("there is no service {name}")), "{}", said.err);
             assert!(said.err.contains(&format!("did you mean {near}?")), "{words}: {}", said.err);
         }
     }
-    machine.rc("lisst").expect(100).has("did you mean list?");
-    let said = machine.rc("list completely-different").expect(3);
+    device.rc("lisst").expect(100).has("did you mean list?");
+    let said = device.rc("list completely-different").expect(3);
     assert!(!said.err.contains("did you mean"), "{}", said.err);
 }
 
 #[test]
 fn help_says_what_there_is() {
-    let machine = Machine::new("help");
+    let device = Device::new("help");
     for words in ["help", "-v2 help"] {
-        let said = machine.rc(words).expect(0);
+        let said = device.rc(words).expect(0);
         for word in ["list", "listall", "diff", "change", "start", "stop", "reload", "usage: s6-rc"]
         {
             assert!(said.out.contains(word), "{word} in {}", said.out);
@@ -164,59 +164,59 @@ fn help_says_what_there_is() {
 
 #[test]
 fn a_damaged_database_is_exit_code_4_for_everybody() {
-    let machine = shop();
-    let db = machine.live().join("compiled/db");
+    let device = shop();
+    let db = device.live().join("compiled/db");
     let whole = std::fs::read(&db).unwrap();
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
     for bytes in [&flipped[..], &whole[..whole.len() - 1], b"", b"s6rc-db: start\n"] {
         std::fs::write(&db, bytes).unwrap();
         for words in ["-a list", "list", "listall web", "diff", "-n 0 -u change web"] {
-            machine.rc(words).expect(4).has("fatal: cannot use");
+            device.rc(words).expect(4).has("fatal: cannot use");
         }
-        Client::run(&mut machine.command("s6-rc-db", "check")).expect(4);
-        Client::run(&mut machine.command("s6-rc-bundle", "add x web")).expect(4);
-        machine.ward("status").expect(4);
+        Client::run(&mut device.command("s6-rc-db", "check")).expect(4);
+        Client::run(&mut device.command("s6-rc-bundle", "add x web")).expect(4);
+        device.ward("status").expect(4);
         // What the manager holds is good, and goes on being served.
-        machine.rc("-u change spare").expect(0);
-        machine.rc("-d change spare").expect(0);
+        device.rc("-u change spare").expect(0);
+        device.rc("-d change spare").expect(0);
     }
     std::fs::remove_file(&db).unwrap();
-    machine.rc("-a list").expect(111);
-    machine.rc("-u change spare").expect(0);
+    device.rc("-a list").expect(111);
+    device.rc("-u change spare").expect(0);
     std::fs::write(&db, &whole).unwrap();
-    assert_eq!(machine.up(), ["disk", "spare", "web", "net"]);
+    assert_eq!(device.up(), ["disk", "spare", "web", "net"]);
 }
 
 #[test]
 fn diff_tells_what_init_keeps_otherwise_than_s6_rc_thinks() {
-    let machine = shop();
-    assert_eq!(machine.rc("diff").expect(0).out, "");
+    let device = shop();
+    assert_eq!(device.rc("diff").expect(0).out, "");
     let svc = |letters: &str, name: &str| {
-        Client::run(debian("s6-svc").arg(letters).arg(machine.dir(name))).expect(0);
+        Client::run(debian("s6-svc").arg(letters).arg(device.dir(name))).expect(0);
     };
     svc("-u", "spare");
     svc("-d", "web");
     wait_for("both are told", PATIENCE, || {
-        let said = machine.rc("diff");
+        let said = device.rc("diff");
         (said.code == 1 && said.out == "+spare\n-web\n").then_some(())
     });
     // s6-rc brings what it wants up back, and leaves the other alone.
-    machine.rc("-u change web").expect(0);
-    assert_eq!(machine.rc("diff").expect(1).out, "+spare\n");
-    machine.rc("-u change spare").expect(0);
-    assert_eq!(machine.rc("diff").expect(0).out, "");
+    device.rc("-u change web").expect(0);
+    assert_eq!(device.rc("diff").expect(1).out, "+spare\n");
+    device.rc("-u change spare").expect(0);
+    assert_eq!(device.rc("diff").expect(0).out, "");
 }
 
 #[test]
 fn a_thing_that_died_is_still_up_and_diff_says_nothing_of_it() {
-    let machine = Machine::new("died");
-    machine.longrun("brief", "exec sleep 0.05").bundle("default", &["brief"]);
-    machine.start();
+    let device = Device::new("died");
+    device.longrun("brief", "exec sleep 0.05").bundle("default", &["brief"]);
+    device.start();
     wait_for("a second process", PATIENCE, || {
-        let starts = machine.ward("status --json").out;
+        let starts = device.ward("status --json").out;
         starts.contains("restarting").then_some(())
     });
-    assert_eq!(machine.up(), ["brief"]);
-    machine.rc("diff").expect(0);
+    assert_eq!(device.up(), ["brief"]);
+    device.rc("diff").expect(0);
 }

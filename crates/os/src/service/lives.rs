@@ -349,6 +349,7 @@ impl Tree {
             supervisor.set_rules(Rules::from(longrun));
         }
         let Some(held) = self.held_mut(slot) else { return };
+        let renamed = *held.name != *name && held.pipe.is_some();
         held.home = home;
         held.name = name.into();
         let (old_record, fixed, name) = (held.record, held.fixed(), held.name.clone());
@@ -357,6 +358,9 @@ impl Tree {
                 held.record = record;
             }
             self.table.remove(old_record);
+        }
+        if renamed {
+            self.new_pipes.push(slot);
         }
         self.unwritten(slot);
         init.note(slot);

@@ -1,4 +1,4 @@
-//! A machine of services for one test: written, compiled, booted by
+//! A device with services for one test: written, compiled, booted by
 //! `ward init` in a folder of its own, asked and changed, and gone when dropped.
 
 use std::ffi::OsString;
@@ -22,14 +22,14 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// What runs where a test has no other wish: it sleeps, and goes at once when told.
 pub const SLEEP: &str = "exec sleep 100000";
 
-pub struct Machine {
+pub struct Device {
     folder: Folder,
     init: Mutex<Option<Child>>,
     databases: AtomicU32,
 }
 
-impl Machine {
-    /// An empty machine: nothing is written, nothing runs.
+impl Device {
+    /// An empty device: nothing is written, nothing runs.
     pub fn new(what: &str) -> Self {
         let folder = Folder::new(what);
         fs::create_dir(folder.join("src")).expect("mkdir");
@@ -250,7 +250,7 @@ impl Machine {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        // Something does not listen: end what this machine started, by number.
+        // Something does not listen: end what this device started, by number.
         orphans.extend(children(init.id()));
         let _ = init.kill();
         let _ = init.wait();
@@ -259,7 +259,7 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
+impl Drop for Device {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- log\n{}\n--- console\n{}", self.log().join("\n"), self.console());
