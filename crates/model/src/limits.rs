@@ -29,9 +29,6 @@ pub const DEATH_TALLY_MAX: u32 = 4096;
 /// Bytes of a file that holds one number or one word (`timeout-up`, `type`).
 pub const SETTING_BYTES_MAX: usize = 64;
 
-/// Bytes of one line's worth of text about a failure that a message carries.
-pub const REASON_BYTES_MAX: usize = 512;
-
 /// Names that a mistake draws of a cycle; longer ones lose their middle.
 pub const CYCLE_NAMES_MAX: usize = 20;
 

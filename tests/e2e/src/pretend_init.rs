@@ -165,12 +165,13 @@ impl PretendInit {
     /// Sends a signal that ends it, and gives its exit code.
     pub fn end_logger(&mut self, signal: rustix::process::Signal) -> Option<i32> {
         self.signal(signal);
-        self.connection = None;
         let mut logger = self.logger.take().expect("a logger was started");
-        wait_for("the end of the logger", Duration::from_secs(30), || {
+        let ended = wait_for("the end of the logger", Duration::from_secs(30), || {
             logger.try_wait().expect("it is our child")
-        })
-        .code()
+        });
+        // Not before: a logger that is hung up on would call again.
+        self.connection = None;
+        ended.code()
     }
 
     /// All archives in their order, then `current`.

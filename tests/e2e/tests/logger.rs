@@ -139,8 +139,7 @@ fn files_are_rotated_and_named_as_s6_log_does_it() {
     found.sort_by(|a, b| a.0.cmp(&b.0));
     let mode = |i: usize| found[i].1.permissions().mode() & 0o777;
     assert_eq!(found.len(), 6, "three archives, current, lock, state");
-    for at in 0..3 {
-        let (name, about) = &found[at];
+    for (at, (name, about)) in found[..3].iter().enumerate() {
         assert!(model::log::archive::Archive::parse(name.as_bytes()).is_some(), "{name}");
         assert_eq!(mode(at), 0o744);
         // Rotated as soon as the size is nearer than 2000 bytes.

@@ -1,7 +1,9 @@
 //! `ward init`, `s6-svscan` and `s6-supervise`: the root of a tree, in three
 //! of its names.
 
+mod conversation;
 mod ending;
+mod orders;
 mod program;
 mod server;
 

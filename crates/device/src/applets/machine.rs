@@ -1,7 +1,7 @@
 //! Asking init to end the machine, or to start itself anew.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cli::{Args, Command, Exit, Failure, Opt};
 use model::service::request::{End, ToInit};
@@ -45,7 +45,7 @@ pub const REEXEC: Command = Command {
     run: reexec,
 };
 
-fn connect(scandir: &PathBuf) -> Result<Client, Failure> {
+fn connect(scandir: &Path) -> Result<Client, Failure> {
     Client::connect(&scandir.join(live_dir::INIT)).map_err(|error| {
         Failure::refused(format!("cannot reach init at {}: {error}", scandir.display()))
             .hint("-s names the scandir it serves; only root and its owner may ask")
@@ -86,7 +86,7 @@ fn reexec(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     connect_again(&scandir)
 }
 
-fn connect_again(scandir: &PathBuf) -> Result<Exit, Failure> {
+fn connect_again(scandir: &Path) -> Result<Exit, Failure> {
     let mut wait = std::time::Duration::from_millis(1);
     loop {
         match connect(scandir) {

@@ -19,6 +19,7 @@ use os::event_loop::{EventLoop, Readiness};
 use os::service::live_upkeep;
 use os::service::managed::LiveDir;
 use os::sys::signals;
+use os::trouble::Trouble;
 
 use clients::Clients;
 use init_link::InitLink;
@@ -27,7 +28,7 @@ use update::{UPDATER, Update};
 pub const COMMAND: Command = Command {
     name: "manager",
     summary: "Keep the needs of the services of a live directory (init starts it)",
-    usage: "manager LIVE",
+    usage: "ward manager LIVE",
     options: &[],
     about: "\
 Init starts one manager for each live directory and keeps it up. It knows \
@@ -49,7 +50,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let path = args.operand().ok_or_else(|| Failure::usage("it needs a live directory"))?;
     signals::ignore_pipe();
     let live = LiveDir::open(&PathBuf::from(path)).map_err(Failure::refused)?;
-    live_upkeep::adopt(&live, None);
+    complain(live_upkeep::adopt(&live, None));
     let mut program = Program::new(live)?;
     loop {
         program.turn()?;
@@ -199,6 +200,7 @@ impl Program {
                 self.init.welcome();
                 self.step(Event::Welcome);
                 self.resume_update();
+                self.tell_the_curious();
             }
             FromInit::StopAll => self.step(Event::StopAll),
             FromInit::Reply { error } if !error.is_empty() => {
@@ -216,6 +218,13 @@ impl Program {
         for client in self.clients.flush(&self.events) {
             self.step(Event::Gone { client });
         }
+    }
+}
+
+/// Says what could not be done; the manager goes on without it.
+fn complain(troubles: Vec<Trouble>) {
+    for trouble in troubles {
+        eprintln!("manager: {trouble}");
     }
 }
 

@@ -80,5 +80,4 @@ pub fn next_date(today: Date, archives: &[(Archive, u64)]) -> Date {
 }
 
 #[cfg(test)]
-#[path = "rotate_tests.rs"]
 mod tests;

@@ -123,5 +123,4 @@ fn finish<W: World>(world: &mut W, record: Record, done: usize) -> Result<(), St
 }
 
 #[cfg(test)]
-#[path = "step_tests.rs"]
 mod tests;

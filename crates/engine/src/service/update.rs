@@ -207,9 +207,9 @@ impl<'a, 'd> Comparison<'a, 'd> {
 
     fn plan(&mut self, kept: &[bool]) -> Plan {
         let mut plan = Plan { bytes: vec![0; self.new.len()], ..Plan::default() };
-        for at in 0..self.old.len() {
+        for (at, &kept) in kept.iter().enumerate() {
             let byte = self.bytes.get(at).copied().unwrap_or(0);
-            if self.active[at] && !kept[at] {
+            if self.active[at] && !kept {
                 plan.stop.push(at as Index);
                 let wanted = byte & WANTED;
                 let mut again = |target: Index| {
@@ -226,7 +226,7 @@ impl<'a, 'd> Comparison<'a, 'd> {
             }
             if let Some(target) = self.place[at] {
                 plan.moved.push((at as Index, target));
-                let keeps = if kept[at] || !self.active[at] { !0 } else { 3 << RUN_SHIFT };
+                let keeps = if kept || !self.active[at] { !0 } else { 3 << RUN_SHIFT };
                 plan.bytes[target as usize] |= byte & keeps;
             }
         }

@@ -140,7 +140,7 @@ impl<'a> ScriptRun<'a> {
                 return self.close(warn);
             }
             let waits = self.ended || kept > LOG_KEPT_BYTES_MAX;
-            let reads = !waits && !(self.manner.one_by_one && kept > 0);
+            let reads = !waits && (kept == 0 || !self.manner.one_by_one);
             let (signal, input) = self.wait(reads).to(|| "wait for lines")?;
             if signal {
                 self.hear_signals(warn).to(|| "read signals")?;

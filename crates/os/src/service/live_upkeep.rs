@@ -36,19 +36,23 @@ pub fn copy_group(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Makes everything lead to `live`, which init serves: the link, the names in
 /// the scandir. Removes what an earlier live directory left. All of it can be
-/// repeated; where something fails, the next manager tries again.
-pub fn adopt(live: &LiveDir, before: Option<&LiveDir>) {
+/// repeated; what failed is told by the answer, and the next manager tries again.
+pub fn adopt(live: &LiveDir, before: Option<&LiveDir>) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
     let link = live.link();
     if link == live.path {
-        return; // A directory without a link, as somebody made by hand.
+        return troubles; // A directory without a link, as somebody made by hand.
     }
     let leads_here = link.canonicalize().is_ok_and(|real| real == live.path);
     if !leads_here && let Err(trouble) = live_dir::publish(&link, &live.path) {
-        eprintln!("manager: {trouble}");
+        troubles.push(trouble);
     }
     let places = match places(&live.path) {
         Ok(places) => places,
-        Err(trouble) => return eprintln!("manager: {trouble}"),
+        Err(trouble) => {
+            troubles.push(trouble);
+            return troubles;
+        }
     };
     if !leads_here {
         let database = live.database();
@@ -62,7 +66,7 @@ pub fn adopt(live: &LiveDir, before: Option<&LiveDir>) {
             state: live.bytes(),
         };
         if let Err(trouble) = live_dir::link_into_scandir(&making) {
-            eprintln!("manager: {trouble}");
+            troubles.push(trouble);
         }
         if let Some(before) = before {
             unlink_gone(&before.database(), &database, &places);
@@ -70,6 +74,7 @@ pub fn adopt(live: &LiveDir, before: Option<&LiveDir>) {
         unlink_dead(&link, &places);
     }
     remove_leftovers(&link, &live.path);
+    troubles
 }
 
 /// Longruns that the new database does not have lose their name in the scandir.

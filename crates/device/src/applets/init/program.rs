@@ -2,16 +2,14 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use cli::{Exit, Failure};
-use engine::machine::Event;
 use engine::service::ending::{Class, Ending};
-use engine::service::init::{Init, Unit};
-use model::limits::MESSAGE_BYTES_MAX;
-use model::service::request::{End, FromInit, Slot, ToInit};
+use engine::service::init::Init;
+use model::service::request::{End, Slot};
 use model::time::Moment;
 use os::event_loop::Readiness;
 use os::service::held::{Home, Pipe, inherited_pipe};
@@ -22,7 +20,7 @@ use os::sys::{children, crash, inherit, signals, spawn::Spawner};
 use os::trouble::Trouble;
 
 use super::ending::end_of_mode;
-use super::server::{OWN_SLOT, Part, Server, messages, part_of, same_protocol};
+use super::server::Server;
 use super::{Config, Kind};
 
 const SIGNALS: u64 = token::FREE;
@@ -58,17 +56,17 @@ pub struct Program {
     pub ending: Option<Ending>,
     /// This is pid 1.
     pub first: bool,
-    signals: OwnedFd,
-    control: Option<OwnedFd>,
+    pub signals: OwnedFd,
+    pub control: Option<OwnedFd>,
     /// Held while this scandir is served.
     lock: Option<OwnedFd>,
     /// What init itself says goes there, like what a service says.
-    voice: Option<Pipe>,
+    pub voice: Option<Pipe>,
     next_scan: Option<Moment>,
     /// More children have ended than were reaped.
-    unreaped: bool,
+    pub unreaped: bool,
     /// Leave without waiting for anything.
-    abort: bool,
+    pub abort: bool,
     logger: Slot,
 }
 
@@ -284,7 +282,7 @@ impl Program {
         }
     }
 
-    fn rescan(&mut self) {
+    pub fn rescan(&mut self) {
         let troubles = self.tree.scan(&mut self.init, self.config.services_max);
         self.complain(troubles);
         if self.config.rescan != 0 {
@@ -342,346 +340,6 @@ impl Program {
                 SCAN_CONTROL => self.obey_scan_control(),
                 _ => self.hear_client(event, readiness),
             },
-        }
-    }
-
-    fn hear_signals(&mut self) {
-        while let Ok(Some(signal)) = signals::next(self.signals.as_fd()) {
-            if signal == libc_signal::CHLD {
-                self.unreaped = true;
-            } else {
-                self.obey_signal(signal);
-            }
-        }
-    }
-
-    fn obey_signal(&mut self, signal: i32) {
-        if self.config.kind == Kind::Supervise {
-            return self.supervise_signal(signal);
-        }
-        if self.config.kind == Kind::Svscan && self.divert(signal) {
-            return;
-        }
-        let machine = self.first && self.config.kind == Kind::Init;
-        let end = |end: End| if machine { end } else { End::Exit };
-        match signal {
-            libc_signal::TERM | libc_signal::INT => self.shut_down(end(End::Reboot)),
-            libc_signal::QUIT => self.quit(),
-            libc_signal::USR1 if self.config.kind == Kind::Init => self.shut_down(end(End::Halt)),
-            libc_signal::USR2 | libc_signal::PWR if self.config.kind == Kind::Init => {
-                self.shut_down(end(End::PowerOff));
-            }
-            libc_signal::HUP => {
-                self.rescan();
-                self.tree.prune(&mut self.init, false);
-            }
-            libc_signal::ALRM => self.rescan(),
-            _ => {}
-        }
-    }
-
-    /// Runs `.s6-svscan/SIGNAME` where there is one.
-    fn divert(&mut self, signal: i32) -> bool {
-        let Some(name) = model::service::signal::name(signals::portable(signal)) else {
-            return false;
-        };
-        let path = Path::new(".s6-svscan").join(format!("SIG{name}"));
-        if signal == libc_signal::ALRM || !os::service::scandir::executable(&path) {
-            return false;
-        }
-        // The C library's way is good enough here: it happens by hand.
-        std::process::Command::new(Path::new(".").join(path)).spawn().is_ok()
-    }
-
-    fn quit(&mut self) {
-        for slot in
-            self.tree.all().filter(|h| h.class == Class::Reader).map(|h| h.slot).collect::<Vec<_>>()
-        {
-            self.tree.dismiss(&mut self.init, slot);
-        }
-        self.shut_down(End::Exit);
-    }
-
-    /// `s6-supervise` has orders of its own for signals.
-    fn supervise_signal(&mut self, signal: i32) {
-        let Some((slot, _)) = self.init.slots().next() else { return };
-        let letters: &[u8] = match signal {
-            libc_signal::TERM => b"xd",
-            libc_signal::HUP => b"x",
-            libc_signal::QUIT => {
-                self.abort = true;
-                return;
-            }
-            libc_signal::INT => {
-                let pid = self.init.unit(slot).map_or(0, |unit| unit.state().pid);
-                children::kill(pid, 2, true);
-                self.abort = true;
-                return;
-            }
-            _ => return,
-        };
-        for &letter in letters {
-            self.init.event(os::clock::now(), slot, Event::Control(letter), &mut self.tree);
-        }
-    }
-
-    /// Letters of `s6-svscanctl`.
-    fn obey_scan_control(&mut self) {
-        let mut letters = [0; 64];
-        let Some(control) = &self.control else { return };
-        let Ok(count) = os::files::read(control, &mut letters) else { return };
-        for &letter in &letters[..count] {
-            match letter {
-                b'z' => self.unreaped = true,
-                b'a' => self.rescan(),
-                b'h' => {
-                    self.rescan();
-                    self.tree.prune(&mut self.init, false);
-                }
-                b'n' => self.tree.prune(&mut self.init, false),
-                b'N' => self.tree.prune(&mut self.init, true),
-                b't' | b'i' => self.shut_down(End::Exit),
-                b'q' => self.quit(),
-                b'b' => self.abort = true,
-                _ => {}
-            }
-        }
-    }
-
-    fn hear_client(&mut self, event: u64, readiness: Readiness) {
-        let Some(server) = &mut self.server else { return };
-        let Some(number) = server.client_of(event) else {
-            return server.accept(&self.tree.events);
-        };
-        let mut buffer = [0; MESSAGE_BYTES_MAX];
-        while readiness.intersects(Readiness::IN | Readiness::HUP | Readiness::ERR) {
-            let Some(server) = &mut self.server else { return };
-            let Some(length) = server.receive(number, &mut buffer) else { return };
-            if !messages(&buffer[..length], |message| self.obey(number, message))
-                && let Some(server) = &mut self.server
-            {
-                server.drop(number);
-            }
-        }
-    }
-
-    fn part(&mut self, number: usize) -> Option<Part> {
-        self.server.as_mut()?.client(number).map(|client| client.part)
-    }
-
-    fn obey(&mut self, number: usize, message: ToInit<'_>) {
-        let Some(part) = self.part(number) else { return };
-        match (part, message) {
-            (Part::Unknown, ToInit::Hello { protocol, role }) => {
-                let part = part_of(role, |live| self.tree.find_live(live));
-                match part.filter(|_| same_protocol(protocol)) {
-                    Some(part) => self.greet(number, part),
-                    None => self.reply(number, "this init does not serve that"),
-                }
-            }
-            (Part::Manager { live }, ToInit::Want { slot, up, ticket })
-                if self.owns(live, slot) =>
-            {
-                if let Some(Unit::Longrun(supervisor)) = self.init.unit_mut(slot) {
-                    supervisor.set_ticket(ticket);
-                }
-                let letter = if up { b'U' } else { b'D' };
-                self.init.event(os::clock::now(), slot, Event::Control(letter), &mut self.tree);
-            }
-            (Part::Manager { live }, ToInit::Run { slot, script, ticket })
-                if self.owns(live, slot) =>
-            {
-                let event = Event::Run { script, ticket };
-                self.init.event(os::clock::now(), slot, event, &mut self.tree);
-            }
-            (Part::Manager { live }, ToInit::Signal { slot, signal }) if self.owns(live, slot) => {
-                self.init.event(os::clock::now(), slot, Event::Signal(signal), &mut self.tree);
-            }
-            (Part::Manager { .. }, ToInit::AllDown) => {
-                if let Some(client) = self.server.as_mut().and_then(|s| s.client(number)) {
-                    client.busy = false;
-                }
-            }
-            (Part::Manager { .. } | Part::Client, ToInit::Take { live, previous }) => {
-                self.take(number, live, previous);
-            }
-            (Part::Manager { .. } | Part::Client, ToInit::Release { live }) => {
-                let outcome = self.tree.release(&mut self.init, live);
-                self.answer(number, outcome.map_err(|trouble| trouble.to_string()));
-            }
-            (Part::Client, ToInit::Shutdown { end }) => {
-                let end = if self.first { end } else { End::Exit };
-                self.shut_down(end);
-                self.reply(number, "");
-            }
-            (Part::Client, ToInit::Reexec { program }) => self.reexec(number, program),
-            (Part::Client, ToInit::Fault) => crash::fault(),
-            _ => self.reply(number, "that cannot be asked for here"),
-        }
-    }
-
-    fn owns(&self, live: u8, slot: Slot) -> bool {
-        self.tree
-            .held(slot)
-            .is_some_and(|held| matches!(held.home, Home::Live { live: of, .. } if of == live))
-    }
-
-    fn reply(&mut self, number: usize, error: &str) {
-        if let Some(client) = self.server.as_mut().and_then(|server| server.client(number)) {
-            client.tell(&FromInit::Reply { error });
-        }
-    }
-
-    fn answer(&mut self, number: usize, outcome: Result<(), String>) {
-        match outcome {
-            Ok(()) => self.reply(number, ""),
-            Err(error) => self.reply(number, &error),
-        }
-    }
-
-    /// Tells a new client all that its part is about.
-    fn greet(&mut self, number: usize, part: Part) {
-        if let Some(client) = self.server.as_mut().and_then(|server| server.client(number)) {
-            client.part = part;
-        }
-        match part {
-            Part::Manager { live } => {
-                self.tell_all(number, live);
-                if self.ending.is_some()
-                    && let Some(client) = self.server.as_mut().and_then(|s| s.client(number))
-                {
-                    client.ask_to_stop();
-                }
-            }
-            Part::Logger => {
-                self.tree.new_pipes.clear();
-                self.tree.ended_pipes.clear();
-                let Some(client) = self.server.as_mut().and_then(|s| s.client(number)) else {
-                    return;
-                };
-                if self.voice.is_some() {
-                    client.tell(&FromInit::Pipe { slot: OWN_SLOT, name: "init" });
-                }
-                for held in self.tree.all().filter(|held| held.pipe.is_some()) {
-                    client.tell(&FromInit::Pipe { slot: held.slot, name: &held.name });
-                }
-                client.welcome();
-            }
-            Part::Client | Part::Unknown => {}
-        }
-    }
-
-    /// Tells a manager every slot of its live directory.
-    fn tell_all(&mut self, number: usize, live: u8) {
-        let Some(served) = self.tree.live(live) else { return };
-        let Some(client) = self.server.as_mut().and_then(|server| server.client(number)) else {
-            return;
-        };
-        for &slot in &served.slots {
-            if let Some(held) = self.tree.held(slot) {
-                client.tell(&FromInit::Slot { slot, longrun: !held.oneshot, name: &held.name });
-            }
-        }
-        for &slot in &served.slots {
-            if let Some(unit) = self.init.unit(slot) {
-                client.tell_state(slot, *unit.state());
-            }
-        }
-        client.welcome();
-    }
-
-    fn take(&mut self, number: usize, live: &str, previous: Option<&str>) {
-        let before = previous.and_then(|previous| self.tree.find_live(previous));
-        let taken = self.tree.take(&mut self.init, live, previous);
-        let new = match taken {
-            Ok(new) => new,
-            Err(trouble) => return self.reply(number, &trouble.to_string()),
-        };
-        self.reply(number, "");
-        let mut heirs = Vec::new();
-        for (number, client) in self.server.iter_mut().flat_map(|server| server.clients_numbered())
-        {
-            if before.is_some_and(|old| client.part == Part::Manager { live: old }) {
-                client.part = Part::Manager { live: new };
-                heirs.push(number);
-            }
-        }
-        for heir in heirs {
-            self.tell_all(heir, new);
-        }
-    }
-
-    /// Starts this program, or a newer one, in place of itself.
-    fn reexec(&mut self, number: usize, program: Option<&str>) {
-        let path = program.unwrap_or("/proc/self/exe");
-        self.reply(number, "");
-        self.publish();
-        let error = match crash::use_program(Path::new(path)) {
-            Ok(()) => crash::execute(),
-            Err(error) => error,
-        };
-        self.say(&format!("cannot start {path} in place of this program: {error}"));
-    }
-
-    /// Tells everyone what has changed.
-    fn publish(&mut self) {
-        let changed = self.init.changed();
-        for &slot in &changed {
-            let (Some(unit), Some(held)) = (self.init.unit(slot), self.tree.held(slot)) else {
-                continue;
-            };
-            if let Home::Live { live, .. } = held.home
-                && let Some(server) = &mut self.server
-            {
-                for client in server.clients() {
-                    if client.part == (Part::Manager { live }) {
-                        client.tell_state(slot, *unit.state());
-                    }
-                }
-            }
-            self.tree.publish(slot, unit);
-        }
-        self.init.reuse(changed);
-        self.say_farewell();
-        self.tell_pipes();
-        let Some(server) = &mut self.server else { return };
-        let (tree, voice) = (&self.tree, &self.voice);
-        server.flush(&tree.events, &|slot| {
-            let pipe = match slot {
-                OWN_SLOT => voice.as_ref(),
-                _ => tree.held(slot).and_then(|held| held.pipe.as_ref()),
-            };
-            pipe.map(|pipe| pipe.reader.as_fd())
-        });
-    }
-
-    /// Forgets the slots whose supervision has ended.
-    fn say_farewell(&mut self) {
-        for slot in std::mem::take(&mut self.tree.left) {
-            if self.init.unit(slot).is_none_or(|unit| unit.at_rest()) {
-                self.init.remove(slot);
-                self.tree.forget(slot);
-            } else {
-                self.tree.left.push(slot);
-            }
-        }
-    }
-
-    /// Hands the pipes that are new, or have another name, to the logger, and
-    /// tells it which are no more.
-    fn tell_pipes(&mut self) {
-        let ended = std::mem::take(&mut self.tree.ended_pipes);
-        let new = std::mem::take(&mut self.tree.new_pipes);
-        let Some(server) = &mut self.server else { return };
-        for client in server.clients().filter(|client| client.part == Part::Logger) {
-            for &slot in &ended {
-                client.tell(&FromInit::PipeEnded { slot });
-            }
-            for &slot in &new {
-                if let Some(held) = self.tree.held(slot) {
-                    client.tell(&FromInit::Pipe { slot, name: &held.name });
-                }
-            }
         }
     }
 

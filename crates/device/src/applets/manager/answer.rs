@@ -174,6 +174,23 @@ impl Program {
         if services.is_empty() {
             services = (0..self.live.bytes().len() as Index).collect();
         }
+        // Init is starting anew, and will tell in a moment how everything is.
+        if !self.init.is_welcome() && client.curious.is_none() {
+            client.curious = Some((id, services));
+            return;
+        }
+        self.tell_how_they_are(number, id, services);
+    }
+
+    /// Init has told how everything is: so are those told who asked meanwhile.
+    pub(super) fn tell_the_curious(&mut self) {
+        for (number, id, services) in self.clients.curious() {
+            self.tell_how_they_are(number, id, services);
+        }
+    }
+
+    fn tell_how_they_are(&mut self, number: usize, id: u32, services: Vec<Index>) {
+        let Some(client) = self.clients.get(number) else { return };
         for service in services {
             let trouble = self.graph.trouble(service);
             client.tell(&FromManager::Service(ServiceStatus {

@@ -31,6 +31,8 @@ pub struct Client {
     pub unknown: Option<String>,
     /// For the next update: old name, new name, restart.
     pub conversions: Vec<(String, Option<String>, bool)>,
+    /// It asked how these are while nobody knew.
+    pub curious: Option<(u32, Vec<Index>)>,
     filling: Writer,
     waiting: VecDeque<Vec<u8>>,
     waiting_bytes: usize,
@@ -120,6 +122,7 @@ impl Clients {
             names: Vec::new(),
             unknown: None,
             conversions: Vec::new(),
+            curious: None,
             filling: Writer::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -152,6 +155,16 @@ impl Clients {
         if let Some(client) = self.clients.get_mut(number) {
             *client = None;
         }
+    }
+
+    /// Those who wait to hear how services are.
+    pub fn curious(&mut self) -> Vec<(usize, u32, Vec<Index>)> {
+        let clients = self.clients.iter_mut().enumerate();
+        let asked = clients.filter_map(|(number, client)| {
+            let (id, services) = client.as_mut()?.curious.take()?;
+            Some((number, id, services))
+        });
+        asked.collect()
     }
 
     pub fn tell(&mut self, number: u32, message: &FromManager<'_>) {

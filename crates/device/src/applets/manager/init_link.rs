@@ -61,8 +61,9 @@ impl InitLink {
         self.retry
     }
 
+    /// Init is there and has told how everything is.
     pub fn is_welcome(&self) -> bool {
-        self.stage == Stage::Welcome
+        self.connection.is_some() && self.stage == Stage::Welcome
     }
 
     /// Connects where that is due. Where init does not listen, or has no

@@ -363,7 +363,7 @@ impl Program {
         let before = std::mem::replace(&mut self.live, live);
         self.graph = Manager::new(Graph::from(&self.live.database()), self.live.bytes());
         self.init.go_over(self.live.bytes().len());
-        live_upkeep::adopt(&self.live, Some(&before));
+        super::complain(live_upkeep::adopt(&self.live, Some(&before)));
         if let Err(error) = self.clients.go_over(&self.live, &self.events, update.client) {
             eprintln!("manager: cannot listen in {}: {error}", real.display());
             std::process::exit(111);

@@ -1,3 +1,5 @@
+//! What another database leaves alone, and what it restarts.
+
 use super::*;
 use alloc::string::String;
 use core::time::Duration;

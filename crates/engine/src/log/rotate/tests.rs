@@ -1,3 +1,5 @@
+//! Rotation that is interrupted at any step.
+
 use super::*;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};

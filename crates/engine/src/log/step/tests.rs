@@ -1,3 +1,5 @@
+//! A logger that is killed at any step.
+
 use super::*;
 use alloc::collections::VecDeque;
 use alloc::string::ToString;
