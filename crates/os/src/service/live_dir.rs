@@ -31,6 +31,9 @@ pub const SUPERVISED: &str = ".supervised";
 const STATUS: &str = ".status";
 /// Lines `OLD NEW`: services that go over from the previous live directory.
 pub const MOVED: &str = "moved";
+/// One byte per service while an update is under way: what it has stopped and
+/// will start again.
+pub const STOPPED: &str = "stopped";
 /// The socket of the manager.
 pub const MANAGER: &str = "manager";
 /// The socket of init, below the scandir.

@@ -111,6 +111,16 @@ pub struct Asking<'a> {
     pub patient: bool,
 }
 
+/// One request, over all connections that it takes.
+struct Meeting {
+    since: Moment,
+    deadline: Option<Moment>,
+    /// The manager has spoken in this connection.
+    welcome: bool,
+    /// It has in an earlier one, and was killed before it answered.
+    repeated: bool,
+}
+
 const MANAGER_TOKEN: u64 = 0;
 const LOG_TOKEN: u64 = 1;
 
@@ -122,12 +132,14 @@ impl Asking<'_> {
         let mut scripts = ScriptOutput::follow(self.live, self.followed);
         let mut wait = Duration::from_millis(1);
         let mut away = since + AWAY_MAX;
+        let mut meeting = Meeting { since, deadline, welcome: false, repeated: false };
         loop {
-            match self.once(since, deadline, &mut scripts, heard) {
+            match self.once(&mut meeting, &mut scripts, heard) {
                 Ok(ending) => return Ok(ending),
                 // The manager comes back, and at most as late as init starts it again.
                 Err(AskError::Io(error)) if self.patient && comes_back(&error) => {
-                    if error.kind() == io::ErrorKind::UnexpectedEof {
+                    if std::mem::take(&mut meeting.welcome) {
+                        meeting.repeated = true;
                         wait = Duration::from_millis(1);
                         away = clock::now() + AWAY_MAX;
                     }
@@ -151,17 +163,17 @@ impl Asking<'_> {
 
     fn once(
         &self,
-        since: Moment,
-        deadline: Option<Moment>,
+        meeting: &mut Meeting,
         scripts: &mut ScriptOutput<'_>,
         heard: &mut dyn FnMut(Heard<'_>),
     ) -> Result<Ending, AskError> {
+        let deadline = meeting.deadline;
         let connection = Connection::connect(&self.live.join(MANAGER))?;
         let left = deadline.map(|deadline| deadline.since(clock::now()));
         if left == Some(Duration::ZERO) {
             return Err(AskError::TimedOut);
         }
-        self.send(&connection, since, left)?;
+        self.send(&connection, meeting, left)?;
         let simple = scripts.descriptor().is_none() && deadline.is_none() && !self.ticks;
         let mut events = None;
         if !simple {
@@ -186,6 +198,7 @@ impl Asking<'_> {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(error) => return Err(error.into()),
                 };
+                meeting.welcome = true;
                 if let Some(ending) = self.hear(&buffer[..length], scripts, heard)? {
                     scripts.finish(&mut |line| heard(Heard::Line(line)));
                     return Ok(ending);
@@ -222,7 +235,7 @@ impl Asking<'_> {
     fn send(
         &self,
         connection: &Connection,
-        since: Moment,
+        meeting: &Meeting,
         left: Option<Duration>,
     ) -> io::Result<()> {
         let mut w = Writer::new();
@@ -243,7 +256,7 @@ impl Asking<'_> {
         let id = 1;
         match self.wish {
             Wish::Change { verb, manner } => {
-                ToManager::Ask { id, verb, manner, limit, since }.write(&mut w);
+                ToManager::Ask { id, verb, manner, limit, since: meeting.since }.write(&mut w);
             }
             Wish::Status => ToManager::Status { id }.write(&mut w),
             Wish::Update { database, manner, as_is, conversions } => {
@@ -253,7 +266,8 @@ impl Asking<'_> {
                     ToManager::Convert { old, new, restart: *restart }.write(&mut w);
                 }
                 room(&mut w, database.len())?;
-                ToManager::Update { id, database, manner, as_is, limit }.write(&mut w);
+                let repeated = meeting.repeated;
+                ToManager::Update { id, database, manner, as_is, repeated, limit }.write(&mut w);
             }
         }
         connection.send(w.as_bytes())
