@@ -226,7 +226,7 @@ fn where_something_does_not_stop_everything_is_as_before() {
     let device = Device::new("stuck");
     device.oneshot("stuck", "true").set("stuck", "down", "sh -c \"exit 5\"");
     device.sleeper("other").longrun("deaf", "trap '' TERM\necho up\nwhile :; do sleep 0.02; done");
-    device.bundle("default", &["stuck", "other"]).start();
+    device.set("deaf", "timeout-kill", "1500").bundle("default", &["stuck", "other"]).start();
     let before = fs::read_link(device.live().join("compiled")).unwrap();
     device.longrun("other", "exec sleep 20000").oneshot("stuck", "echo other");
     let said = update(&device, "").expect(9);
@@ -243,11 +243,10 @@ fn where_something_does_not_stop_everything_is_as_before() {
     let said = update(&device, "-t 300").expect(10);
     assert!(said.err.contains("the time is over"), "{}", said.err);
     assert_eq!(fs::read_link(device.live().join("compiled")).unwrap(), before);
-    wait_for("other is back", PATIENCE, || {
-        (device.up() == ["deaf", "other", "stuck"]).then_some(())
-    });
+    // The one that was told to end starts again once it has.
+    let back = || (device.up() == ["deaf", "other", "stuck"]).then_some(());
+    wait_for("all are back", PATIENCE, back);
     assert_ne!(device.pid("other"), Some(other));
-    Client::run(debian("s6-svc").arg("-k").arg(device.dir("deaf"))).expect(0);
 }
 
 const SLEEPER: &str = "exec sleep 30000";
