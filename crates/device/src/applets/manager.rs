@@ -23,7 +23,7 @@ use os::trouble::Trouble;
 
 use clients::Clients;
 use init_link::InitLink;
-use update::{UPDATER, Update};
+use update::{RESTORER, UPDATER, Updates};
 
 pub const COMMAND: Command = Command {
     name: "manager",
@@ -49,7 +49,8 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     }
     let path = args.operand().ok_or_else(|| Failure::usage("it needs a live directory"))?;
     signals::ignore_pipe();
-    let live = LiveDir::open(&PathBuf::from(path)).map_err(Failure::refused)?;
+    let mut live = LiveDir::open(&PathBuf::from(path)).map_err(Failure::refused)?;
+    live.take_up_stopped();
     complain(live_upkeep::adopt(&live, None));
     let mut program = Program::new(live)?;
     loop {
@@ -65,8 +66,8 @@ struct Program {
     clients: Clients,
     events: EventLoop,
     actions: Vec<Action>,
-    /// An update that is under way, and how its stopping has ended.
-    update: Option<Update>,
+    updates: Updates,
+    /// How the stopping for an update has ended.
     stopped: Option<Outcome>,
     now: Moment,
 }
@@ -84,7 +85,7 @@ impl Program {
             clients,
             events,
             actions: Vec::new(),
-            update: None,
+            updates: Updates::default(),
             stopped: None,
             now: clock::now(),
             live,
@@ -130,23 +131,20 @@ impl Program {
                     self.init.order(action);
                 }
                 Action::AllDown => self.init.all_down(),
+                Action::Tell { client: UPDATER, service, news, .. } => {
+                    for (client, id) in self.updates.clients() {
+                        self.clients.tell_step(&self.live, client as u32, id, service, news);
+                    }
+                }
                 Action::Tell { client, id, service, news } => {
-                    let client = self.real_client(client);
                     self.clients.tell_step(&self.live, client, id, service, news);
                 }
                 Action::Ended { client: UPDATER, outcome, .. } => self.stopped = Some(outcome),
+                Action::Ended { client: RESTORER, .. } => self.restored(),
                 Action::Ended { client, id, outcome } => self.clients.tell_end(client, id, outcome),
             }
         }
         self.actions = actions;
-    }
-
-    /// Who is told about what an update does.
-    fn real_client(&self, client: u32) -> u32 {
-        match &self.update {
-            Some(update) if client == UPDATER => update.client(),
-            _ => client,
-        }
     }
 
     fn hear_init(&mut self, readiness: Readiness) {
@@ -213,10 +211,16 @@ impl Program {
         }
     }
 
+    fn lose_client(&mut self, number: usize) {
+        self.clients.remove(number);
+        self.updates.forget(number);
+        self.step(Event::Gone { client: number as u32 });
+    }
+
     fn flush(&mut self) {
         self.init.flush(&self.events);
         for client in self.clients.flush(&self.events) {
-            self.step(Event::Gone { client });
+            self.lose_client(client as usize);
         }
     }
 }
