@@ -46,6 +46,9 @@ pub enum Event {
     },
     /// Send a signal to whatever runs.
     Signal(u8),
+    /// Init ends and it had its time: SIGKILL for whatever runs, and nothing
+    /// comes after it.
+    Kill,
     Started {
         pid: u32,
     },

@@ -82,6 +82,8 @@ pub struct Supervisor {
     group: u32,
     /// End supervision once the service is down.
     leaving: bool,
+    /// Init ends and does not wait any more: no `finish` is run.
+    hurried: bool,
 }
 
 impl Supervisor {
@@ -93,6 +95,7 @@ impl Supervisor {
             spawn_failures: 0,
             group: 0,
             leaving: false,
+            hurried: false,
         }
     }
 
@@ -146,6 +149,7 @@ impl Supervisor {
             }
             Event::Tick if self.state.deadline.is_some_and(|deadline| deadline <= now) => {
                 self.tick(now, actions);
+            Event::Kill => self.kill(now, actions),
             }
             // A line after the down signal, news of a dead process, a tick too
             // early, a script for a longrun: nothing changes.
@@ -243,6 +247,17 @@ impl Supervisor {
             if self.state.phase == Phase::Waiting {
                 self.enter(Phase::Down, now);
             }
+    /// Ends `run` or `finish` at once.
+    fn kill(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        self.state.wanted_up = false;
+        self.hurried = true;
+        if self.state.pid != 0 {
+            let pid = self.state.pid;
+            actions.push(Action::Kill { pid, signal: SIGKILL, group: true });
+        }
+        self.settle(now, actions);
+    }
+
             if self.leaving {
                 actions.push(Action::Announce(b'x'));
                 actions.push(Action::Leave);
@@ -309,7 +324,7 @@ impl Supervisor {
         self.state.paused = false;
         actions.push(Action::Tally(exit));
         actions.push(Action::Announce(b'd'));
-        if self.rules.has_finish {
+        if self.rules.has_finish && !self.hurried {
             self.enter(Phase::Finishing, now);
             self.state.deadline = after(now, self.rules.timeout_finish.into());
             actions.push(Action::Spawn(Program::Finish { exit, group }));
@@ -378,6 +393,7 @@ impl Supervisor {
         }
         if spawned != 0 {
             self.started(now, spawned, actions);
+            hurried: false,
         } else if self.state.phase == Phase::Finishing {
             let program = Program::Finish {
                 exit: self.state.exit.unwrap_or(Exit::Code(0)),

@@ -251,4 +251,34 @@ fn what_was_saved_goes_on_where_it_was() {
     assert_eq!(init.unit(story.slot).unwrap().state().phase, Phase::Up);
 }
 
+#[test]
+fn what_is_killed_at_the_end_has_no_finish_any_more() {
+    let longrun =
+        Longrun { has_finish: true, timeout_finish: Duration::ZERO, ..Longrun::default() };
+    let mut story = Story::longrun(longrun, true);
+    story.at(105, Event::Kill);
+    assert_eq!(story.world.killed, [(1, 9, true)]);
+    assert_eq!(story.dies(105, Exit::Signal(9)).state().phase, Phase::Down);
+
+    // A `finish` that hangs is killed as well.
+    let mut story = Story::longrun(Longrun { has_finish: true, ..Longrun::default() }, true);
+    story.dies(105, Exit::Code(0)).at(105, Event::Kill);
+    assert_eq!(story.world.killed, [(2, 9, true)]);
+    assert_eq!(story.dies(105, Exit::Signal(9)).state().phase, Phase::Down);
+}
+
+#[test]
+fn once_it_is_closed_nobody_starts_anything_and_what_is_kept_up_still_is() {
+    let mut story = Story::longrun(Longrun::default(), true);
+    let shot = story.init.add(Unit::Oneshot(Runner::new(secs(1)))).unwrap();
+    story.init.close();
+    let run = Event::Run { script: Script::Up, ticket: 5 };
+    story.init.event(secs(101), shot, run, &mut story.world);
+    assert_eq!(story.world.spawned, [Program::Run]);
+    story.dies(105, Exit::Code(0));
+    assert_eq!(story.world.spawned.len(), 2, "nobody told it to go yet");
+    story.letters(106, "d").dies(106, Exit::Signal(15)).letters(110, "uUo");
+    assert_eq!((story.state().phase, story.state().wanted_up), (Phase::Down, false));
+}
+
 use model::bytes::{Reader, Writer};
