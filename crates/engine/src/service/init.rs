@@ -169,6 +169,16 @@ impl Init {
         self.carry_out(now, slot, world);
     }
 
+    /// See [`Supervisor::stay`].
+    pub fn stay(&mut self, now: Moment, slot: Slot, world: &mut impl World) {
+        self.with(slot, |unit, actions| {
+            if let Unit::Longrun(supervisor) = unit {
+                supervisor.stay(actions);
+            }
+        });
+        self.carry_out(now, slot, world);
+    }
+
     /// See [`Supervisor::resume`].
     pub fn resume(&mut self, now: Moment, slot: Slot, spawned: u32, world: &mut impl World) {
         self.with(slot, |unit, actions| match unit {

@@ -122,6 +122,17 @@ impl Supervisor {
         self.state.phase == Phase::Down
     }
 
+    /// It goes once it is down.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    /// It was told to go, and its place is to be kept: supervision begins anew.
+    pub fn stay(&mut self, actions: &mut Vec<Action>) {
+        self.leaving = false;
+        actions.push(Action::Announce(b's'));
+    }
+
     /// `run` is alive.
     fn running(&self) -> bool {
         matches!(self.state.phase, Phase::Up | Phase::Ready | Phase::Stopping)

@@ -391,6 +391,14 @@ impl Tree {
     /// Gives up a live directory whose longruns are all down.
     pub fn release(&mut self, init: &mut Init, path: &str) -> Result<(), Trouble> {
         let no = |why: String| Trouble {
+    /// A live directory that is served holds this slot: whoever sends its
+    /// supervisor away (`s6-svc -x`) does not take it from the graph.
+    pub fn is_counted_on(&self, slot: Slot) -> bool {
+        let home = self.held(slot).map(|held| held.home);
+        let Some(Home::Live { live, index }) = home else { return false };
+        self.live(live).is_some_and(|live| live.slots.get(index as usize) == Some(&slot))
+    }
+
             what: format!("give up {path}"),
             error: std::io::Error::other(why),
         };

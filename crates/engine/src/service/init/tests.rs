@@ -281,4 +281,16 @@ fn once_it_is_closed_nobody_starts_anything_and_what_is_kept_up_still_is() {
     assert_eq!((story.state().phase, story.state().wanted_up), (Phase::Down, false));
 }
 
+#[test]
+fn a_slot_that_is_to_stay_begins_anew_instead_of_going() {
+    let mut story = Story::longrun(Longrun::default(), true);
+    story.letters(105, "xd").dies(106, Exit::Signal(15));
+    assert!(story.world.left);
+    let slot = story.slot;
+    story.init.stay(secs(106), slot, &mut story.world);
+    assert_eq!(story.world.announced, "sudDxs");
+    story.letters(110, "ud").dies(111, Exit::Signal(15));
+    assert_eq!(story.world.announced, "sudDxsudD", "it goes only when it is told again");
+}
+
 use model::bytes::{Reader, Writer};
