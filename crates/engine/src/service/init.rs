@@ -212,6 +212,9 @@ impl Init {
                 self.touch(slot);
             }
         }
+        if let Some(unit) = self.unit(slot) {
+            world.save(slot, unit);
+        }
         actions.clear();
         self.actions = actions;
     }

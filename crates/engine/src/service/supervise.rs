@@ -149,6 +149,7 @@ impl Supervisor {
         match event {
             Event::Control(letter) => self.control(now, letter, actions),
             Event::Signal(signal) => self.signal(signal, false, actions),
+            Event::Kill => self.kill(now, actions),
             Event::Started { pid } => self.started(now, pid, actions),
             Event::SpawnFailed { errno } => self.spawn_failed(now, errno, actions),
             Event::Notified if self.state.phase == Phase::Up => {
@@ -160,7 +161,6 @@ impl Supervisor {
             }
             Event::Tick if self.state.deadline.is_some_and(|deadline| deadline <= now) => {
                 self.tick(now, actions);
-            Event::Kill => self.kill(now, actions),
             }
             // A line after the down signal, news of a dead process, a tick too
             // early, a script for a longrun: nothing changes.
@@ -247,17 +247,6 @@ impl Supervisor {
         }
     }
 
-    /// Nothing runs: does what the wanted state asks for next.
-    fn settle(&mut self, now: Moment, actions: &mut Vec<Action>) {
-        match self.state.phase {
-            Phase::Down | Phase::Waiting => {}
-            Phase::Up | Phase::Ready | Phase::Stopping | Phase::Finishing => return,
-        }
-        if !self.state.wanted_up {
-            self.state.deadline = None;
-            if self.state.phase == Phase::Waiting {
-                self.enter(Phase::Down, now);
-            }
     /// Ends `run` or `finish` at once.
     fn kill(&mut self, now: Moment, actions: &mut Vec<Action>) {
         self.state.wanted_up = false;
@@ -269,6 +258,17 @@ impl Supervisor {
         self.settle(now, actions);
     }
 
+    /// Nothing runs: does what the wanted state asks for next.
+    fn settle(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        match self.state.phase {
+            Phase::Down | Phase::Waiting => {}
+            Phase::Up | Phase::Ready | Phase::Stopping | Phase::Finishing => return,
+        }
+        if !self.state.wanted_up {
+            self.state.deadline = None;
+            if self.state.phase == Phase::Waiting {
+                self.enter(Phase::Down, now);
+            }
             if self.leaving {
                 actions.push(Action::Announce(b'x'));
                 actions.push(Action::Leave);
@@ -393,26 +393,34 @@ impl Supervisor {
             spawn_failures: r.u8()?,
             group: r.u32()?,
             leaving: r.bool()?,
+            hurried: false,
         })
     }
 
-    /// Init fell between asking for a process and hearing of it; the kernel
-    /// wrote down its number, or 0 where there is none.
+    /// Goes on where init fell. Between asking for a process and hearing of
+    /// it, the kernel wrote down its number: `spawned`, or 0 where there is
+    /// none; while it is a `finish` that was asked for, perhaps still that of
+    /// the `run` before it.
     pub fn resume(&mut self, now: Moment, spawned: u32, actions: &mut Vec<Action>) {
-        if self.state.pid != 0 || !(self.running() || self.state.phase == Phase::Finishing) {
-            return;
+        match self.state.phase {
+            Phase::Down | Phase::Waiting => return self.settle(now, actions),
+            _ if self.state.pid != 0 => {}
+            Phase::Finishing if spawned == 0 || spawned == self.group => {
+                let exit = self.state.exit.unwrap_or(Exit::Code(0));
+                actions.push(Action::Spawn(Program::Finish { exit, group: self.group }));
+            }
+            _ if spawned != 0 => self.started(now, spawned, actions),
+            _ => return self.start(now, actions),
         }
-        if spawned != 0 {
-            self.started(now, spawned, actions);
-            hurried: false,
-        } else if self.state.phase == Phase::Finishing {
-            let program = Program::Finish {
-                exit: self.state.exit.unwrap_or(Exit::Code(0)),
-                group: self.group,
-            };
-            actions.push(Action::Spawn(program));
-        } else {
-            self.start(now, actions);
+        // What was due may have been written down and not done.
+        match self.state.phase {
+            Phase::Stopping => {
+                self.signal(self.rules.down_signal, false, actions);
+                self.signal(SIGCONT, false, actions);
+                self.state.deadline = after(now, self.rules.timeout_kill.into());
+            }
+            Phase::Finishing => self.state.deadline = after(now, self.rules.timeout_finish.into()),
+            _ => {}
         }
     }
 }
