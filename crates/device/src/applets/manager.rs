@@ -43,6 +43,9 @@ const INIT: u64 = 0;
 const LISTENER: u64 = 1;
 const FIRST_CLIENT: u64 = 2;
 
+/// Room for actions that is kept from one event to the next.
+const ACTIONS_KEPT: usize = 64;
+
 fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     if let Some(option) = args.option()? {
         return Err(args.unknown(&option));
@@ -136,7 +139,10 @@ impl Program {
                 Action::Ended { client, id, outcome } => self.clients.tell_end(client, id, outcome),
             }
         }
-        self.actions = actions;
+        // A large request comes rarely: its room is not kept.
+        if actions.capacity() <= ACTIONS_KEPT {
+            self.actions = actions;
+        }
     }
 
     /// Who is told about what an update does.
