@@ -160,7 +160,12 @@ impl Program {
         // Not for ever: clients want to be heard, too.
         for _ in 0..16 {
             match self.init.receive() {
-                Ok(Some(datagram)) => self.hear_datagram(&datagram),
+                Ok(Some(datagram)) => {
+                    self.hear_datagram(&datagram);
+                    if os::socket::is_last(datagram.len()) {
+                        return;
+                    }
+                }
                 Ok(None) => return,
                 Err(error) => {
                     eprintln!("manager: init went away ({error}); trying again");
