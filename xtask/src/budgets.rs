@@ -2,26 +2,17 @@
 
 use std::fs;
 
-use crate::shell::{Outcome, cargo, failed, run, target};
+use crate::shell::{Outcome, failed};
+use crate::ward::{self, HERE};
 
 const PAGE: &str = "docs/budgets.md";
-const DEVICE: &str = "x86_64-unknown-linux-musl";
 
 pub fn chore(_: &[String]) -> Outcome {
     let page = fs::read_to_string(PAGE).map_err(|e| failed(format!("{PAGE}: {e}")))?;
-    let row = format!("`ward`, static, {DEVICE}");
+    let row = format!("`ward`, static, {HERE}");
     let budget = size_budget(&page, &row)
         .ok_or_else(|| failed(format!("{PAGE} has no row {row:?} with a budget in bytes")))?;
-    run(cargo(None).args([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "device",
-        "--target",
-        DEVICE,
-    ]))?;
-    let path = target().join(DEVICE).join("release/ward");
+    let path = ward::release(HERE)?;
     let bytes = fs::metadata(&path).map_err(|e| failed(format!("{}: {e}", path.display())))?.len();
     println!("{row}: {bytes} of {budget} bytes");
     if bytes > budget {

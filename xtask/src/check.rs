@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::shell::{Outcome, cargo, failed, run};
-use crate::{budgets, tidy};
+use crate::{budgets, cross, tidy};
 
 /// A check's name, and what it does.
 type Check = (&'static str, fn() -> Outcome);
@@ -27,6 +27,7 @@ const CHECKS: &[Check] = &[
             "engine",
         ]))
     }),
+    ("other processors", cross::check),
     ("budgets", || budgets::chore(&[])),
     // The tests of whole programs ask for this one; building it here shows its errors once.
     ("ward for tests", || {

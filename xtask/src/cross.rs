@@ -1,45 +1,47 @@
-//! `cross`: `ward` for the processors of routers, linked with zig, tried with an emulator.
+//! Other processors: `ward` must keep building for them (`check` asks the
+//! compiler), and `cross` links it with zig and tries it with an emulator.
 
 use std::fs;
 use std::process::Command;
 
 use crate::shell::{Outcome, cargo, failed, run, target, works};
+use crate::ward;
 
-/// Rust's name, the emulator's program and arguments, and whether Rust ships a
-/// standard library for it (otherwise the nightly compiler builds one).
-const TARGETS: &[(&str, &[&str], bool)] = &[
-    ("aarch64-unknown-linux-musl", &["qemu-aarch64-static"], true),
-    ("mipsel-unknown-linux-musl", &["qemu-mipsel-static", "-cpu", "24Kc"], false),
-    ("mips-unknown-linux-musl", &["qemu-mips-static", "-cpu", "24Kc"], false),
+/// Rust's name, and the emulator's program and arguments. Rust ships no
+/// standard library for MIPS: it is built along.
+const TARGETS: &[(&str, &[&str])] = &[
+    ("aarch64-unknown-linux-musl", &["qemu-aarch64-static"]),
+    ("mipsel-unknown-linux-musl", &["qemu-mipsel-static", "-cpu", "24Kc"]),
+    ("mips-unknown-linux-musl", &["qemu-mips-static", "-cpu", "24Kc"]),
 ];
 
+/// Compiles for all of them, without linking: that needs nothing but Rust.
+pub fn check() -> Outcome {
+    for (name, _) in TARGETS {
+        let mut command = cargo(None);
+        command.args(["check", "--quiet", "--package", "device", "--target", name]);
+        if !ward::for_size(&mut command)? {
+            return Err(failed("it needs `rustup component add rust-src`"));
+        }
+        run(&mut command)?;
+    }
+    Ok(())
+}
+
 pub fn chore(words: &[String]) -> Outcome {
-    if !works(cargo(None).args(["zigbuild", "--version"])) {
+    if !works(cargo(None).args(["zigbuild", "--help"])) {
         return Err(failed("cargo-zigbuild is missing; `./setup cross` installs it"));
     }
-    let nightly =
-        works(Command::new("rustup").args(["component", "list", "--toolchain", "nightly"]));
     let mut built = 0;
-    for (name, emulator, has_std) in TARGETS {
+    for (name, emulator) in TARGETS {
         if !words.is_empty() && !words.iter().any(|word| name.starts_with(word.as_str())) {
             continue;
         }
-        if *has_std {
-            run(&mut zigbuild(None, name))?;
-        } else if nightly {
-            run(Command::new("rustup").args([
-                "--quiet",
-                "component",
-                "add",
-                "rust-src",
-                "--toolchain",
-                "nightly",
-            ]))?;
-            run(zigbuild(Some("nightly"), name).arg("-Zbuild-std=std,panic_abort"))?;
-        } else {
-            println!("{name}: left out, it needs `rustup toolchain install nightly`");
-            continue;
-        }
+        let mut command = cargo(None);
+        command.args(["zigbuild", "--quiet", "--release", "--package", "device"]);
+        command.args(["--target", name]);
+        ward::for_size(&mut command)?;
+        run(&mut command)?;
         built += 1;
         let ward = target().join(name).join("release/ward");
         let bytes = fs::metadata(&ward).map_err(|e| failed(e.to_string()))?.len();
@@ -56,10 +58,4 @@ pub fn chore(words: &[String]) -> Outcome {
         0 => Err(failed("nothing was built")),
         _ => Ok(()),
     }
-}
-
-fn zigbuild(toolchain: Option<&str>, name: &str) -> Command {
-    let mut command = cargo(toolchain);
-    command.args(["zigbuild", "--quiet", "--release", "--package", "device", "--target", name]);
-    command
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::shell::{Failed, Outcome, cargo, failed, root, run, target};
+use crate::ward;
 
 /// Prints man pages and completions from the tables of commands into docs/man.
 pub fn docs(_: &[String]) -> Outcome {
@@ -17,20 +18,11 @@ pub fn chore(words: &[String]) -> Outcome {
         return Err(failed("usage: cargo xtask install PREFIX"));
     };
     let prefix = Path::new(prefix);
-    let device = "x86_64-unknown-linux-musl";
     run(cargo(None).args(["build", "--quiet", "--release", "--package", "host"]))?;
-    run(cargo(None).args([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "device",
-        "--target",
-        device,
-    ]))?;
+    let ward = ward::release(ward::HERE)?;
     docs(&[])?;
     place(&target().join("release/doorward"), &prefix.join("bin"))?;
-    place(&target().join(device).join("release/ward"), &prefix.join("lib/doorward"))?;
+    place(&ward, &prefix.join("lib/doorward"))?;
     let made = root().join("docs/man");
     for page in files(&made)? {
         let place_of = match page.extension().and_then(|e| e.to_str()) {

@@ -9,6 +9,7 @@ mod install;
 mod run;
 mod shell;
 mod tidy;
+mod ward;
 
 use std::process::ExitCode;
 

@@ -3,23 +3,15 @@
 use std::process::Command;
 
 use crate::shell::{Outcome, cargo, failed, root, run, target};
+use crate::ward;
 
 /// Builds `ward` for the device and `doorward` for here, and boots `examples/router`.
 pub fn chore(words: &[String]) -> Outcome {
     let words = words.strip_prefix(&["--".to_owned()]).unwrap_or(words);
-    let device = "x86_64-unknown-linux-musl";
     run(cargo(None).args(["build", "--quiet", "--release", "--package", "host"]))?;
-    run(cargo(None).args([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "device",
-        "--target",
-        device,
-    ]))?;
+    let ward = ward::release(ward::HERE)?;
     let mut doorward = Command::new(target().join("release/doorward"));
-    doorward.arg("run").arg("--ward").arg(target().join(device).join("release/ward"));
+    doorward.arg("run").arg("--ward").arg(ward);
     doorward.arg("examples/router").args(words);
     run(&mut doorward)
 }
@@ -29,9 +21,7 @@ pub fn bench(words: &[String]) -> Outcome {
     if !root().join("tests/bench/Cargo.toml").exists() {
         return Err(failed("there is no tests/bench"));
     }
-    run(cargo(None)
-        .args(["build", "--quiet", "--release", "--package", "device"])
-        .args(["--target", "x86_64-unknown-linux-musl"]))?;
+    ward::release(ward::HERE)?;
     run(cargo(None).args(["run", "--quiet", "--release", "--package", "bench", "--"]).args(words))
 }
 

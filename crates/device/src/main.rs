@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use cli::{Args, Command, Exit, Failure};
-use device::applets;
+use device::{applets, install};
 
 #[cfg(not(test))]
 os::entry!(run);
@@ -20,7 +20,7 @@ fn run(words: Vec<OsString>) -> u8 {
     let called = Path::new(&called).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut out = std::io::stdout().lock();
     if let Some(applet) = cli::find(applets::TABLE, &called) {
-        return finish(applet, Args::new(&called, words), &mut out);
+        return finish(applet, &called, words, &mut out);
     }
     let Some(name) = words.next() else {
         return usage(&mut out, Exit::USAGE);
@@ -33,13 +33,21 @@ fn run(words: Vec<OsString>) -> u8 {
             0
         }
         "--list" => {
-            for applet in applets::TABLE {
+            let links = words.next().is_some_and(|word| word == "--links");
+            for applet in
+                applets::TABLE.iter().filter(|applet| !(links && install::is_word(applet)))
+            {
                 let _ = writeln!(out, "{}", applet.name);
             }
             0
         }
+        "--install" => {
+            let directory = words.next().ok_or_else(|| Failure::usage("it needs a directory"));
+            let outcome = directory.and_then(|directory| install::install(Path::new(&directory)));
+            outcome.map_or_else(|failure| report("ward", &failure), |exit| exit.0)
+        }
         _ => match cli::find(applets::TABLE, &name) {
-            Some(applet) => finish(applet, Args::new(&name, words), &mut out),
+            Some(applet) => finish(applet, &name, words, &mut out),
             None => {
                 let known = applets::TABLE.iter().map(|applet| applet.name);
                 let mut failure = Failure::usage(format!("there is no applet {name:?}"));
@@ -52,9 +60,20 @@ fn run(words: Vec<OsString>) -> u8 {
     }
 }
 
-fn finish(applet: &Command, mut args: Args, out: &mut dyn Write) -> u8 {
-    let name = args.name.clone();
-    let outcome = (applet.run)(&mut args, out).and_then(|exit| {
+fn finish(
+    applet: &Command,
+    name: &str,
+    words: impl Iterator<Item = OsString>,
+    out: &mut dyn Write,
+) -> u8 {
+    let words: Vec<OsString> = words.collect();
+    if words.first().is_some_and(|word| word == "--help") {
+        let _ = write!(out, "{}", cli::help(applet));
+        return 0;
+    }
+    // People's applets are called `ward NAME`, a peer's have its name.
+    let label = if install::is_word(applet) { format!("ward {name}") } else { name.to_owned() };
+    let outcome = (applet.run)(&mut Args::new(name, words), out).and_then(|exit| {
         out.flush()?;
         Ok(exit)
     });
@@ -62,7 +81,7 @@ fn finish(applet: &Command, mut args: Args, out: &mut dyn Write) -> u8 {
         Ok(exit) => exit.0,
         Err(failure) => {
             let _ = out.flush();
-            let code = report(&name, &failure);
+            let code = report(&label, &failure);
             if failure.exit == Exit::USAGE {
                 eprintln!("usage: {}", applet.usage);
             }
@@ -77,8 +96,18 @@ fn report(name: &str, failure: &Failure) -> u8 {
 }
 
 fn usage(out: &mut dyn Write, exit: Exit) -> u8 {
-    let _ = writeln!(out, "usage: ward APPLET [ARGUMENT...]\n");
-    for applet in applets::TABLE {
+    let _ = writeln!(
+        out,
+        "usage: ward APPLET [ARGUMENT...]     APPLET --help tells more\n       \
+         ward --list [--links] | --install DIR | --version\n"
+    );
+    let (words, names): (Vec<&Command>, Vec<&Command>) =
+        applets::TABLE.iter().partition(|applet| install::is_word(applet));
+    for applet in words {
+        let _ = writeln!(out, "  {:20} {}", applet.name, applet.summary);
+    }
+    let _ = writeln!(out, "\nThese also by their own name, through links (ward --install DIR):\n");
+    for applet in names {
         let _ = writeln!(out, "  {:20} {}", applet.name, applet.summary);
     }
     exit.0

@@ -62,16 +62,14 @@ pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
 pub fn bind_read_only(source: &Path, target: &Path) -> io::Result<()> {
     bind(source, target)?;
     // A mount from a namespace with more rights keeps its restrictions, and
-    // a change that does not repeat them is refused.
+    // a change that does not repeat them is refused. What is said of access
+    // times stays as it is where nothing is said (`mount(2)`).
     let kept = statvfs(target)?.f_flag;
     let mut flags = MountFlags::BIND | MountFlags::RDONLY;
     for (said, flag) in [
         (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
         (StatVfsMountFlags::NODEV, MountFlags::NODEV),
         (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
-        (StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
-        (StatVfsMountFlags::NODIRATIME, MountFlags::NODIRATIME),
-        (StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
     ] {
         if kept.contains(said) {
             flags |= flag;

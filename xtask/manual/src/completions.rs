@@ -24,7 +24,8 @@ pub fn bash(table: &[&Command]) -> String {
         let _ = writeln!(text, "    {}) words=\"{options} {services}\" ;;", command.name);
     }
     text.push_str("    esac\n    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n}\n");
-    let _ = writeln!(text, "complete -o default -F _ward ward {names}");
+    let own: Vec<&str> = own_names(table).collect();
+    let _ = writeln!(text, "complete -o default -F _ward ward {}", own.join(" "));
     text
 }
 
@@ -34,7 +35,8 @@ pub fn fish(table: &[&Command]) -> String {
         let (name, summary) = (command.name, quoted(command.summary));
         let _ = writeln!(text, "complete -c ward -n __fish_use_subcommand -a {name} -d {summary}");
         let inside = format!("-c ward -n '__fish_seen_subcommand_from {name}'");
-        for place in [inside, format!("-c {name}")] {
+        let by_name = own_names(&[command]).next().map(|name| format!("-c {name}"));
+        for place in [inside].into_iter().chain(by_name) {
             for Opt(option, meaning) in command.options {
                 for word in option.split([' ', ',']).filter(|word| word.starts_with('-')) {
                     let kind = if word.starts_with("--") { "-l" } else { "-o" };
@@ -51,6 +53,11 @@ pub fn fish(table: &[&Command]) -> String {
         }
     }
     text
+}
+
+/// Those that nothing else on a machine is called by.
+fn own_names<'a>(table: &'a [&Command]) -> impl Iterator<Item = &'static str> + use<'a> {
+    table.iter().map(|command| command.name).filter(|name| name.starts_with("s6-"))
 }
 
 /// The options themselves, without their values and meanings.

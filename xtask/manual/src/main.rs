@@ -34,7 +34,7 @@ fn make(folder: &Path) -> io::Result<usize> {
         _ => std::fs::create_dir_all(folder)?,
     }
     for applet in TABLE {
-        std::fs::write(folder.join(format!("{}.8", applet.name)), roff::page(applet))?;
+        std::fs::write(folder.join(format!("{}.8", roff::page_name(applet))), roff::page(applet))?;
     }
     std::fs::write(folder.join("ward.8"), roff::index(TABLE))?;
     std::fs::write(folder.join("ward.bash"), completions::bash(TABLE))?;

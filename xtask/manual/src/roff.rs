@@ -4,9 +4,16 @@ use std::fmt::Write;
 
 use cli::{Command, Opt};
 
+/// What its page is called: what is no name of s6's stands behind `ward-`, so
+/// that nobody's page of `reboot` is hidden.
+pub fn page_name(command: &Command) -> String {
+    let prefix = if command.name.starts_with("s6-") { "" } else { "ward-" };
+    format!("{prefix}{}", command.name)
+}
+
 /// The page of one applet.
 pub fn page(command: &Command) -> String {
-    let mut text = head(command.name, command.summary);
+    let mut text = head(&page_name(command), command.summary);
     let _ = writeln!(text, ".SH SYNOPSIS\n.B {}", escaped(command.usage));
     if !command.options.is_empty() {
         text.push_str(".SH OPTIONS\n");
@@ -26,9 +33,15 @@ pub fn page(command: &Command) -> String {
 pub fn index(table: &[&Command]) -> String {
     let mut text = head("ward", "Boot, run and repair a small Linux device");
     text.push_str(".SH SYNOPSIS\n.B ward APPLET [ARGUMENT...]\n.br\n.B APPLET [ARGUMENT...]\n");
+    text.push_str(".br\n.B ward \\-\\-list\n.br\n.B ward \\-\\-install DIR\n.SH OPTIONS\n");
+    text.push_str(".TP\n.B \\-\\-list [\\-\\-links]\nPrint the names of all applets, or of those with links\n");
+    text.push_str(
+        ".TP\n.B \\-\\-install DIR\nMake a link in DIR for each applet with a name of its own; \
+         what is there and is no link to a ward stays\n",
+    );
     text.push_str(".SH APPLETS\n");
     for command in table {
-        let (name, summary) = (escaped(command.name), escaped(command.summary));
+        let (name, summary) = (escaped(&page_name(command)), escaped(command.summary));
         let _ = writeln!(text, ".TP\n.BR {name} (8)\n{summary}");
     }
     text

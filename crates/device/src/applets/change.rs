@@ -19,6 +19,8 @@ pub struct Change<'a> {
     pub manner: Manner,
     pub names: &'a [&'a str],
     pub limit: Option<Duration>,
+    /// Say [`Heard::Line`] for what scripts print.
+    pub scripts: bool,
     /// Say [`Heard::Quiet`] once a second.
     pub ticks: bool,
 }
@@ -26,9 +28,9 @@ pub struct Change<'a> {
 impl Change<'_> {
     /// Asks for it; `heard` is given every step, and the output of scripts.
     pub fn ask(&self, heard: &mut dyn FnMut(Heard<'_>)) -> Result<Ending, Failure> {
-        let file = DatabaseFile::read(&self.live.join("compiled")).ok();
-        let database = file.as_ref().and_then(|file| file.database().ok());
-        let scripts = database.map(|database| self.scripts(&database)).unwrap_or_default();
+        let file = self.scripts.then(|| DatabaseFile::read(&self.live.join("compiled")).ok());
+        let database = file.as_ref().and_then(|file| file.as_ref()?.database().ok());
+        let scripts = database.map(|database| self.run(&database)).unwrap_or_default();
         let asking = Asking {
             live: self.live,
             names: self.names,
@@ -42,7 +44,7 @@ impl Change<'_> {
     }
 
     /// The oneshots that this may run.
-    fn scripts<'d>(&self, database: &Database<'d>) -> Vec<&'d str> {
+    fn run<'d>(&self, database: &Database<'d>) -> Vec<&'d str> {
         let mut named: Vec<Index> = Vec::new();
         for name in self.names {
             match database.find(name) {

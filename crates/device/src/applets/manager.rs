@@ -23,12 +23,12 @@ use os::trouble::Trouble;
 
 use clients::Clients;
 use init_link::InitLink;
-use update::{UPDATER, Update};
+use update::{RESTORER, UPDATER, Updates};
 
 pub const COMMAND: Command = Command {
     name: "manager",
     summary: "Keep the needs of the services of a live directory (init starts it)",
-    usage: "manager LIVE",
+    usage: "ward manager LIVE",
     options: &[],
     about: "\
 Init starts one manager for each live directory and keeps it up. It knows \
@@ -52,7 +52,8 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     }
     let path = args.operand().ok_or_else(|| Failure::usage("it needs a live directory"))?;
     signals::ignore_pipe();
-    let live = LiveDir::open(&PathBuf::from(path)).map_err(Failure::refused)?;
+    let mut live = LiveDir::open(&PathBuf::from(path)).map_err(Failure::refused)?;
+    live.take_up_stopped();
     complain(live_upkeep::adopt(&live, None));
     let mut program = Program::new(live)?;
     loop {
@@ -68,8 +69,8 @@ struct Program {
     clients: Clients,
     events: EventLoop,
     actions: Vec<Action>,
-    /// An update that is under way, and how its stopping has ended.
-    update: Option<Update>,
+    updates: Updates,
+    /// How the stopping for an update has ended.
     stopped: Option<Outcome>,
     now: Moment,
 }
@@ -87,7 +88,7 @@ impl Program {
             clients,
             events,
             actions: Vec::new(),
-            update: None,
+            updates: Updates::default(),
             stopped: None,
             now: clock::now(),
             live,
@@ -97,7 +98,9 @@ impl Program {
     /// Waits once, and does all that follows.
     fn turn(&mut self) -> Result<(), Failure> {
         self.now = clock::now();
-        self.init.connect_if_due(self.now, &self.live, &self.events);
+        if let Err(error) = self.init.connect_if_due(self.now, &self.live, &self.events) {
+            eprintln!("init does not listen ({error}); trying again");
+        }
         self.flush();
         let deadline = [self.graph.deadline(), self.init.retry(), self.clients.retry()];
         let deadline = deadline.into_iter().flatten().min();
@@ -131,25 +134,22 @@ impl Program {
                     self.init.order(action);
                 }
                 Action::AllDown => self.init.all_down(),
+                Action::Tell { client: UPDATER, service, news, .. } => {
+                    for (client, id) in self.updates.clients() {
+                        self.clients.tell_step(&self.live, client as u32, id, service, news);
+                    }
+                }
                 Action::Tell { client, id, service, news } => {
-                    let client = self.real_client(client);
                     self.clients.tell_step(&self.live, client, id, service, news);
                 }
                 Action::Ended { client: UPDATER, outcome, .. } => self.stopped = Some(outcome),
+                Action::Ended { client: RESTORER, .. } => self.restored(),
                 Action::Ended { client, id, outcome } => self.clients.tell_end(client, id, outcome),
             }
         }
         // A large request comes rarely: its room is not kept.
         if actions.capacity() <= ACTIONS_KEPT {
             self.actions = actions;
-        }
-    }
-
-    /// Who is told about what an update does.
-    fn real_client(&self, client: u32) -> u32 {
-        match &self.update {
-            Some(update) if client == UPDATER => update.client(),
-            _ => client,
         }
     }
 
@@ -167,10 +167,8 @@ impl Program {
                     }
                 }
                 Ok(None) => return,
-                Err(error) => {
-                    eprintln!("manager: init went away ({error}); trying again");
-                    return self.lose_init();
-                }
+                // It may be starting itself anew, or end: the next connection tells.
+                Err(_) => return self.lose_init(),
             }
         }
     }
@@ -184,7 +182,7 @@ impl Program {
         let mut reader = model::bytes::Reader::new(datagram);
         while reader.left() > 0 {
             let Ok(message) = FromInit::read(&mut reader) else {
-                eprintln!("manager: init speaks another language; trying again");
+                eprintln!("init speaks another language; trying again");
                 return self.lose_init();
             };
             self.obey_init(message);
@@ -211,10 +209,11 @@ impl Program {
                 self.init.welcome();
                 self.step(Event::Welcome);
                 self.resume_update();
+                self.tell_the_curious();
             }
             FromInit::StopAll => self.step(Event::StopAll),
             FromInit::Reply { error } if !error.is_empty() => {
-                eprintln!("manager: init says: {error}");
+                eprintln!("init says: {error}");
                 if !self.init.is_welcome() {
                     self.lose_init();
                 }
@@ -223,18 +222,25 @@ impl Program {
         }
     }
 
+    fn lose_client(&mut self, number: usize) {
+        self.clients.remove(number);
+        self.updates.forget(number);
+        self.step(Event::Gone { client: number as u32 });
+    }
+
     fn flush(&mut self) {
         self.init.flush(&self.events);
         for client in self.clients.flush(&self.events) {
-            self.step(Event::Gone { client });
+            self.lose_client(client as usize);
         }
     }
 }
 
-/// Says what could not be done; the manager goes on without it.
+/// Says what could not be done; the manager goes on without it. The log puts
+/// its name before what it says.
 fn complain(troubles: Vec<Trouble>) {
     for trouble in troubles {
-        eprintln!("manager: {trouble}");
+        eprintln!("{trouble}");
     }
 }
 

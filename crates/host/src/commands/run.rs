@@ -115,7 +115,7 @@ fn find_ward(named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
 
 /// Reads all that the inside needs, and compiles the services.
 fn prepare(source: &Path, ward: &Path) -> Result<Contents, Failure> {
-    let list = Command::new(ward).arg("--list").output();
+    let list = Command::new(ward).args(["--list", "--links"]).output();
     let list = list.map_err(|error| refused(&format!("run {}", ward.display()), &error))?;
     let read = |path: &Path| {
         Snapshot::read(path).map_err(|error| refused(&format!("read {}", path.display()), &error))

@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use model::limits::FIFODIR_ENTRIES_MAX;
 use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, RawDir, StatxFlags};
@@ -191,8 +191,9 @@ fn new_name() -> io::Result<[u8; HIDDEN_BYTES]> {
 pub(super) fn empty_for_sure(directory: BorrowedFd<'_>, name: &CStr) -> bool {
     /// The last file system that was asked about: its device, and in the top
     /// bit whether it is a tmpfs. All of them lie on one, as a rule.
-    static KNOWN: AtomicU64 = AtomicU64::new(u64::MAX >> 1);
-    const TMPFS_BIT: u64 = 1 << 63;
+    /// The device is a minor number of 20 bits (Linux `include/linux/kdev_t.h`).
+    static KNOWN: AtomicU32 = AtomicU32::new(u32::MAX >> 1);
+    const TMPFS_BIT: u32 = 1 << 31;
     const TMPFS_MAGIC: u64 = 0x0102_1994;
 
     let Ok(found) = fs::statx(directory, name, AtFlags::empty(), StatxFlags::SIZE) else {
@@ -201,7 +202,7 @@ pub(super) fn empty_for_sure(directory: BorrowedFd<'_>, name: &CStr) -> bool {
     if found.stx_size != 40 || found.stx_dev_major != 0 {
         return false;
     }
-    let device = u64::from(found.stx_dev_minor);
+    let device = found.stx_dev_minor;
     let known = KNOWN.load(Ordering::Relaxed);
     if known & !TMPFS_BIT == device {
         return known & TMPFS_BIT != 0;

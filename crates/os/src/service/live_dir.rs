@@ -34,6 +34,9 @@ pub const EMPTY: &str = "lock";
 const STATUS: &str = ".status";
 /// Lines `OLD NEW`: services that go over from the previous live directory.
 pub const MOVED: &str = "moved";
+/// One byte per service while an update is under way: what it has stopped and
+/// will start again.
+pub const STOPPED: &str = "stopped";
 /// The socket of the manager.
 pub const MANAGER: &str = "manager";
 /// The socket of init, below the scandir.
@@ -247,15 +250,18 @@ pub fn make_supervise(folder: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes `live` lead to `real`, at once and whole.
+/// Makes `live` lead to `real`, at once and whole. Two programs may do it at
+/// the same time: whoever makes the live directory, and its new manager.
 pub fn publish(live: &Path, real: &Path) -> Result<(), Trouble> {
     let mut new = real.as_os_str().to_owned();
-    new.push(".link");
+    new.push(format!(".{}", std::process::id()));
     let _ = fs::unlink(&*new);
     let target = real.file_name().unwrap_or(real.as_os_str());
-    fs::symlink(target, &*new)
-        .and_then(|()| fs::rename(&*new, live))
-        .to(|| format!("make {} lead to {}", live.display(), real.display()))
+    let published = fs::symlink(target, &*new).and_then(|()| fs::rename(&*new, live));
+    if published.is_err() {
+        let _ = fs::unlink(&*new);
+    }
+    published.to(|| format!("make {} lead to {}", live.display(), real.display()))
 }
 
 /// Takes back what [`publish`] did.

@@ -114,8 +114,10 @@ impl Tree {
             what: format!("serve {path}"),
             error: std::io::Error::other(why.to_owned()),
         };
-        if self.find_live(path).is_some() {
-            return Err(no("it is served already"));
+        match self.find_live(path) {
+            Some(number) if previous.is_none() => return Ok(number),
+            Some(_) => return Err(no("it is served already")),
+            None => {}
         }
         let old = match previous {
             Some(previous) => {
@@ -349,6 +351,7 @@ impl Tree {
             supervisor.set_rules(Rules::from(longrun));
         }
         let Some(held) = self.held_mut(slot) else { return };
+        let renamed = *held.name != *name && held.pipe.is_some();
         held.home = home;
         held.name = name.into();
         let (old_record, fixed, name) = (held.record, held.fixed(), held.name.clone());
@@ -357,6 +360,9 @@ impl Tree {
                 held.record = record;
             }
             self.table.remove(old_record);
+        }
+        if renamed {
+            self.new_pipes.push(slot);
         }
         self.unwritten(slot);
         init.note(slot);

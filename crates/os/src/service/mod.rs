@@ -17,6 +17,7 @@ pub mod permissions;
 pub mod process;
 pub mod resume;
 pub mod scandir;
+mod script_output;
 pub mod settings;
 pub mod signal_name;
 pub mod source_dir;

@@ -55,6 +55,8 @@ pub struct Tree {
     pub logged: bool,
     /// Slots that have a new pipe, for the logger.
     pub new_pipes: Vec<Slot>,
+    /// Slots that are no more, whose pipes the logger still holds.
+    pub ended_pipes: Vec<Slot>,
     /// Slots whose supervision has ended.
     pub left: Vec<Slot>,
     /// Slots whose status is to be written, but not at once.
@@ -88,6 +90,7 @@ impl Tree {
             scandir,
             logged: false,
             new_pipes: Vec::new(),
+            ended_pipes: Vec::new(),
             left: Vec::new(),
             late: Late::default(),
             descriptors_max: (given != 0 && !is_limit(given)).then_some(given),
@@ -129,7 +132,11 @@ impl Tree {
 
     /// Forgets a slot, and closes what it had open.
     pub fn forget(&mut self, slot: Slot) -> Option<Box<Held>> {
-        let record = self.held(slot)?.record;
+        let held = self.held(slot)?;
+        let (record, piped) = (held.record, held.pipe.is_some());
+        if piped {
+            self.ended_pipes.push(slot);
+        }
         if let Some(pid) = self.pids.iter().find(|(_, s)| **s == slot).map(|(pid, _)| *pid) {
             self.pids.remove(&pid);
         }

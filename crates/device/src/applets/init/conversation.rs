@@ -131,6 +131,7 @@ impl Program {
             }
             Part::Logger => {
                 self.tree.new_pipes.clear();
+                self.tree.ended_pipes.clear();
                 let Some(client) = self.server.as_mut().and_then(|s| s.client(number)) else {
                     return;
                 };
@@ -265,15 +266,17 @@ impl Program {
         }
     }
 
-    /// Hands the pipes that are new to the logger.
+    /// Hands the pipes that are new, or have another name, to the logger, and
+    /// tells it which are no more.
     fn tell_pipes(&mut self) {
-        if self.tree.new_pipes.is_empty() {
-            return;
-        }
-        let slots = std::mem::take(&mut self.tree.new_pipes);
+        let ended = std::mem::take(&mut self.tree.ended_pipes);
+        let new = std::mem::take(&mut self.tree.new_pipes);
         let Some(server) = &mut self.server else { return };
         for client in server.clients().filter(|client| client.part == Part::Logger) {
-            for &slot in &slots {
+            for &slot in &ended {
+                client.tell(&FromInit::PipeEnded { slot });
+            }
+            for &slot in &new {
                 if let Some(held) = self.tree.held(slot) {
                     client.tell(&FromInit::Pipe { slot, name: &held.name });
                 }

@@ -13,6 +13,7 @@ use model::service::manager_request::{
 use model::service::name::nearest;
 use model::time::Moment;
 use os::event_loop::Readiness;
+use os::service::manager_client::Conversion;
 
 use super::Program;
 use super::update::Wanted;
@@ -32,10 +33,7 @@ impl Program {
                 Ok(None) => return,
                 Ok(Some(length)) if self.obey_client(number, &buffer[..length]) => {}
                 // It has gone, or lost its mind.
-                Ok(Some(_)) | Err(()) => {
-                    self.clients.remove(number);
-                    return self.step(Event::Gone { client: number as u32 });
-                }
+                Ok(Some(_)) | Err(()) => return self.lose_client(number),
             }
         }
     }
@@ -65,18 +63,22 @@ impl Program {
                 }
                 ToManager::Status { id } => self.tell_status(number, id),
                 ToManager::Convert { old, new, restart } => {
-                    let new = new.map(str::to_owned);
-                    client.conversions.push((old.to_owned(), new, restart));
+                    let (old, new) = (old.to_owned(), new.map(str::to_owned));
+                    client.conversions.push(Conversion { old, new, restart });
                 }
-                ToManager::Update { id, database, manner, as_is, limit } => {
-                    self.begin_update(Wanted {
+                ToManager::Update { id, database, manner, as_is, repeated, limit } => {
+                    let wanted = Wanted {
                         number,
                         id,
+                        pid: client.pid,
                         directory: database.into(),
+                        conversions: std::mem::take(&mut client.conversions),
                         manner: update::Manner { essential: manner.essential, as_is },
                         detail: manner.detail,
-                        limit: (limit != 0).then(|| Duration::from_millis(u64::from(limit))),
-                    });
+                        repeated,
+                        deadline: time_limit(limit).map(|limit| self.now + limit),
+                    };
+                    self.begin_update(wanted);
                 }
             }
         }
@@ -159,10 +161,12 @@ impl Program {
             all: manner.all,
             detail: manner.detail,
             services,
-            limit: (limit != 0).then(|| Duration::from_millis(u64::from(limit))),
+            limit: time_limit(limit),
             since,
         };
         self.step(Event::Ask(ask));
+        // It may want down what an update has stopped and would start again.
+        self.remember_stopped();
     }
 
     fn tell_status(&mut self, number: usize, id: u32) {
@@ -174,6 +178,23 @@ impl Program {
         if services.is_empty() {
             services = (0..self.live.bytes().len() as Index).collect();
         }
+        // Init is starting anew, and will tell in a moment how everything is.
+        if !self.init.is_welcome() && client.curious.is_none() {
+            client.curious = Some((id, services));
+            return;
+        }
+        self.tell_how_they_are(number, id, services);
+    }
+
+    /// Init has told how everything is: so are those told who asked meanwhile.
+    pub(super) fn tell_the_curious(&mut self) {
+        for (number, id, services) in self.clients.curious() {
+            self.tell_how_they_are(number, id, services);
+        }
+    }
+
+    fn tell_how_they_are(&mut self, number: usize, id: u32, services: Vec<Index>) {
+        let Some(client) = self.clients.get(number) else { return };
         for service in services {
             let trouble = self.graph.trouble(service);
             client.tell(&FromManager::Service(ServiceStatus {
@@ -186,4 +207,8 @@ impl Program {
         }
         client.tell(&FromManager::StatusEnd { id });
     }
+}
+
+fn time_limit(millis: u32) -> Option<Duration> {
+    (millis != 0).then(|| Duration::from_millis(u64::from(millis)))
 }

@@ -14,6 +14,7 @@ use model::time::Moment;
 use os::event_loop::{EventLoop, Readiness};
 use os::service::live_dir::MANAGER;
 use os::service::managed::LiveDir;
+use os::service::manager_client::Conversion;
 use os::socket::{Connection, Listener};
 
 use super::{FIRST_CLIENT, LISTENER};
@@ -29,8 +30,10 @@ pub struct Client {
     pub names: Vec<Index>,
     /// The first name that nobody has.
     pub unknown: Option<String>,
-    /// For the next update: old name, new name, restart.
-    pub conversions: Vec<(String, Option<String>, bool)>,
+    /// For the next update.
+    pub conversions: Vec<Conversion>,
+    /// It asked how these are while nobody knew.
+    pub curious: Option<(u32, Vec<Index>)>,
     filling: Writer,
     waiting: VecDeque<Vec<u8>>,
     waiting_bytes: usize,
@@ -55,7 +58,12 @@ impl Clients {
 
     /// Listens in another live directory, and lets everybody go but `keep`:
     /// they come again and find the new one.
-    pub fn go_over(&mut self, live: &LiveDir, events: &EventLoop, keep: usize) -> io::Result<()> {
+    pub fn go_over(
+        &mut self,
+        live: &LiveDir,
+        events: &EventLoop,
+        keep: &[usize],
+    ) -> io::Result<()> {
         let listener = bind(&live.path)?;
         if self.listening {
             let _ = events.remove(&self.listener);
@@ -63,7 +71,7 @@ impl Clients {
         self.listener = listener;
         self.listening = true;
         for (number, client) in self.clients.iter_mut().enumerate() {
-            if number != keep {
+            if !keep.contains(&number) {
                 *client = None;
             }
         }
@@ -120,6 +128,7 @@ impl Clients {
             names: Vec::new(),
             unknown: None,
             conversions: Vec::new(),
+            curious: None,
             filling: Writer::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -154,6 +163,16 @@ impl Clients {
         }
     }
 
+    /// Those who wait to hear how services are.
+    pub fn curious(&mut self) -> Vec<(usize, u32, Vec<Index>)> {
+        let clients = self.clients.iter_mut().enumerate();
+        let asked = clients.filter_map(|(number, client)| {
+            let (id, services) = client.as_mut()?.curious.take()?;
+            Some((number, id, services))
+        });
+        asked.collect()
+    }
+
     pub fn tell(&mut self, number: u32, message: &FromManager<'_>) {
         if let Some(client) = self.get(number as usize) {
             client.tell(message);
@@ -182,14 +201,13 @@ impl Clients {
         self.tell(client, &FromManager::Ended { id, exit, failed });
     }
 
-    /// Sends what was told since the last time. Gives the clients that are no
-    /// more.
+    /// Sends what was told since the last time. Gives the clients that are to
+    /// be let go.
     pub fn flush(&mut self, events: &EventLoop) -> Vec<u32> {
         let mut gone = Vec::new();
         for number in 0..self.clients.len() {
             let Some(client) = &mut self.clients[number] else { continue };
             if client.send(events, FIRST_CLIENT + number as u64).is_err() {
-                self.clients[number] = None;
                 gone.push(number as u32);
             }
         }

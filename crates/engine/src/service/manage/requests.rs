@@ -31,7 +31,7 @@ pub(super) struct Request {
 impl Manager {
     pub(super) fn ask(&mut self, ask: Ask) {
         let (client, id) = (ask.client, ask.id);
-        let starts = matches!(ask.verb, Verb::Up | Verb::Restart) || ask.prune;
+        let starts = matches!(ask.verb, Verb::Up | Verb::UpAgain | Verb::Restart) || ask.prune;
         if self.closing != Closing::No && client != INIT && starts {
             for &service in &ask.services {
                 let news = News::Failed(Reason::Shutdown);
@@ -54,8 +54,9 @@ impl Manager {
             }
         }
         match ask.verb {
-            Verb::Up => {
-                for &service in &ask.services {
+            Verb::Up | Verb::UpAgain => {
+                let named = if ask.verb == Verb::Up { &ask.services[..] } else { &[] };
+                for &service in named {
                     self.units[service as usize].wanted = true;
                 }
                 let ups = self.graph.closure(selection.members(), Along::Needs);

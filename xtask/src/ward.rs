@@ -1,0 +1,45 @@
+//! The `ward` that ships: built together with a standard library made for size.
+//!
+//! The one that comes with Rust carries what prints backtraces: a reader of
+//! debug information, an unwinder and its tables, a third of `ward`. The flag
+//! that builds another is not stable, so the stable compiler has to be told to
+//! take it; without the sources of the library (the component `rust-src`) the
+//! plain one is used, and that is said.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::shell::{Failed, cargo, failed, run, target};
+
+/// The processor that tests, `run` and `bench` build for.
+pub const HERE: &str = "x86_64-unknown-linux-musl";
+
+/// Builds `ward` for a device, optimised, and gives its path.
+pub fn release(triple: &str) -> Result<PathBuf, Failed> {
+    let mut command = cargo(None);
+    command.args(["build", "--quiet", "--release", "--package", "device", "--target", triple]);
+    if !for_size(&mut command)? {
+        eprintln!(
+            "the standard library's sources are missing (`rustup component add rust-src`): \
+             ward becomes a third larger"
+        );
+    }
+    run(&mut command)?;
+    Ok(target().join(triple).join("release/ward"))
+}
+
+/// Lets a command of cargo build the standard library too; `false` where its
+/// sources are not there.
+pub fn for_size(command: &mut Command) -> Result<bool, Failed> {
+    let printed = Command::new("rustc").args(["--print", "sysroot"]).output();
+    let printed = printed.map_err(|error| failed(format!("cannot start rustc: {error}")))?;
+    let sysroot = String::from_utf8_lossy(&printed.stdout);
+    let sources = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/Cargo.lock");
+    if !sources.exists() {
+        return Ok(false);
+    }
+    command
+        .env("RUSTC_BOOTSTRAP", "1")
+        .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
+    Ok(true)
+}
