@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use engine::machine::Event;
+use engine::machine::{Event, World};
 use engine::service::init::Unit;
 use model::limits::MESSAGE_BYTES_MAX;
 use model::service::request::{End, FromInit, Slot, ToInit};
