@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use model::limits::MESSAGE_DESCRIPTORS_MAX;
+use model::limits::{MESSAGE_BYTES_MAX, MESSAGE_DESCRIPTORS_MAX};
 use rustix::fs::{Mode, chmod};
 use rustix::net::{
     self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
@@ -27,6 +27,13 @@ pub struct Peer {
 /// The user that this program acts as.
 pub fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// Whether nothing waits behind a message of this length, as a rule: whoever
+/// has more to say fills one. What does wait is told by the next wait for
+/// descriptors, and asking in vain costs as much as a message.
+pub fn is_last(length: usize) -> bool {
+    length < MESSAGE_BYTES_MAX / 2
 }
 
 /// A socket that others connect to.

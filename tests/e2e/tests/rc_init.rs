@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use e2e::device::Device;
 use e2e::{Folder, applet, stdout, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -87,4 +88,21 @@ fn an_init_that_cannot_link_a_name_leaves_nothing_behind() {
     assert_eq!(tree.init(), Some(0));
     let list = stdout(applet("s6-rc").arg("-l").arg(tree.live()).args(["-a", "list"]));
     assert_eq!(list, "a\n");
+}
+
+#[test]
+fn every_boot_of_many_at_once_ends_well() {
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            scope.spawn(move || {
+                for _ in 0..8 {
+                    let device = Device::new(&format!("boots{thread}"));
+                    device.sleeper("a").bundle("default", &["a"]).start();
+                    assert_eq!(device.up(), ["a"]);
+                    let said = device.log();
+                    assert!(said.is_empty(), "{said:?}");
+                }
+            });
+        }
+    });
 }

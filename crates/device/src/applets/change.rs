@@ -21,6 +21,8 @@ pub struct Change<'a> {
     pub manner: Manner,
     pub names: &'a [&'a str],
     pub limit: Option<Duration>,
+    /// Say [`Heard::Line`] for what scripts print.
+    pub scripts: bool,
     /// Say [`Heard::Quiet`] once a second.
     pub ticks: bool,
 }
@@ -34,8 +36,9 @@ impl Change<'_> {
             Err(DatabaseFileError::Refused(_)) => None,
             Err(error) => return Err(not_a_database(self.live, &error)),
         };
-        let scripts = match &file {
-            Some(file) => self.scripts(&open(file)?),
+        let database = file.as_ref().map(open).transpose()?;
+        let scripts = match database.filter(|_| self.scripts) {
+            Some(database) => self.run(&database),
             None => Vec::new(),
         };
         let asking = Asking {
@@ -51,7 +54,7 @@ impl Change<'_> {
     }
 
     /// The oneshots that this may run.
-    fn scripts<'d>(&self, database: &Database<'d>) -> Vec<&'d str> {
+    fn run<'d>(&self, database: &Database<'d>) -> Vec<&'d str> {
         let mut named: Vec<Index> = Vec::new();
         for name in self.names {
             match database.find(name) {

@@ -9,7 +9,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use model::service::database::{Database, Entry, Index};
-use model::service::live_state::{AGAIN, RUN_SHIFT, STARTING, UP, WANTED};
+use model::service::live_state::{AGAIN, RUN_SHIFT, STARTING, STOPPING, UP, WANTED};
 
 /// An instruction about one service of the old database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,8 @@ pub struct Manner {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Services of the old database that must be down first, closed under
-    /// what needs them as far as that is up.
+    /// what needs them as far as that is up. What is down already and only
+    /// waits to start again is not among them.
     pub stop: Vec<Index>,
     /// Old and new number of those that keep their place in init.
     pub moved: Vec<(Index, Index)>,
@@ -210,7 +211,9 @@ impl<'a, 'd> Comparison<'a, 'd> {
         for (at, &kept) in kept.iter().enumerate() {
             let byte = self.bytes.get(at).copied().unwrap_or(0);
             if self.active[at] && !kept {
-                plan.stop.push(at as Index);
+                if byte & (UP | STARTING | STOPPING) != 0 {
+                    plan.stop.push(at as Index);
+                }
                 let wanted = byte & WANTED;
                 let mut again = |target: Index| {
                     plan.start.push(target);

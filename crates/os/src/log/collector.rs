@@ -204,7 +204,8 @@ impl Collector {
             Ok(Turned::More) => self.queue.push_back(slot),
             Ok(Turned::Empty) => {
                 self.pipes[at].queued = false;
-                if self.pipes[at].ended {
+                // Whoever else holds its other end would be killed by its next line.
+                if self.pipes[at].ended && self.pipes[at].is_abandoned() {
                     self.drop_pipe(at);
                 }
             }
@@ -376,6 +377,8 @@ impl Collector {
     }
 
     fn hear_listener(&mut self, token: u64, readiness: Readiness) {
+        // The service that is asked about may have its pipe since a moment.
+        self.hear_init();
         for slot in self.listeners.hear(token, readiness, &self.events, &mut self.pipes) {
             self.enqueue(slot);
         }
@@ -477,6 +480,7 @@ impl Collector {
         if let Some(at) = self.find(slot) {
             if self.pipes[at].inode == pipe.inode {
                 self.pipes[at].name = pipe.name;
+                self.pipes[at].followed = pipe.followed;
                 return Ok(());
             }
             self.drop_pipe(at);

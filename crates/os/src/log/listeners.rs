@@ -28,8 +28,15 @@ struct Follower {
     connection: Connection,
     /// Services, sorted.
     names: Vec<Box<str>>,
-    /// The answers it waits for.
-    sync: Option<u32>,
+    /// The answer it waits for.
+    sync: Option<Sync>,
+}
+
+/// A question whether everything was told.
+struct Sync {
+    number: u32,
+    /// `None`: about every service that is followed.
+    name: Option<Box<str>>,
 }
 
 pub struct Listeners {
@@ -61,8 +68,7 @@ impl Listeners {
 
     /// Whether somebody waits for all that `pipe` holds, unfinished or not.
     pub fn wants_all(&self, pipe: &Pipe) -> bool {
-        let waits = |f: &Follower| f.sync.is_some() && f.follows(&pipe.name);
-        pipe.followed && self.followers.iter().any(waits)
+        pipe.followed && self.followers.iter().any(|follower| follower.waits_for(&pipe.name))
     }
 
     /// Reads what came for `token`; gives the services to look at now.
@@ -82,12 +88,11 @@ impl Listeners {
         };
         let mut wanted = Vec::new();
         let follower = &mut self.followers[at];
-        let had_sync = follower.sync.is_some();
         if follower.hear().is_err() {
             self.remove(at, events);
-        } else if !had_sync && follower.sync.is_some() {
-            let follows = |pipe: &&mut Pipe| follower.follows(&pipe.name);
-            wanted.extend(pipes.iter_mut().filter(follows).map(|pipe| pipe.slot));
+        } else {
+            let waits = |pipe: &&mut Pipe| follower.waits_for(&pipe.name);
+            wanted.extend(pipes.iter_mut().filter(waits).map(|pipe| pipe.slot));
         }
         for pipe in pipes {
             pipe.followed = self.follow(&pipe.name);
@@ -130,8 +135,8 @@ impl Listeners {
         let mut at = 0;
         while at < self.followers.len() {
             let follower = &mut self.followers[at];
-            let busy = |pipe: &Pipe| pipe.queued && follower.follows(&pipe.name);
-            if let Some(number) = follower.sync
+            let busy = |pipe: &Pipe| pipe.queued && follower.waits_for(&pipe.name);
+            if let Some(number) = follower.sync.as_ref().map(|sync| sync.number)
                 && !pipes.iter().any(busy)
             {
                 follower.sync = None;
@@ -158,6 +163,12 @@ impl Follower {
         self.names.binary_search_by(|own| (**own).cmp(name)).is_ok()
     }
 
+    /// Its question is about this service, too.
+    fn waits_for(&self, name: &str) -> bool {
+        let meant = |sync: &Sync| sync.name.as_deref().is_none_or(|meant| meant == name);
+        self.sync.as_ref().is_some_and(meant) && self.follows(name)
+    }
+
     /// Reads one datagram, for services are waiting; an error: it has to go.
     fn hear(&mut self) -> io::Result<()> {
         let mut buffer = vec![0; MESSAGE_BYTES_MAX];
@@ -171,7 +182,10 @@ impl Follower {
         while reader.left() > 0 {
             match ToLogger::read(&mut reader).map_err(|_| io::ErrorKind::InvalidData)? {
                 ToLogger::Follow { name } => self.add(name)?,
-                ToLogger::Sync { number } => self.sync = Some(number),
+                ToLogger::Sync { number } => self.sync = Some(Sync { number, name: None }),
+                ToLogger::SyncOne { number, name } => {
+                    self.sync = Some(Sync { number, name: Some(name.into()) });
+                }
             }
         }
         Ok(())

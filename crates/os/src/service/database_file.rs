@@ -9,6 +9,7 @@ use model::service::database::{Database, DatabaseError};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 
 /// The bytes of a database that was read, but not looked at yet.
+#[derive(PartialEq, Eq)]
 pub struct DatabaseFile {
     bytes: Vec<u8>,
 }

@@ -27,10 +27,16 @@ pub const STATE: &str = "state";
 /// The file that every `supervise/lock` is another name of: one descriptor
 /// holds the lock of all.
 pub const SUPERVISED: &str = ".supervised";
+/// What every file `down` is another name of. Scripts of the peer that lock
+/// it find it.
+pub const EMPTY: &str = "lock";
 /// What every `supervise/status` is a name of, until it is replaced.
 const STATUS: &str = ".status";
 /// Lines `OLD NEW`: services that go over from the previous live directory.
 pub const MOVED: &str = "moved";
+/// One byte per service while an update is under way: what it has stopped and
+/// will start again.
+pub const STOPPED: &str = "stopped";
 /// The socket of the manager.
 pub const MANAGER: &str = "manager";
 /// The socket of init, below the scandir.
@@ -94,7 +100,7 @@ fn fill(making: &Making<'_>, real: &Path) -> Result<(), Trouble> {
     fs::symlinkat(making.scandir, &directory, "scandir").to(|| within("scandir"))?;
     write(&directory, "prefix", making.prefix.as_bytes(), 0o644).to(|| within("prefix"))?;
     write(&directory, STATE, making.state, 0o644).to(|| within(STATE))?;
-    write(&directory, "lock", b"", 0o644).to(|| within("lock"))?;
+    write(&directory, EMPTY, b"", 0o644).to(|| within(EMPTY))?;
     write(&directory, SUPERVISED, b"", 0o600).to(|| within(SUPERVISED))?;
     fs::mkdirat(&directory, SERVICE_DIRS, Mode::from_raw_mode(0o755))
         .to(|| within(SERVICE_DIRS))?;
@@ -143,7 +149,7 @@ impl Maker<'_> {
         };
         if !up {
             let none = AtFlags::empty();
-            fs::linkat(self.live, "lock", self.services, &*at("down"), none)?;
+            fs::linkat(self.live, EMPTY, self.services, &*at("down"), none)?;
         }
         if !brought {
             let none = AtFlags::empty();
@@ -244,15 +250,18 @@ pub fn make_supervise(folder: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes `live` lead to `real`, at once and whole.
+/// Makes `live` lead to `real`, at once and whole. Two programs may do it at
+/// the same time: whoever makes the live directory, and its new manager.
 pub fn publish(live: &Path, real: &Path) -> Result<(), Trouble> {
     let mut new = real.as_os_str().to_owned();
-    new.push(".link");
+    new.push(format!(".{}", std::process::id()));
     let _ = fs::unlink(&*new);
     let target = real.file_name().unwrap_or(real.as_os_str());
-    fs::symlink(target, &*new)
-        .and_then(|()| fs::rename(&*new, live))
-        .to(|| format!("make {} lead to {}", live.display(), real.display()))
+    let published = fs::symlink(target, &*new).and_then(|()| fs::rename(&*new, live));
+    if published.is_err() {
+        let _ = fs::unlink(&*new);
+    }
+    published.to(|| format!("make {} lead to {}", live.display(), real.display()))
 }
 
 /// Takes back what [`publish`] did.

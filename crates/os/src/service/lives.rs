@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use engine::machine::Event;
+use engine::machine::{Event, World};
 use engine::service::ending::Class;
 use engine::service::init::{Init, Unit};
 use engine::service::oneshot::Runner;
@@ -21,7 +21,7 @@ use crate::service::held::{Held, Home, Pipe, inherited};
 use crate::service::kept_database::KeptDatabase;
 use crate::service::live_dir::{MOVED, SERVICE_DIRS, SUPERVISED};
 use crate::service::table::{Fixed, Found, Kind};
-use crate::service::tree::{Tree, token};
+use crate::service::tree::{Tree, saved, token};
 use crate::trouble::{Trouble, While};
 
 /// A live directory that is served.
@@ -140,8 +140,10 @@ impl Tree {
             what: format!("serve {path}"),
             error: std::io::Error::other(why.to_owned()),
         };
-        if self.find_live(path).is_some() {
-            return Err(no("it is served already"));
+        match self.find_live(path) {
+            Some(number) if previous.is_none() => return Ok(number),
+            Some(_) => return Err(no("it is served already")),
+            None => {}
         }
         let old = match previous {
             Some(previous) => {
@@ -155,7 +157,8 @@ impl Tree {
         let number =
             self.free_number().ok_or_else(|| no("too many live directories are served"))?;
         let fixed = live.fixed(number);
-        live.record = self.table.add(Kind::Live, &fixed, path).to(|| format!("serve {path}"))?;
+        live.record =
+            self.table.add(Kind::Live, &fixed, path, &[]).to(|| format!("serve {path}"))?;
         let moved = match old {
             Some(old) => self.moved(&live, old)?,
             None => Vec::new(),
@@ -232,9 +235,9 @@ impl Tree {
                 let home = Home::Live { live: number, index: index as Index };
                 slots[index] = self.add_service(init, name, home)?;
             }
-            if let Some(Some(live)) = self.lives.get_mut(usize::from(number)) {
-                live.slots.clone_from(&slots);
-            }
+        }
+        if let Some(Some(live)) = self.lives.get_mut(usize::from(number)) {
+            live.slots = slots;
         }
         Ok(())
     }
@@ -280,9 +283,10 @@ impl Tree {
         class: Class,
     ) -> Result<Slot, Trouble> {
         let what = || format!("supervise {name}");
+        let state = saved(&unit);
         let slot = init.add(unit).ok_or(std::io::ErrorKind::OutOfMemory).to(what)?;
         let mut held = Held::new(slot, name, home, class);
-        match self.table.add(Kind::Slot, &held.fixed(), name).to(what) {
+        match self.table.add(Kind::Slot, &held.fixed(), name, state.as_bytes()).to(what) {
             Ok(record) => held.record = record,
             Err(trouble) => {
                 init.remove(slot);
@@ -374,14 +378,19 @@ impl Tree {
             supervisor.set_rules(Rules::from(longrun));
         }
         let Some(held) = self.held_mut(slot) else { return };
+        let renamed = *held.name != *name && held.pipe.is_some();
         held.home = home;
         held.name = name.into();
         let (old_record, fixed, name) = (held.record, held.fixed(), held.name.clone());
-        if let Ok(record) = self.table.add(Kind::Slot, &fixed, &name) {
+        let state = init.unit(slot).map(saved).unwrap_or_default();
+        if let Ok(record) = self.table.add(Kind::Slot, &fixed, &name, state.as_bytes()) {
             if let Some(held) = self.held_mut(slot) {
                 held.record = record;
             }
             self.table.remove(old_record);
+        }
+        if renamed {
+            self.new_pipes.push(slot);
         }
         self.unwritten(slot);
         init.note(slot);
@@ -405,6 +414,14 @@ impl Tree {
             Some(Unit::Oneshot(_)) => self.left.push(slot),
             None => {}
         }
+    }
+
+    /// A live directory that is served holds this slot: whoever sends its
+    /// supervisor away (`s6-svc -x`) does not take it from the graph.
+    pub fn is_counted_on(&self, slot: Slot) -> bool {
+        let home = self.held(slot).map(|held| held.home);
+        let Some(Home::Live { live, index }) = home else { return false };
+        self.live(live).is_some_and(|live| live.slots.get(index as usize) == Some(&slot))
     }
 
     /// Gives up a live directory whose longruns are all down.

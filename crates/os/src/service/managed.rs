@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use model::service::database::{Database, Entry, Index};
+use model::service::live_state::{AGAIN, STARTING, STOPPING, UP, WANTED};
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, lstat, open, openat};
 use rustix::io::Errno;
 
 use crate::files;
 use crate::service::database_file::DatabaseFile;
-use crate::service::live_dir::STATE;
+use crate::service::live_dir::{STATE, STOPPED};
 use crate::sys::mapping::Mapping;
 use crate::trouble::{Trouble, While};
 
@@ -110,6 +111,37 @@ impl LiveDir {
         let what = || format!("store in {} which services are up", self.path.display());
         self.state = Some(make_state(&self.path, bytes).to(what)?);
         Ok(())
+    }
+
+    /// Whether this is the very database that it holds.
+    pub fn is_of(&self, file: &DatabaseFile) -> bool {
+        self.file == *file
+    }
+
+    /// Writes down what an update has stopped and is to start again: a byte for
+    /// each service, as they would be stored for it; nothing, where it is nothing.
+    pub fn note_stopped(&self, bytes: &[u8]) -> io::Result<()> {
+        if !bytes.is_empty() {
+            return files::replace(files::directory(&self.path)?, STOPPED, bytes, 0o644);
+        }
+        match std::fs::remove_file(self.path.join(STOPPED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// An update was cut off together with its manager: what it had stopped
+    /// goes on as if it had only been restarted.
+    pub fn take_up_stopped(&mut self) {
+        let most = self.bytes().len();
+        let note = files::read_up_to(&self.path.join(STOPPED), most).unwrap_or_default();
+        for (service, noted) in (0..).zip(note) {
+            let byte = self.bytes()[service as usize];
+            let comes_up = byte & (UP | STARTING) != 0 && byte & STOPPING == 0;
+            let kept = if comes_up { WANTED } else { WANTED | AGAIN };
+            self.store(service, byte | noted & kept);
+        }
+        let _ = self.note_stopped(&[]);
     }
 
     /// The longrun or oneshot `name`.

@@ -74,6 +74,8 @@ pub struct Program {
     /// Leave without waiting for anything.
     pub abort: bool,
     logger: Slot,
+    /// Datagrams are received here.
+    pub buffer: Vec<u8>,
 }
 
 /// Runs a tree until it is told to end.
@@ -159,6 +161,7 @@ impl Program {
             unreaped: true,
             abort: false,
             logger: Slot::MAX,
+            buffer: Vec::new(),
         };
         match found {
             Some(found) => program.go_on(found),
@@ -363,6 +366,7 @@ impl Program {
             if self.config.kind == Kind::Supervise && self.init.slots().next().is_none() {
                 return End::Exit;
             }
+            let late = self.tree.late.deadline(os::clock::now());
             let deadline = [
                 // No signal tells again of children that are still to be reaped.
                 self.unreaped.then_some(Moment::ZERO),
@@ -371,6 +375,7 @@ impl Program {
                 self.next_scan,
                 self.next_listen,
                 self.server.as_ref().and_then(Server::deadline),
+                late,
             ];
             let deadline = deadline.into_iter().flatten().min();
             let events = self.tree.events.wait(deadline).unwrap_or_else(|_| {
@@ -385,6 +390,9 @@ impl Program {
             }
             let now = os::clock::now();
             self.init.expire(now, &mut self.tree);
+            if late.is_some_and(|at| at <= now) {
+                self.publish_late();
+            }
             if self.next_scan.is_some_and(|at| at <= now) {
                 self.rescan();
             }
@@ -412,6 +420,7 @@ impl Program {
 
     /// Ends as was asked.
     fn finish(&mut self, end: End) -> Exit {
+        self.publish_late();
         self.server = None;
         if self.config.kind == Kind::Supervise {
             return Exit::DONE;

@@ -13,6 +13,7 @@ use model::service::manager_request::{
 use model::service::name::nearest;
 use model::time::Moment;
 use os::event_loop::Readiness;
+use os::service::manager_client::Conversion;
 use os::trouble::Trouble;
 
 use super::Program;
@@ -33,10 +34,7 @@ impl Program {
             Ok(None) => {}
             Ok(Some(length)) if self.obey_client(number, &buffer[..length]) => {}
             // It has gone, or lost its mind.
-            Ok(Some(_)) | Err(()) => {
-                self.clients.remove(number);
-                self.step(Event::Gone { client: number as u32 });
-            }
+            Ok(Some(_)) | Err(()) => self.lose_client(number),
         }
     }
 
@@ -72,18 +70,22 @@ impl Program {
                     if !client.may_control || client.conversions.len() >= SERVICES_MAX {
                         return false;
                     }
-                    let new = new.map(str::to_owned);
-                    client.conversions.push((old.to_owned(), new, restart));
+                    let (old, new) = (old.to_owned(), new.map(str::to_owned));
+                    client.conversions.push(Conversion { old, new, restart });
                 }
-                ToManager::Update { id, database, manner, as_is, limit } => {
-                    self.begin_update(Wanted {
+                ToManager::Update { id, database, manner, as_is, repeated, limit } => {
+                    let wanted = Wanted {
                         number,
                         id,
+                        pid: client.pid,
                         directory: database.into(),
+                        conversions: std::mem::take(&mut client.conversions),
                         manner: update::Manner { essential: manner.essential, as_is },
                         detail: manner.detail,
-                        limit: (limit != 0).then(|| Duration::from_millis(u64::from(limit))),
-                    });
+                        repeated,
+                        deadline: time_limit(limit).map(|limit| self.now + limit),
+                    };
+                    self.begin_update(wanted);
                 }
             }
         }
@@ -179,10 +181,12 @@ impl Program {
             all: manner.all,
             detail: manner.detail,
             services,
-            limit: (limit != 0).then(|| Duration::from_millis(u64::from(limit))),
+            limit: time_limit(limit),
             since,
         };
         self.step(Event::Ask(ask));
+        // It may want down what an update has stopped and would start again.
+        self.remember_stopped();
     }
 
     fn store_all(&mut self) -> Result<(), Trouble> {
@@ -231,4 +235,8 @@ impl Program {
         }
         client.tell(&FromManager::StatusEnd { id });
     }
+}
+
+fn time_limit(millis: u32) -> Option<Duration> {
+    (millis != 0).then(|| Duration::from_millis(u64::from(millis)))
 }

@@ -16,6 +16,7 @@ use os::door::Door;
 use os::event_loop::{EventLoop, Readiness};
 use os::service::live_dir::MANAGER;
 use os::service::managed::LiveDir;
+use os::service::manager_client::Conversion;
 use os::socket::Connection;
 
 use super::{FIRST_CLIENT, LISTENER};
@@ -31,8 +32,8 @@ pub struct Client {
     pub names: Vec<Index>,
     /// The first name that nobody has.
     pub unknown: Option<String>,
-    /// For the next update: old name, new name, restart.
-    pub conversions: Vec<(String, Option<String>, bool)>,
+    /// For the next update.
+    pub conversions: Vec<Conversion>,
     /// It asked how these are while nobody knew.
     pub curious: Option<(u32, Vec<Index>)>,
     filling: Writer,
@@ -60,11 +61,16 @@ impl Clients {
 
     /// Listens in another live directory, and lets everybody go but `keep`:
     /// they come again and find the new one.
-    pub fn go_over(&mut self, live: &LiveDir, events: &EventLoop, keep: usize) -> io::Result<()> {
+    pub fn go_over(
+        &mut self,
+        live: &LiveDir,
+        events: &EventLoop,
+        keep: &[usize],
+    ) -> io::Result<()> {
         self.door = open_door(&live.path, events)?;
         self.waiting_bytes_max = MANAGER_BACKLOG_BYTES_MAX + live.status_bytes_max();
         for (number, client) in self.clients.iter_mut().enumerate() {
-            if number != keep {
+            if !keep.contains(&number) {
                 *client = None;
             }
         }
@@ -184,14 +190,13 @@ impl Clients {
         self.tell(client, &FromManager::Ended { id, exit, failed });
     }
 
-    /// Sends what was told since the last time. Gives the clients that are no
-    /// more.
+    /// Sends what was told since the last time. Gives the clients that are to
+    /// be let go.
     pub fn flush(&mut self, events: &EventLoop) -> Vec<u32> {
         let mut gone = Vec::new();
         for number in 0..self.clients.len() {
             let Some(client) = &mut self.clients[number] else { continue };
             if client.send(events, FIRST_CLIENT + number as u64).is_err() {
-                self.clients[number] = None;
                 gone.push(number as u32);
             }
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cli::{Args, Command, Exit, Failure, Opt};
 use model::service::database::Database;
 use model::service::request::ToInit;
-use os::service::database_file::DatabaseFile;
+use os::service::database_file::{DatabaseFile, DatabaseFileError};
 use os::service::init_client;
 use os::service::live_dir::{self, Making};
 
@@ -91,7 +91,11 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
         return already(&mut init, &real, request);
     }
     let file = DatabaseFile::read(&request.database).map_err(|error| {
-        Failure::new(Exit(4), format!("cannot use {}: {error}", request.database.display()))
+        let exit = match error {
+            DatabaseFileError::Refused(_) => Exit::REFUSED,
+            DatabaseFileError::NotADatabase => Exit(4),
+        };
+        Failure::new(exit, format!("cannot use {}: {error}", request.database.display()))
     })?;
     let database: Database<'_> = file.database().map_err(|error| {
         Failure::new(Exit(4), format!("cannot use {}: {error}", request.database.display()))
@@ -123,13 +127,6 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
 
 /// Has init serve `real`, unless it does so already.
 fn serve(init: &mut init_client::Client, real: &Path) -> Result<(), Failure> {
-    match ask(init, real) {
-        Err(failure) if failure.message.contains("is served already") => Ok(()),
-        other => other,
-    }
-}
-
-fn ask(init: &mut init_client::Client, real: &Path) -> Result<(), Failure> {
     let path = real.to_str().ok_or_else(|| Failure::usage("the live directory is not UTF-8"))?;
     init.ask(&ToInit::Take { live: path, previous: None }).map_err(Failure::refused)
 }
