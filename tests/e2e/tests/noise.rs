@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,7 +14,7 @@ use e2e::process::{alive, cpu, descriptors, memory, memory_peak};
 use e2e::{applet, stdout, wait_for};
 use model::bytes::Writer;
 use model::log::request::ToLogger;
-use model::service::manager_request::{Manner, PROTOCOL as MANAGER_PROTOCOL, ToManager, Verb};
+use model::service::manager_request::{Manner, PROTOCOL as MANAGER_PROTOCOL, ToManager};
 use model::service::request::{PROTOCOL, Role, ToInit};
 use os::socket::Connection;
 
@@ -168,6 +167,7 @@ fn request(which: usize, dice: &mut Dice, w: &mut Writer) {
                 database: "/nowhere",
                 manner: Manner::default(),
                 as_is: false,
+                repeated: false,
                 limit: 1,
             }
             .write(w),

@@ -106,14 +106,7 @@ fn fill(making: &Making<'_>, real: &Path) -> Result<(), Trouble> {
         .to(|| within(SERVICE_DIRS))?;
     let mode = Mode::from_raw_mode(0o2755);
     fs::chmodat(&directory, SERVICE_DIRS, mode, AtFlags::empty()).to(|| within(SERVICE_DIRS))?;
-    let first = Status {
-        changed: crate::clock::today(),
-        readied: crate::clock::today(),
-        paused: true,
-        ready: true,
-        ..Status::default()
-    };
-    write(&directory, STATUS, &first.to_bytes(), 0o644).to(|| within(STATUS))?;
+    write(&directory, STATUS, &first_status().to_bytes(), 0o644).to(|| within(STATUS))?;
     let services = files::directory_at(&directory, SERVICE_DIRS).to(|| within(SERVICE_DIRS))?;
     let compiled = making.compiled.join(SERVICE_DIRS);
     let sources = files::directory(&compiled).to(|| format!("open {}", compiled.display()))?;
@@ -237,6 +230,12 @@ fn make_event(folder: &OwnedFd) -> rustix::io::Result<()> {
     fs::chmodat(folder, "event", EVENT_MODE, AtFlags::empty())
 }
 
+/// Down, and never started.
+fn first_status() -> Status {
+    let today = crate::clock::today();
+    Status { changed: today, readied: today, paused: true, ready: true, ..Status::default() }
+}
+
 /// Makes what a supervisor needs in a service directory, keeping what is
 /// there already.
 pub fn make_supervise(folder: &OwnedFd) -> io::Result<()> {
@@ -244,7 +243,13 @@ pub fn make_supervise(folder: &OwnedFd) -> io::Result<()> {
         Err(Errno::EXIST) => Ok(()),
         other => other,
     };
-    there(fs::mkdirat(folder, "supervise", Mode::from_raw_mode(0o700)))?;
+    let made = fs::mkdirat(folder, "supervise", Mode::from_raw_mode(0o700));
+    if made.is_ok() {
+        // Before its lock says that it is supervised: whoever sees that asks
+        // next how it is. A full file system must not keep it from running.
+        let _ = write(folder, "supervise/status", &first_status().to_bytes(), 0o644);
+    }
+    there(made)?;
     there(make_fifo(folder, "supervise/control"))?;
     there(make_event(folder))?;
     Ok(())
