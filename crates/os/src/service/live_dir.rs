@@ -37,6 +37,8 @@ pub const MOVED: &str = "moved";
 /// One byte per service while an update is under way: what it has stopped and
 /// will start again.
 pub const STOPPED: &str = "stopped";
+/// The number of the group that may look, where there is one.
+const READERS: &str = "group";
 /// The socket of the manager.
 pub const MANAGER: &str = "manager";
 /// The socket of init, below the scandir.
@@ -59,6 +61,9 @@ pub struct Making<'a> {
     pub brought: &'a dyn Fn(&str) -> bool,
     /// The first state of every service.
     pub state: &'a [u8],
+    /// The members of this group may look, and nobody else but the owner; all
+    /// may where there is none.
+    pub readers: Option<u32>,
 }
 
 /// Makes `LIVE:SUFFIX` with everything in it and gives its path. Nothing
@@ -96,6 +101,14 @@ fn unused_name(live: &Path) -> Result<PathBuf, Trouble> {
 fn fill(making: &Making<'_>, real: &Path) -> Result<(), Trouble> {
     let within = |what: &str| format!("make {what} in {}", real.display());
     let directory = files::directory(real).to(|| within("."))?;
+    if let Some(group) = making.readers {
+        // Before anything is in it.
+        std::os::unix::fs::fchown(&directory, None, Some(group))
+            .and_then(|()| Ok(fs::fchmod(&directory, Mode::from_raw_mode(0o750))?))
+            .to(|| format!("give {} to group {group}", real.display()))?;
+        write(&directory, READERS, format!("{group}\n").as_bytes(), 0o644)
+            .to(|| within(READERS))?;
+    }
     fs::symlinkat(making.compiled, &directory, "compiled").to(|| within("compiled"))?;
     fs::symlinkat(making.scandir, &directory, "scandir").to(|| within("scandir"))?;
     write(&directory, "prefix", making.prefix.as_bytes(), 0o644).to(|| within("prefix"))?;
@@ -253,6 +266,11 @@ pub fn make_supervise(folder: &OwnedFd) -> io::Result<()> {
     there(make_fifo(folder, "supervise/control"))?;
     there(make_event(folder))?;
     Ok(())
+}
+
+/// The group that may look at the live directory `real`.
+pub fn readers(real: &Path) -> Option<u32> {
+    std::fs::read_to_string(real.join(READERS)).ok()?.trim().parse().ok()
 }
 
 /// Makes `live` lead to `real`, at once and whole. Two programs may do it at

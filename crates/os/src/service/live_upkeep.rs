@@ -2,7 +2,6 @@
 //! that leads to it, the names in the scandir, what an earlier one left.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use model::service::database::{Database, Entry};
@@ -24,14 +23,6 @@ pub fn places(real: &Path) -> Result<Places, Trouble> {
     let scandir = fs::read_link(real.join("scandir")).to(|| read("scandir"))?;
     let prefix = fs::read_to_string(real.join("prefix")).to(|| read("prefix"))?;
     Ok(Places { scandir: real.join(scandir), prefix })
-}
-
-/// Who may look is the same in the new live directory.
-pub fn copy_group(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::copy(from.join("group"), to.join("group")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// Makes everything lead to `live`, which init serves: the link, the names in
@@ -64,6 +55,7 @@ pub fn adopt(live: &LiveDir, before: Option<&LiveDir>) -> Vec<Trouble> {
             prefix: &places.prefix,
             brought: &|_| true,
             state: live.bytes(),
+            readers: None,
         };
         if let Err(trouble) = live_dir::link_into_scandir(&making) {
             troubles.push(trouble);

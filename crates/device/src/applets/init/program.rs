@@ -301,6 +301,7 @@ impl Program {
     fn boot(&mut self) {
         let boot = &self.config.boot;
         let scandir = std::env::current_dir().unwrap_or_default();
+        let readers = self.config.readers.map(|group| format!("-g{group}"));
         let words: Vec<CString> = [
             "ward".as_ref(),
             "boot".as_ref(),
@@ -310,9 +311,10 @@ impl Program {
             boot.live.as_os_str(),
             "-b".as_ref(),
             boot.bundle.as_ref(),
-            scandir.as_os_str(),
         ]
         .into_iter()
+        .chain(readers.as_deref().map(OsStr::new))
+        .chain([scandir.as_os_str()])
         .filter_map(|word: &OsStr| CString::new(word.as_encoded_bytes()).ok())
         .collect();
         if let Err(trouble) = self.tree.run_own(&mut self.init, "boot", words) {

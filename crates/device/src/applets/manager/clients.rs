@@ -14,7 +14,7 @@ use model::service::manager_request::{FromManager, Step};
 use model::time::Moment;
 use os::door::Door;
 use os::event_loop::{EventLoop, Readiness};
-use os::service::live_dir::MANAGER;
+use os::service::live_dir::{self, MANAGER};
 use os::service::managed::LiveDir;
 use os::service::manager_client::Conversion;
 use os::socket::Connection;
@@ -262,10 +262,8 @@ impl Client {
 /// it, who may then only look.
 fn open_door(live: &Path, events: &EventLoop) -> io::Result<Door> {
     let path = live.join(MANAGER);
-    let group = std::fs::read_to_string(live.join("group")).ok();
-    let group = group.and_then(|text| text.trim().parse::<u32>().ok());
     let door = Door::open(&path, 0o600, events, LISTENER)?;
-    if let Some(group) = group {
+    if let Some(group) = live_dir::readers(live) {
         std::os::unix::fs::chown(&path, None, Some(group))?;
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o660);
         std::fs::set_permissions(&path, mode)?;

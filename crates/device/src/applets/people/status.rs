@@ -46,10 +46,8 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
             let tops = if names.is_empty() { tops(services) } else { chosen.clone() };
             let colours = std::io::stdout().is_terminal();
             Tree::new(services, colours).print(&tops, &mut text);
-            if !services.fresh {
-                eprintln!("ward: warning: the manager is away; this is what files say");
-            }
         }
+        services.warn();
         out.write_all(text.as_bytes())?;
         let bad = chosen.iter().any(|&index| services.word(index).1 == Mood::Bad);
         Ok(if bad { Exit::NOT_ACHIEVED } else { Exit::DONE })
