@@ -114,12 +114,13 @@ impl<'a, 'd> Tree<'a, 'd> {
             let needs: Vec<Index> = self.services.database.service(index).needs().collect();
             let repeated = known && !needs.is_empty();
             self.line(index, &format!("{stem}{branch}"), repeated, text);
-            // Deep trees stop being indented: nobody reads them anyway.
-            if known || indent.len() > 240 {
+            if known {
                 continue;
             }
             let below = match (top, last) {
                 (true, _) => "   ".to_owned(),
+                // Deep trees stop being indented: nobody reads that anyway.
+                _ if indent.len() > 240 => indent,
                 (false, true) => format!("{indent}  "),
                 (false, false) => format!("{indent}│ "),
             };
