@@ -181,7 +181,7 @@ impl Asking<'_> {
             let new = EventLoop::new()?;
             new.add(&connection, MANAGER_TOKEN, Readiness::IN)?;
             if let Some(lines) = scripts.descriptor() {
-                new.add(&lines, LOG_TOKEN, Readiness::IN)?;
+                new.add(lines, LOG_TOKEN, Readiness::IN)?;
             }
             events = Some(new);
         }
