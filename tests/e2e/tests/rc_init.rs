@@ -1,6 +1,14 @@
 //! `s6-rc-init` and the boot: how a live directory comes to be.
 
-use e2e::device::Device;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use e2e::client::{Client, Said};
+use e2e::device::{Device, PATIENCE, signal};
+use e2e::peer_tree::Dice;
+use e2e::{applet, wait_for};
+use rustix::process::Signal;
 
 #[test]
 fn every_boot_of_many_at_once_ends_well() {
@@ -17,4 +25,122 @@ fn every_boot_of_many_at_once_ends_well() {
             });
         }
     });
+}
+
+#[test]
+fn init_may_fall_at_any_moment_of_the_boot() {
+    let mut dice = Dice(5);
+    for _ in 0..8 {
+        let device = Device::new("boot-falls");
+        let names: Vec<String> = (0..100).map(|i| format!("s{i:03}")).collect();
+        for (at, name) in names.iter().enumerate() {
+            device.sleeper(name);
+            if at % 4 != 0 {
+                device.needs(name, &[names[at - 1].as_str()]);
+            }
+        }
+        let contents: Vec<&str> = names.iter().map(String::as_str).collect();
+        device.bundle("default", &contents).begin();
+        // It is making the live directory, or taking it in, or starting services.
+        std::thread::sleep(Duration::from_micros(dice.roll(60_000)));
+        signal(device.init_pid(), Signal::SEGV);
+        let up = || device.live().join("state").exists() && device.up() == names;
+        wait_for("all services", PATIENCE, || up().then_some(()));
+        device.rc("diff").expect(0);
+        assert_eq!(device.pids().len(), 100);
+    }
+}
+
+/// An init without a database, which `s6-rc-init` brings one to.
+fn empty_init(what: &str) -> Device {
+    let device = Device::new(what);
+    device.sleeper("a").oneshot("o", "true").sleeper("b").needs("b", &["a", "o"]);
+    device.start_svscan();
+    device
+}
+
+/// `s6-rc-init` with these words; the scandir is added.
+fn init(device: &Device, words: &str) -> Said {
+    let words = words.split_whitespace();
+    Client::run(applet("s6-rc-init").args(words).arg(device.scandir()))
+}
+
+#[test]
+fn a_live_directory_is_made_as_the_peer_makes_it() {
+    let device = empty_init("made");
+    let database = device.compile();
+    let (live, given) = (device.live(), device.join("current"));
+    symlink(&database, &given).unwrap();
+    let words = format!("-c {} -l {} -p pre- -t 5000 -b", given.display(), live.display());
+    let said = init(&device, &words).expect(0);
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("", ""));
+    // A link to a directory beside it, and in that what others look for.
+    let real = fs::read_link(&live).unwrap();
+    assert!(real.to_str().unwrap().starts_with("live:"), "{real:?}");
+    assert_eq!(fs::read_link(live.join("compiled")).unwrap(), given);
+    assert_eq!(fs::read_link(live.join("scandir")).unwrap(), device.scandir());
+    assert_eq!(fs::read_to_string(live.join("prefix")).unwrap(), "pre-");
+    assert_eq!(fs::read(live.join("state")).unwrap(), [0, 0, 0]);
+    for name in ["a", "b"] {
+        assert!(device.dir(name).join("down").exists(), "all are down at first");
+        let link = fs::read_link(device.scandir().join(format!("pre-{name}"))).unwrap();
+        assert_eq!(link, live.join("servicedirs").join(name));
+        assert_eq!(device.svstat(name, "up,wantedup"), "false false");
+    }
+    device.rc("-u change b").expect(0);
+    assert_eq!(device.up(), ["a", "b", "o"]);
+    assert!(!device.dir("a").join("down").exists());
+    assert_eq!(fs::read(live.join("state")).unwrap()[0] & 1, 1, "bit 0 says up");
+    // Once more changes nothing.
+    let a = device.wait_pid("a");
+    init(&device, &words).expect(0);
+    assert_eq!((device.pid("a"), fs::read_link(&live).unwrap()), (Some(a), real));
+}
+
+#[test]
+fn a_link_to_the_database_can_be_followed_at_once() {
+    let device = empty_init("followed");
+    let (database, given) = (device.compile(), device.join("current"));
+    symlink(&database, &given).unwrap();
+    init(&device, &format!("-d -c {} -l {}", given.display(), device.live().display())).expect(0);
+    let followed = fs::read_link(device.live().join("compiled")).unwrap();
+    assert_eq!(followed, database.canonicalize().unwrap());
+}
+
+#[test]
+fn exit_codes_of_s6_rc_init_are_those_of_the_peer() {
+    let device = empty_init("init-codes");
+    let database = device.compile();
+    let broken = device.join("broken");
+    fs::create_dir(&broken).unwrap();
+    fs::write(broken.join("db"), "no database").unwrap();
+    let (good, bad, live) = (database.display(), broken.display(), device.live());
+    let live = live.display();
+    for (words, code) in [
+        (format!("-c {good} -l relative"), 100),
+        (format!("-c relative -l {live}"), 100),
+        (format!("-c {good} -l {live} -p a/b"), 100),
+        (format!("-c {good} -l {live} -x"), 100),
+        (format!("-c {bad} -l {live}"), 4),
+        (format!("-c /nowhere -l {live}"), 111),
+        (format!("-c {good} -l /nowhere/live"), 111),
+    ] {
+        let said = init(&device, &words).expect(code);
+        assert!(said.err.starts_with("s6-rc-init: fatal: "), "{words}: {}", said.err);
+    }
+    let nobody = device.join("nobody");
+    fs::create_dir(&nobody).unwrap();
+    let words = format!("-c {good} -l {live}");
+    let words = words.split(' ');
+    Client::run(applet("s6-rc-init").args(words.clone()).arg(&nobody)).expect(100);
+    Client::run(applet("s6-rc-init").args(words)).expect(100);
+    // A folder where the link should be: init lets go of what it had taken.
+    fs::create_dir(device.live()).unwrap();
+    init(&device, &format!("-c {good} -l {live}")).expect(111);
+    fs::remove_dir(device.live()).unwrap();
+    init(&device, &format!("-c {good} -l {live}")).expect(0);
+    device.rc("-u change b").expect(0);
+    let left = fs::read_dir(device.join("")).unwrap().flatten();
+    let left = left.filter(|entry| entry.file_name().to_string_lossy().starts_with("live"));
+    assert_eq!(left.count(), 2, "the link and what it leads to");
 }

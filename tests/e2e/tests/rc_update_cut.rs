@@ -2,7 +2,7 @@
 //! init or of whoever asked: nothing is lost.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use e2e::client::Client;
@@ -88,16 +88,15 @@ impl Pair {
         let name = ["first", "second"][which];
         assert_eq!([self.device.wait_pid("keep"), self.device.wait_pid(name)], kept);
         // Each that ever ran is the one that runs now, or is gone.
+        let now = self.device.pids();
         for line in self.device.notes("notes") {
             let (name, pid) = line.split_once(' ').unwrap();
             let pid = pid.parse().unwrap();
-            let now = self.device.pid(name);
+            let now = now.get(name).copied();
             assert!(now == Some(pid) || !alive(pid), "{name}: {pid} runs beside {now:?}");
         }
         fs::write(self.device.join("notes"), "").unwrap();
-        let lives = fs::read_dir(self.device.join("")).unwrap().flatten();
-        let lives = lives.filter(|e| e.file_name().to_string_lossy().starts_with("live:"));
-        assert_eq!(lives.count(), 1, "no other live directory is left");
+        assert_eq!(lives(&self.device), 1, "no other live directory is left");
     }
 
     fn kept(&self) -> [u32; 2] {
@@ -114,18 +113,33 @@ impl Pair {
     }
 }
 
-fn wait_some_of(time: Duration, dice: &mut Dice) {
-    std::thread::sleep(Duration::from_micros(dice.roll(time.as_micros() as u64 + 2_000)));
+/// Waits for some moment of an update that takes this long; every second time
+/// for one about the exchange itself, when there are two live directories.
+fn wait_some_of(device: &Device, time: Duration, dice: &mut Dice) {
+    let start = Instant::now();
+    let mut most = time.as_micros() as u64 + 2_000;
+    if dice.roll(2) == 0 {
+        while lives(device) < 2 && start.elapsed() < 2 * time {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        most = 10_000;
+    }
+    std::thread::sleep(Duration::from_micros(dice.roll(most)));
+}
+
+fn lives(device: &Device) -> usize {
+    let entries = fs::read_dir(device.join("")).unwrap().flatten();
+    entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("live:")).count()
 }
 
 #[test]
 fn the_manager_may_be_killed_at_any_moment_of_an_update() {
     let pair = Pair::new("cut-manager", 24);
     let (kept, time, mut dice) = (pair.kept(), pair.time(), Dice(1));
-    for round in 0..16 {
+    for round in 0..12 {
         let to = (round + 1) % 2;
         let client = pair.update(to);
-        wait_some_of(time, &mut dice);
+        wait_some_of(&pair.device, time, &mut dice);
         signal(pair.device.manager_pid(), Signal::KILL);
         client.finish().expect(0);
         assert!(pair.is_in_use(to));
@@ -138,10 +152,10 @@ fn so_may_the_manager_and_who_asked_together() {
     let pair = Pair::new("cut-both", 24);
     let (kept, time, mut dice) = (pair.kept(), pair.time(), Dice(2));
     let mut exchanged = 0;
-    for _ in 0..16 {
+    for _ in 0..12 {
         let to = usize::from(pair.is_in_use(0));
         let client = pair.update(to);
-        wait_some_of(time, &mut dice);
+        wait_some_of(&pair.device, time, &mut dice);
         let manager = pair.device.manager_pid();
         signal(client.pid(), Signal::KILL);
         signal(manager, Signal::KILL);
@@ -153,17 +167,17 @@ fn so_may_the_manager_and_who_asked_together() {
         exchanged += usize::from(which == to);
         pair.check(which, kept);
     }
-    eprintln!("{exchanged} of 16 were exchanged");
+    eprintln!("{exchanged} of 12 were exchanged");
 }
 
 #[test]
 fn who_asked_may_go_and_the_update_goes_on() {
     let pair = Pair::new("cut-client", 24);
     let (kept, time, mut dice) = (pair.kept(), pair.time(), Dice(3));
-    for _ in 0..16 {
+    for _ in 0..12 {
         let to = usize::from(pair.is_in_use(0));
         let client = pair.update(to);
-        wait_some_of(time, &mut dice);
+        wait_some_of(&pair.device, time, &mut dice);
         signal(client.pid(), Signal::KILL);
         client.finish();
         // Whether it had been heard or not: the next one finds good order. The
@@ -177,15 +191,33 @@ fn who_asked_may_go_and_the_update_goes_on() {
 
 #[test]
 fn init_may_fall_at_any_moment_of_an_update() {
-    let pair = Pair::new("cut-init", 160);
+    let pair = Pair::new("cut-init", 120);
     let (kept, time, mut dice) = (pair.kept(), pair.time(), Dice(4));
-    for round in 0..16 {
+    for round in 0..12 {
         let to = (round + 1) % 2;
+        let before = fs::canonicalize(pair.device.live()).unwrap();
         let client = pair.update(to);
-        wait_some_of(time, &mut dice);
+        match dice.roll(3) {
+            0 => wait_some_of(&pair.device, time, &mut dice),
+            // While services come over one by one.
+            _ => wait_until_moved(&pair.device, &before, dice.roll(120)),
+        }
         signal(pair.device.init_pid(), Signal::SEGV);
         client.finish().expect(0);
         assert!(pair.is_in_use(to));
         pair.check(to, kept);
+    }
+}
+
+/// Waits, without a pause, until init has brought the service `s` of this
+/// number from the live directory `before` to the next.
+fn wait_until_moved(device: &Device, before: &Path, number: u64) {
+    let start = Instant::now();
+    let supervise = format!("servicedirs/s{number:03}/supervise");
+    while before.join(&supervise).exists() || lives(device) < 2 {
+        assert!(start.elapsed() < PATIENCE, "there is no exchange");
+        if !before.exists() {
+            return; // Too late, which is a moment as well.
+        }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cli::{Args, Command, Exit, Failure, Opt};
 use model::service::database::Database;
 use model::service::request::ToInit;
 use os::service::database_file::{DatabaseFile, DatabaseFileError};
-use os::service::init_client;
+use os::service::init_client::{self, AskError};
 use os::service::live_dir::{self, Making};
 
 pub const COMMAND: Command = Command {
@@ -79,7 +80,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
 /// already is left as it is.
 pub fn make_live(request: &Request) -> Result<(), Failure> {
     let socket = request.scandir.join(live_dir::INIT);
-    let mut init = init_client::Client::connect(&socket).map_err(|error| {
+    init_client::Client::connect(&socket).map_err(|error| {
         Failure::usage(format!(
             "no s6-svscan or ward init serves {}: {error}",
             request.scandir.display()
@@ -88,7 +89,12 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
     if let Ok(real) = std::fs::canonicalize(&request.live)
         && real.join(live_dir::STATE).exists()
     {
-        return already(&mut init, &real, request);
+        return serve(&socket, &real).map_err(|failure| {
+            failure.hint(format!(
+                "{} is there already; remove it if nothing serves it any more",
+                request.live.display()
+            ))
+        });
     }
     let file = DatabaseFile::read(&request.database).map_err(|error| {
         let exit = match error {
@@ -111,7 +117,7 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
         state: &state,
     };
     let real = live_dir::make(&making).map_err(Failure::refused)?;
-    if let Err(failure) = ask(&mut init, &real) {
+    if let Err(failure) = serve(&socket, &real) {
         let _ = std::fs::remove_dir_all(&real);
         return Err(failure);
     }
@@ -121,26 +127,21 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
     if led.is_err() {
         // It is in use: not before init has let go of it may it be removed.
         let live = real.to_str().unwrap_or_default();
-        if init.ask(&ToInit::Release { live }).is_ok() {
+        if init_client::ask(&socket, &ToInit::Release { live }, INIT_AWAY_MAX).is_ok() {
             let _ = std::fs::remove_dir_all(&real);
         }
     }
     led
 }
 
-fn ask(init: &mut init_client::Client, real: &Path) -> Result<(), Failure> {
-    let path = real.to_str().ok_or_else(|| Failure::usage("the live directory is not UTF-8"))?;
-    init.ask(&ToInit::Take { live: path, previous: None }).map_err(Failure::refused)
-}
+/// How long init may be away: it may just be starting itself anew.
+const INIT_AWAY_MAX: Duration = Duration::from_secs(10);
 
-/// The live directory exists. It is served, or was left by an init that is gone.
-fn already(init: &mut init_client::Client, real: &Path, request: &Request) -> Result<(), Failure> {
-    match ask(init, real) {
-        Ok(()) => Ok(()),
-        Err(failure) if failure.message.contains("is served already") => Ok(()),
-        Err(failure) => Err(failure.hint(format!(
-            "{} is there already; remove it if nothing serves it any more",
-            request.live.display()
-        ))),
+/// Has init serve a live directory, which it may do already.
+fn serve(socket: &Path, real: &Path) -> Result<(), Failure> {
+    let live = real.to_str().ok_or_else(|| Failure::usage("the live directory is not UTF-8"))?;
+    match init_client::ask(socket, &ToInit::Take { live, previous: None }, INIT_AWAY_MAX) {
+        Err(AskError::Refused(why)) if why.contains("is served already") => Ok(()),
+        outcome => outcome.map_err(Failure::refused),
     }
 }
