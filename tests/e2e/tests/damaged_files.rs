@@ -225,7 +225,7 @@ fn a_new_manager_goes_on_with_any_state_and_a_change_sets_it_right() {
     let (machine, _) = up("random");
     let state = machine.live().join("state");
     let mut dice = Dice(3);
-    for round in 0..16 {
+    for round in 0..9 {
         let manager = machine.manager();
         // It must not see the damage before it is killed.
         send("STOP", manager);
@@ -265,6 +265,57 @@ fn a_new_manager_goes_on_with_any_state_and_a_change_sets_it_right() {
         }
     }
     machine.wait_said("was damaged (it is missing)");
+}
+
+#[test]
+fn a_live_directory_that_lacks_something_costs_no_service() {
+    let (mut machine, pids) = up("lacks");
+    let live = machine.live();
+    let real = live.canonicalize().unwrap();
+    for name in [
+        "compiled",
+        "scandir",
+        "prefix",
+        "lock",
+        ".supervised",
+        ".status",
+        "manager",
+        "servicedirs/spare/run",
+        "servicedirs/spare/supervise/control",
+        "servicedirs/spare/supervise/status",
+        "servicedirs/spare/supervise",
+        "servicedirs/spare/event",
+        "servicedirs/spare",
+        "servicedirs",
+    ] {
+        let (there, aside) = (real.join(name), machine.path("aside"));
+        fs::rename(&there, &aside).unwrap_or_else(|error| panic!("{name}: {error}"));
+        // Whatever is asked now ends with an exit code, and in time.
+        for words in [
+            &["-t", "500", "-u", "change", "spare"][..],
+            &["-t", "500", "-d", "change", "spare"],
+            &["-a", "list"],
+            &["diff"],
+        ] {
+            let output = machine.rc(words);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.code().is_some(), "{name}: {words:?}: {said}");
+        }
+        // Init and the manager begin anew without it.
+        stdout(applet("reexec").args(["--fault", "-s"]).arg(machine.scan()));
+        if name == "compiled" || name == "prefix" {
+            send("KILL", machine.manager());
+        }
+        assert!(pids.into_iter().all(alive), "{name}");
+        // Mended by hand.
+        let _ = fs::remove_file(&there).or_else(|_| fs::remove_dir_all(&there));
+        fs::rename(&aside, &there).unwrap();
+        machine.change(&["-t", "60000", "-u", "change", "spare"]);
+        machine.change(&["-t", "60000", "-d", "change", "spare"]);
+        assert_eq!(pids, ["web", "ready"].map(|name| machine.process(name)), "{name}");
+    }
+    assert!(machine.ended().is_none());
+    assert_eq!(machine.up(), "ready\nweb\nnet\n");
 }
 
 #[test]
@@ -349,28 +400,33 @@ fn whatever_lies_in_the_log_directory_no_line_is_lost() {
     let mut speak = fs::OpenOptions::new().read(true).write(true).open(&orders).unwrap();
     let mut dice = Dice(5);
     let log = machine.path("log");
-    for round in 0..12 {
+    let mut quiet = 0;
+    for round in 0..8 {
         let name = ["current", ".journal", "lock", "state"][round % 4];
         let victim = log.join(name);
         let logger = machine.logger();
         send("STOP", logger);
         let kept = fs::read(&victim).unwrap_or_default();
         let _ = fs::remove_file(&victim).or_else(|_| fs::remove_dir(&victim));
+        // Of files that hold noise the logger makes sense by itself; the rest
+        // is for a person to mend.
+        let noise = round >= 4 && round % 2 == 1;
         match round / 4 {
             0 => drop(stdout(Command::new("mkfifo").arg(&victim))),
-            1 => fs::create_dir(&victim).unwrap(),
-            _ => {
+            _ if noise => {
                 let noise: Vec<u8> = (0..dice.roll(9000)).map(|_| dice.roll(256) as u8).collect();
                 fs::write(&victim, noise).unwrap();
             }
+            _ => fs::create_dir(&victim).unwrap(),
         }
         send("KILL", logger);
         writeln!(speak, "round {round} begins").unwrap();
-        // Of files that hold noise the logger makes sense by itself; the rest
-        // is for a person to mend.
-        if round < 8 {
+        if noise {
+            quiet += 1;
+        } else {
             let console = || fs::read_to_string(machine.path("console")).unwrap();
-            let complaint = || (console().matches("logger: fatal").count() > round).then_some(());
+            let complaint =
+                || (console().matches("logger: fatal").count() > round - quiet).then_some(());
             wait_for("a complaint", PATIENCE, complaint);
             let _ = fs::remove_file(&victim).or_else(|_| fs::remove_dir(&victim));
             if name == "current" {

@@ -99,9 +99,9 @@ fn after_many_changes_falls_and_updates_it_holds_no_more_than_before() {
     (0..4).for_each(|number| fall(&machine, number));
     live(10);
     let before = wait_for("rest", PATIENCE, || rested(&machine));
-    live(120);
+    live(60);
     expect_no_more(&machine, before, "after changes and updates");
-    for number in 0..24 {
+    for number in 0..12 {
         fall(&machine, number);
         live(2);
     }
