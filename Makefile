@@ -4,7 +4,9 @@
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin
 PREFIX ?= /usr/local
-export CMD ?=
+# As it was written: a `$` in it is the command's own.
+override CMD := $(value CMD)
+export CMD
 
 .PHONY: run test check bench fuzz sim docs cross install
 

@@ -9,11 +9,6 @@ use cli::{Command, Exit, Failure};
 
 use crate::applets;
 
-/// The applets that have a name of their own; the others are words behind `ward`.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    applets::TABLE.iter().filter(|applet| !is_word(applet)).map(|applet| applet.name)
-}
-
 /// Whether people call it as `ward NAME`.
 pub fn is_word(applet: &Command) -> bool {
     applet.usage.starts_with("ward ")
@@ -33,7 +28,8 @@ pub fn install(directory: &Path) -> Result<Exit, Failure> {
     let target = if beside { PathBuf::from("ward") } else { program };
     let own = (!beside).then_some("ward");
     let mut foreign = Vec::new();
-    for name in names().chain(own) {
+    let names = applets::TABLE.iter().filter(|applet| !is_word(applet)).map(|applet| applet.name);
+    for name in names.chain(own) {
         if !link(directory, name, &target).map_err(refused)? {
             foreign.push(name);
         }

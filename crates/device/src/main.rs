@@ -33,7 +33,10 @@ fn run(words: Vec<OsString>) -> u8 {
             0
         }
         "--list" => {
-            for applet in applets::TABLE {
+            let links = words.next().is_some_and(|word| word == "--links");
+            for applet in
+                applets::TABLE.iter().filter(|applet| !(links && install::is_word(applet)))
+            {
                 let _ = writeln!(out, "{}", applet.name);
             }
             0
@@ -96,7 +99,7 @@ fn usage(out: &mut dyn Write, exit: Exit) -> u8 {
     let _ = writeln!(
         out,
         "usage: ward APPLET [ARGUMENT...]     APPLET --help tells more\n       \
-         ward --list | --install DIR | --version\n"
+         ward --list [--links] | --install DIR | --version\n"
     );
     let (words, names): (Vec<&Command>, Vec<&Command>) =
         applets::TABLE.iter().partition(|applet| install::is_word(applet));

@@ -1,7 +1,8 @@
-//! `s6-rc-init` and the boot: how a live directory comes to be.
+//! `s6-rc-init` and the boot: all of a live directory, or nothing of it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use e2e::client::{Client, Said};
@@ -134,13 +135,36 @@ fn exit_codes_of_s6_rc_init_are_those_of_the_peer() {
     let words = words.split(' ');
     Client::run(applet("s6-rc-init").args(words.clone()).arg(&nobody)).expect(100);
     Client::run(applet("s6-rc-init").args(words)).expect(100);
-    // A folder where the link should be: init lets go of what it had taken.
+}
+
+#[test]
+fn an_init_that_cannot_link_a_name_leaves_nothing_behind() {
+    let device = empty_init("init-nothing");
+    let words = format!("-c {} -l {}", device.compile().display(), device.live().display());
+    let left = || {
+        let entries = fs::read_dir(device.join("")).unwrap().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("live")).count()
+    };
+    let is_link = |path: PathBuf| path.symlink_metadata().is_ok_and(|data| data.is_symlink());
+    // Somebody's own service has the name of one of the database.
+    fs::create_dir(device.scandir().join("b")).unwrap();
+    init(&device, &words).expect(111);
+    assert_eq!(left(), 0);
+    assert!(!is_link(device.scandir().join("a")), "a name that was linked is taken back");
+    assert!(device.scandir().join("b").is_dir(), "what was there stays");
+    fs::remove_dir(device.scandir().join("b")).unwrap();
+    // A folder where the link should be.
     fs::create_dir(device.live()).unwrap();
-    init(&device, &format!("-c {good} -l {live}")).expect(111);
+    init(&device, &words).expect(111);
+    assert_eq!(left(), 1);
     fs::remove_dir(device.live()).unwrap();
-    init(&device, &format!("-c {good} -l {live}")).expect(0);
+
+    init(&device, &words).expect(0);
+    assert!(is_link(device.live()) && is_link(device.scandir().join("b")));
     device.rc("-u change b").expect(0);
-    let left = fs::read_dir(device.join("")).unwrap().flatten();
-    let left = left.filter(|entry| entry.file_name().to_string_lossy().starts_with("live"));
-    assert_eq!(left.count(), 2, "the link and what it leads to");
+    assert_eq!(device.svstat("b", "up"), "true");
+    // A second time it finds everything done.
+    init(&device, &words).expect(0);
+    assert_eq!(device.up(), ["a", "b", "o"]);
+    assert_eq!(left(), 2, "the link and what it leads to");
 }

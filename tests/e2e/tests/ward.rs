@@ -46,8 +46,9 @@ fn links_are_made_for_names_of_their_own_and_nothing_of_others_is_lost() {
     for word in ["status", "start", "logger", "init"] {
         assert!(!made.contains(&word.into()), "{word} would hide somebody else's program");
     }
-    for name in names().iter().filter(|name| name.starts_with("s6-")) {
-        assert!(made.contains(name), "{name}");
+    let links = stdout(Command::new(ward()).args(["--list", "--links"]));
+    for name in links.lines().map(str::to_owned).chain(["s6-svstat".into()]) {
+        assert!(made.contains(&name), "{name}");
     }
     assert_eq!(stdout(Command::new(folder.join("s6-rc-dryrun")).arg("a")), "s6-rc-dryrun: a\n");
 }

@@ -34,7 +34,7 @@ pub fn index(table: &[&Command]) -> String {
     let mut text = head("ward", "Boot, run and repair a small Linux device");
     text.push_str(".SH SYNOPSIS\n.B ward APPLET [ARGUMENT...]\n.br\n.B APPLET [ARGUMENT...]\n");
     text.push_str(".br\n.B ward \\-\\-list\n.br\n.B ward \\-\\-install DIR\n.SH OPTIONS\n");
-    text.push_str(".TP\n.B \\-\\-list\nPrint the names of all applets\n");
+    text.push_str(".TP\n.B \\-\\-list [\\-\\-links]\nPrint the names of all applets, or of those with links\n");
     text.push_str(
         ".TP\n.B \\-\\-install DIR\nMake a link in DIR for each applet with a name of its own; \
          what is there and is no link to a ward stays\n",

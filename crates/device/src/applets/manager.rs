@@ -43,6 +43,9 @@ const INIT: u64 = 0;
 const LISTENER: u64 = 1;
 const FIRST_CLIENT: u64 = 2;
 
+/// Room for actions that is kept from one event to the next.
+const ACTIONS_KEPT: usize = 64;
+
 fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     if let Some(option) = args.option()? {
         return Err(args.unknown(&option));
@@ -95,7 +98,9 @@ impl Program {
     /// Waits once, and does all that follows.
     fn turn(&mut self) -> Result<(), Failure> {
         self.now = clock::now();
-        self.init.connect_if_due(self.now, &self.live, &self.events);
+        if let Err(error) = self.init.connect_if_due(self.now, &self.live, &self.events) {
+            eprintln!("init does not listen ({error}); trying again");
+        }
         self.flush();
         let deadline = [self.graph.deadline(), self.init.retry(), self.clients.retry()];
         let deadline = deadline.into_iter().flatten().min();
@@ -142,7 +147,10 @@ impl Program {
                 Action::Ended { client, id, outcome } => self.clients.tell_end(client, id, outcome),
             }
         }
-        self.actions = actions;
+        // A large request comes rarely: its room is not kept.
+        if actions.capacity() <= ACTIONS_KEPT {
+            self.actions = actions;
+        }
     }
 
     fn hear_init(&mut self, readiness: Readiness) {
@@ -152,12 +160,15 @@ impl Program {
         // Not for ever: clients want to be heard, too.
         for _ in 0..16 {
             match self.init.receive() {
-                Ok(Some(datagram)) => self.hear_datagram(&datagram),
-                Ok(None) => return,
-                Err(error) => {
-                    eprintln!("manager: init went away ({error}); trying again");
-                    return self.lose_init();
+                Ok(Some(datagram)) => {
+                    self.hear_datagram(&datagram);
+                    if os::socket::is_last(datagram.len()) {
+                        return;
+                    }
                 }
+                Ok(None) => return,
+                // It may be starting itself anew, or end: the next connection tells.
+                Err(_) => return self.lose_init(),
             }
         }
     }
@@ -171,7 +182,7 @@ impl Program {
         let mut reader = model::bytes::Reader::new(datagram);
         while reader.left() > 0 {
             let Ok(message) = FromInit::read(&mut reader) else {
-                eprintln!("manager: init speaks another language; trying again");
+                eprintln!("init speaks another language; trying again");
                 return self.lose_init();
             };
             self.obey_init(message);
@@ -202,7 +213,7 @@ impl Program {
             }
             FromInit::StopAll => self.step(Event::StopAll),
             FromInit::Reply { error } if !error.is_empty() => {
-                eprintln!("manager: init says: {error}");
+                eprintln!("init says: {error}");
                 if !self.init.is_welcome() {
                     self.lose_init();
                 }
@@ -225,10 +236,11 @@ impl Program {
     }
 }
 
-/// Says what could not be done; the manager goes on without it.
+/// Says what could not be done; the manager goes on without it. The log puts
+/// its name before what it says.
 fn complain(troubles: Vec<Trouble>) {
     for trouble in troubles {
-        eprintln!("manager: {trouble}");
+        eprintln!("{trouble}");
     }
 }
 

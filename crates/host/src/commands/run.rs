@@ -115,11 +115,19 @@ fn find_ward(named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
 
 /// Reads all that the inside needs, and compiles the services.
 fn prepare(source: &Path, ward: &Path) -> Result<Contents, Failure> {
+    let list = Command::new(ward).args(["--list", "--links"]).output();
+    let list = list.map_err(|error| refused(&format!("run {}", ward.display()), &error))?;
     let read = |path: &Path| {
         Snapshot::read(path).map_err(|error| refused(&format!("read {}", path.display()), &error))
     };
     let (tree, compiled) = services::compiled(&[source.to_owned()])?;
-    Ok(Contents { tree, compiled, sources: read(source)?, ward: read(ward)? })
+    Ok(Contents {
+        applets: String::from_utf8_lossy(&list.stdout).lines().map(str::to_owned).collect(),
+        tree,
+        compiled,
+        sources: read(source)?,
+        ward: read(ward)?,
+    })
 }
 
 /// How the boot went.

@@ -5,7 +5,6 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use model::service::compile::Compiled;
 use model::service::source::Tree;
@@ -33,6 +32,8 @@ const FROM_ETC: &[&str] = &["ld.so.cache", "protocols", "services", "nsswitch.co
 /// What goes into it besides the machine's programs.
 pub struct Contents {
     pub ward: Snapshot,
+    /// The names of the applets.
+    pub applets: Vec<String>,
     /// The folder of source directories, for people to change and compile again.
     pub sources: Snapshot,
     /// The same as it is compiled.
@@ -71,22 +72,13 @@ pub fn enter(contents: &Contents) -> Result<(), Trouble> {
     at(root, namespace::enter_root(root))
 }
 
-fn succeeds(command: &mut Command) -> io::Result<()> {
-    match command.status()? {
-        status if status.success() => Ok(()),
-        status => Err(io::Error::other(format!(
-            "{} ended with {status}",
-            command.get_program().display()
-        ))),
-    }
-}
-
 fn write_contents(root: &Path, contents: &Contents) -> Result<(), Trouble> {
     let ward = root.join(&WARD[1..]);
     make_folder(&ward)?;
     at(&ward, contents.ward.write(&ward.join("ward")))?;
-    let mut install = Command::new(ward.join("ward"));
-    at(&ward, succeeds(install.arg("--install").arg(&ward)))?;
+    for name in &contents.applets {
+        at(&ward, symlink("ward", ward.join(name)))?;
+    }
     let etc = root.join("etc/s6-rc");
     at(&etc, contents.sources.write(&etc.join("source")))?;
     let database = etc.join("compiled/boot");

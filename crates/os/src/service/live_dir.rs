@@ -27,6 +27,9 @@ pub const STATE: &str = "state";
 /// The file that every `supervise/lock` is another name of: one descriptor
 /// holds the lock of all.
 pub const SUPERVISED: &str = ".supervised";
+/// What every file `down` is another name of. Scripts of the peer that lock
+/// it find it.
+pub const EMPTY: &str = "lock";
 /// What every `supervise/status` is a name of, until it is replaced.
 const STATUS: &str = ".status";
 /// Lines `OLD NEW`: services that go over from the previous live directory.
@@ -97,7 +100,7 @@ fn fill(making: &Making<'_>, real: &Path) -> Result<(), Trouble> {
     fs::symlinkat(making.scandir, &directory, "scandir").to(|| within("scandir"))?;
     write(&directory, "prefix", making.prefix.as_bytes(), 0o644).to(|| within("prefix"))?;
     write(&directory, STATE, making.state, 0o644).to(|| within(STATE))?;
-    write(&directory, "lock", b"", 0o644).to(|| within("lock"))?;
+    write(&directory, EMPTY, b"", 0o644).to(|| within(EMPTY))?;
     write(&directory, SUPERVISED, b"", 0o600).to(|| within(SUPERVISED))?;
     fs::mkdirat(&directory, SERVICE_DIRS, Mode::from_raw_mode(0o755))
         .to(|| within(SERVICE_DIRS))?;
@@ -146,7 +149,7 @@ impl Maker<'_> {
         };
         if !up {
             let none = AtFlags::empty();
-            fs::linkat(self.live, "lock", self.services, &*at("down"), none)?;
+            fs::linkat(self.live, EMPTY, self.services, &*at("down"), none)?;
         }
         if !brought {
             let none = AtFlags::empty();
@@ -261,29 +264,56 @@ pub fn publish(live: &Path, real: &Path) -> Result<(), Trouble> {
     published.to(|| format!("make {} lead to {}", live.display(), real.display()))
 }
 
+/// Takes back what [`publish`] did.
+pub fn unpublish(live: &Path, real: &Path) {
+    if std::fs::read_link(live).is_ok_and(|target| Some(target.as_os_str()) == real.file_name()) {
+        let _ = fs::unlink(live);
+    }
+}
+
 /// Gives every longrun of `database` its name in the scandir.
 pub fn link_into_scandir(making: &Making<'_>) -> Result<(), Trouble> {
     let trouble = |name: &str| format!("link {name} into {}", making.scandir.display());
     let scandir = files::directory(making.scandir).to(|| trouble("services"))?;
-    let mut target = making.live.as_os_str().as_bytes().to_vec();
-    target.extend_from_slice(b"/servicedirs/");
-    let stem = target.len();
-    for service in making.database.services().take_while(Service::is_longrun) {
-        target.truncate(stem);
-        target.extend_from_slice(service.name().as_bytes());
-        let link = format!("{}{}", making.prefix, service.name());
-        let linked = match fs::symlinkat(OsStr::from_bytes(&target), &scandir, &*link) {
-            Err(Errno::EXIST) => {
-                let old = fs::readlinkat(&scandir, &*link, Vec::new());
-                if old.is_ok_and(|old| old.as_bytes() == target) {
-                    Ok(())
-                } else {
-                    Err(Errno::EXIST)
-                }
-            }
+    names(making, |link, target| {
+        let linked = match fs::symlinkat(OsStr::from_bytes(target), &scandir, link) {
+            Err(Errno::EXIST) if leads_to(&scandir, link, target) => Ok(()),
             other => other,
         };
-        linked.to(|| trouble(&link))?;
+        linked.to(|| trouble(link))
+    })
+}
+
+/// Takes back what [`link_into_scandir`] did.
+pub fn unlink_from_scandir(making: &Making<'_>) {
+    let Ok(scandir) = files::directory(making.scandir) else { return };
+    let _ = names(making, |link, target| {
+        if leads_to(&scandir, link, target) {
+            let _ = fs::unlinkat(&scandir, link, AtFlags::empty());
+        }
+        Ok(())
+    });
+}
+
+fn leads_to(scandir: &OwnedFd, link: &str, target: &[u8]) -> bool {
+    fs::readlinkat(scandir, link, Vec::new()).is_ok_and(|found| found.as_bytes() == target)
+}
+
+/// Every name that belongs in the scandir, and where it leads.
+fn names(
+    making: &Making<'_>,
+    mut each: impl FnMut(&str, &[u8]) -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    let mut link = making.prefix.to_owned();
+    let mut target = making.live.as_os_str().as_bytes().to_vec();
+    target.extend_from_slice(b"/servicedirs/");
+    let (prefix, stem) = (link.len(), target.len());
+    for service in making.database.services().take_while(Service::is_longrun) {
+        link.truncate(prefix);
+        link.push_str(service.name());
+        target.truncate(stem);
+        target.extend_from_slice(service.name().as_bytes());
+        each(&link, &target)?;
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ use crate::service::held::{Held, Home, Pipe, inherited};
 use crate::service::live_dir::{self, SUPERVISED};
 use crate::service::table::{Fixed, Found, Kind};
 use crate::service::takeover::Taking;
-use crate::service::tree::{Tree, token};
+use crate::service::tree::{Tree, saved, token};
 use crate::trouble::{Trouble, While};
 
 /// A live directory that is served.
@@ -128,8 +128,10 @@ impl Tree {
             what: format!("serve {path}"),
             error: std::io::Error::other(why.to_owned()),
         };
-        if self.find_live(path).is_some() {
-            return Err(no("it is served already"));
+        match self.find_live(path) {
+            Some(number) if previous.is_none() => return Ok(number),
+            Some(_) => return Err(no("it is served already")),
+            None => {}
         }
         let old = match previous {
             Some(previous) => {
@@ -142,8 +144,10 @@ impl Tree {
         let number =
             self.free_number().ok_or_else(|| no("too many live directories are served"))?;
         live.taking = Some(Taking { previous: old });
-        live.record =
-            self.table.add(Kind::Live, &live.fixed(number), path).to(|| format!("serve {path}"))?;
+        live.record = self
+            .table
+            .add(Kind::Live, &live.fixed(number), path, &[])
+            .to(|| format!("serve {path}"))?;
         self.lives[usize::from(number)] = Some(live);
         if let Err(trouble) = self.settle_in(init, number) {
             self.undo(init, number);
@@ -208,9 +212,10 @@ impl Tree {
         class: Class,
     ) -> Result<Slot, Trouble> {
         let what = || format!("supervise {name}");
+        let state = saved(&unit);
         let slot = init.add(unit).ok_or(std::io::ErrorKind::OutOfMemory).to(what)?;
         let mut held = Held::new(slot, name, home, class);
-        match self.table.add(Kind::Slot, &held.fixed(), name).to(what) {
+        match self.table.add(Kind::Slot, &held.fixed(), name, state.as_bytes()).to(what) {
             Ok(record) => held.record = record,
             Err(trouble) => {
                 init.remove(slot);
@@ -265,6 +270,14 @@ impl Tree {
             Some(Unit::Oneshot(_)) => self.left.push(slot),
             None => {}
         }
+    }
+
+    /// A live directory that is served holds this slot: whoever sends its
+    /// supervisor away (`s6-svc -x`) does not take it from the graph.
+    pub fn is_counted_on(&self, slot: Slot) -> bool {
+        let home = self.held(slot).map(|held| held.home);
+        let Some(Home::Live { live, index }) = home else { return false };
+        self.live(live).is_some_and(|live| live.slots.get(index as usize) == Some(&slot))
     }
 
     /// Gives up a live directory whose longruns are all down.

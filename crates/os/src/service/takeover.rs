@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
 
+use engine::machine::World;
 use engine::service::init::{Init, Unit};
 use engine::service::supervise::Rules;
 use model::limits::DATABASE_BYTES_MAX;

@@ -68,6 +68,8 @@ pub struct Program {
     /// Leave without waiting for anything.
     pub abort: bool,
     logger: Slot,
+    /// Datagrams are received here.
+    pub buffer: Vec<u8>,
 }
 
 /// Runs a tree until it is told to end.
@@ -130,6 +132,7 @@ impl Program {
             unreaped: true,
             abort: false,
             logger: Slot::MAX,
+            buffer: Vec::new(),
         };
         match found {
             Some(found) => program.go_on(found)?,
@@ -309,9 +312,18 @@ impl Program {
             if self.config.kind == Kind::Supervise && self.init.slots().next().is_none() {
                 return End::Exit;
             }
-            let deadline =
-                [self.init.deadline(), self.ending.as_ref().map(Ending::deadline), self.next_scan];
-            let deadline = deadline.into_iter().flatten().min();
+            let late = self.tree.late.deadline(os::clock::now());
+            let deadline = [
+                self.init.deadline(),
+                self.ending.as_ref().map(Ending::deadline),
+                self.next_scan,
+                late,
+            ];
+            // No signal tells again of children that are still to be reaped.
+            let deadline = match self.unreaped {
+                true => Some(Moment::ZERO),
+                false => deadline.into_iter().flatten().min(),
+            };
             let events = self.tree.events.wait(deadline).unwrap_or_else(|_| {
                 // The kernel cannot say what happens (memory is short): look
                 // again soon, at everything that can be looked at.
@@ -324,6 +336,9 @@ impl Program {
             }
             let now = os::clock::now();
             self.init.expire(now, &mut self.tree);
+            if late.is_some_and(|at| at <= now) {
+                self.publish_late();
+            }
             if self.next_scan.is_some_and(|at| at <= now) {
                 self.rescan();
             }
@@ -345,6 +360,7 @@ impl Program {
 
     /// Ends as was asked.
     fn finish(&mut self, end: End) -> Exit {
+        self.publish_late();
         self.server = None;
         if self.config.kind == Kind::Supervise {
             return Exit::DONE;

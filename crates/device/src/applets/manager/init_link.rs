@@ -18,6 +18,9 @@ use os::socket::Connection;
 
 use super::{INIT, longer};
 
+/// Init that is away for this long is worth a line in the log.
+const TOLD_AFTER: Duration = Duration::from_secs(1);
+
 /// How far init has told of its slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -67,18 +70,29 @@ impl InitLink {
     }
 
     /// Connects where that is due. Where init does not listen, or has no
-    /// room, it is tried again later.
-    pub fn connect_if_due(&mut self, now: Moment, live: &LiveDir, events: &EventLoop) {
+    /// room, it is tried again later; the error is given when that has gone
+    /// on for longer than init takes to start itself anew, and only once.
+    pub fn connect_if_due(
+        &mut self,
+        now: Moment,
+        live: &LiveDir,
+        events: &EventLoop,
+    ) -> io::Result<()> {
         if self.retry.is_none_or(|at| at > now) {
-            return;
+            return Ok(());
         }
-        match self.connect(live, events) {
-            Ok(()) => self.retry = None,
-            Err(_) => {
-                self.connection = None;
-                self.put_off(now);
-            }
+        if let Err(error) = self.connect(live, events) {
+            self.connection = None;
+            let before = self.wait;
+            self.put_off(now);
+            return if before < TOLD_AFTER && self.wait >= TOLD_AFTER {
+                Err(error)
+            } else {
+                Ok(())
+            };
         }
+        self.retry = None;
+        Ok(())
     }
 
     fn connect(&mut self, live: &LiveDir, events: &EventLoop) -> io::Result<()> {

@@ -390,7 +390,7 @@ impl Program {
             Ok(live) => live,
             Err(trouble) => {
                 // A new manager, started for the new directory, will try again.
-                eprintln!("manager: {trouble}");
+                eprintln!("{trouble}");
                 std::process::exit(111);
             }
         };
@@ -401,7 +401,7 @@ impl Program {
         super::complain(live_upkeep::adopt(&self.live, Some(&before)));
         let keep: Vec<usize> = update.clients.iter().map(|(number, _)| *number).collect();
         if let Err(error) = self.clients.go_over(&self.live, &self.events, &keep) {
-            eprintln!("manager: cannot listen in {}: {error}", real.display());
+            eprintln!("cannot listen in {}: {error}", real.display());
             std::process::exit(111);
         }
         self.hear_datagram(rest);

@@ -8,7 +8,7 @@ use cli::{Args, Command, Exit, Failure, Opt};
 use model::service::database::Database;
 use model::service::request::ToInit;
 use os::service::database_file::{DatabaseFile, DatabaseFileError};
-use os::service::init_client::{self, AskError};
+use os::service::init_client;
 use os::service::live_dir::{self, Making};
 
 pub const COMMAND: Command = Command {
@@ -117,21 +117,18 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
         state: &state,
     };
     let real = live_dir::make(&making).map_err(Failure::refused)?;
-    if let Err(failure) = serve(&socket, &real) {
-        let _ = std::fs::remove_dir_all(&real);
-        return Err(failure);
-    }
-    let led = live_dir::publish(&request.live, &real)
+    // All that leads there is made first: init starts the manager at once,
+    // and a manager makes what it does not find.
+    let done = live_dir::publish(&request.live, &real)
         .and_then(|()| live_dir::link_into_scandir(&making))
-        .map_err(Failure::refused);
-    if led.is_err() {
-        // It is in use: not before init has let go of it may it be removed.
-        let live = real.to_str().unwrap_or_default();
-        if init_client::ask(&socket, &ToInit::Release { live }, INIT_AWAY_MAX).is_ok() {
-            let _ = std::fs::remove_dir_all(&real);
-        }
+        .map_err(Failure::refused)
+        .and_then(|()| serve(&socket, &real));
+    if done.is_err() {
+        live_dir::unlink_from_scandir(&making);
+        live_dir::unpublish(&request.live, &real);
+        let _ = std::fs::remove_dir_all(&real);
     }
-    led
+    done
 }
 
 /// How long init may be away: it may just be starting itself anew.
@@ -140,8 +137,6 @@ const INIT_AWAY_MAX: Duration = Duration::from_secs(10);
 /// Has init serve a live directory, which it may do already.
 fn serve(socket: &Path, real: &Path) -> Result<(), Failure> {
     let live = real.to_str().ok_or_else(|| Failure::usage("the live directory is not UTF-8"))?;
-    match init_client::ask(socket, &ToInit::Take { live, previous: None }, INIT_AWAY_MAX) {
-        Err(AskError::Refused(why)) if why.contains("is served already") => Ok(()),
-        outcome => outcome.map_err(Failure::refused),
-    }
+    let take = ToInit::Take { live, previous: None };
+    init_client::ask(socket, &take, INIT_AWAY_MAX).map_err(Failure::refused)
 }
