@@ -104,6 +104,18 @@ pub struct ServiceStatus<'a> {
     pub state: Option<SlotState>,
     /// Why it is not what it should be.
     pub trouble: Option<Reason<&'a str>>,
+    /// When its starting or stopping is given up.
+    pub limit: Option<Moment>,
+    /// Who last asked for it to be up or down, and when.
+    pub asked: Option<Asked<'a>>,
+}
+
+/// A request, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// The program, its words, and what started it.
+    pub by: &'a str,
+    pub at: Moment,
 }
 
 /// From the manager to a client.
@@ -261,16 +273,24 @@ impl<'a> ServiceStatus<'a> {
         if let Some(trouble) = &self.trouble {
             trouble.write(w);
         }
+        // No moment is 0: that is when the machine started.
+        w.u64(self.limit.map_or(0, Moment::nanos)).u64(self.asked.map_or(0, |a| a.at.nanos()));
+        if let Some(asked) = &self.asked {
+            w.text(asked.by);
+        }
     }
 
     fn read(r: &mut Reader<'a>) -> Result<Self, ReadError> {
-        Ok(Self {
-            name: r.text()?,
-            byte: r.u8()?,
-            goal: r.bool()?,
-            state: if r.bool()? { Some(SlotState::read(r)?) } else { None },
-            trouble: if r.bool()? { Some(Reason::read(r)?) } else { None },
-        })
+        let name = r.text()?;
+        let (byte, goal) = (r.u8()?, r.bool()?);
+        let state = if r.bool()? { Some(SlotState::read(r)?) } else { None };
+        let trouble = if r.bool()? { Some(Reason::read(r)?) } else { None };
+        let [limit, at] = [r.u64()?, r.u64()?].map(|n| (n != 0).then(|| Moment::from_nanos(n)));
+        let asked = match at {
+            Some(at) => Some(Asked { by: r.text()?, at }),
+            None => None,
+        };
+        Ok(Self { name, byte, goal, state, trouble, limit, asked })
     }
 }
 
@@ -380,6 +400,17 @@ mod tests {
                     goal,
                     state,
                     trouble: Some(reason),
+                    limit: Some(since),
+                    asked: Some(Asked { by: "s6-rc", at: since }),
+                }),
+                FromManager::Service(ServiceStatus {
+                    name,
+                    byte,
+                    goal,
+                    state: None,
+                    trouble: None,
+                    limit: None,
+                    asked: None,
                 }),
                 FromManager::StatusEnd { id: 1 },
                 FromManager::Switched { id: 1 },

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::service::manage::{Ask, Event, Verb as Goal};
+use engine::service::manage::{Ask, Verb as Goal};
 use engine::service::update;
 use model::bytes::Reader;
 use model::limits::MESSAGE_BYTES_MAX;
@@ -164,7 +164,7 @@ impl Program {
             limit: time_limit(limit),
             since,
         };
-        self.step(Event::Ask(ask));
+        self.ask(ask);
         // It may want down what an update has stopped and would start again.
         self.remember_stopped();
     }
@@ -203,6 +203,8 @@ impl Program {
                 goal: self.graph.goal(service),
                 state: self.graph.state(service).copied(),
                 trouble: trouble.map(|reason| reason.map(|other| self.live.name(other))),
+                limit: self.graph.limit(service),
+                asked: self.askers.find(self.graph.claim(service)),
             }));
         }
         client.tell(&FromManager::StatusEnd { id });

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use cli::Failure;
-use model::service::database::{Database, Index};
+use model::service::database::{Database, Index, Script};
 use model::service::live_state::{STARTING, STOPPING, WANTED, is_up};
 use model::service::manager_request::{FromManager, ServiceStatus};
 use model::service::reason::Reason;
@@ -28,6 +28,10 @@ pub struct Seen {
     pub goal: bool,
     pub state: Option<SlotState>,
     pub trouble: Option<Reason<String>>,
+    /// When its starting or stopping is given up.
+    pub limit: Option<Moment>,
+    /// Who last asked for it to be up or down, and when.
+    pub asked: Option<(String, Moment)>,
 }
 
 /// A database and how its services are.
@@ -67,10 +71,11 @@ fn ask_manager(live: &Path, database: &Database<'_>, seen: &mut [Seen]) -> bool 
     let mut known = 0;
     let answered = asking.ask(&mut |heard| {
         let Heard::Manager(FromManager::Service(status)) = heard else { return };
-        let ServiceStatus { name, byte, goal, state, trouble } = status;
+        let ServiceStatus { name, byte, goal, state, trouble, limit, asked } = status;
         if let Some(model::service::database::Entry::Service(index)) = database.find(name) {
             let trouble = trouble.map(|reason| reason.map(str::to_owned));
-            seen[index as usize] = Seen { byte, goal, state, trouble };
+            let asked = asked.map(|asked| (asked.by.to_owned(), asked.at));
+            seen[index as usize] = Seen { byte, goal, state, trouble, limit, asked };
             known += 1;
         }
     });
@@ -156,6 +161,7 @@ impl Services<'_> {
     /// What else there is to say, empty where nothing is.
     pub fn remark(&self, index: Index) -> String {
         let seen = &self.seen[index as usize];
+        let oneshot = !self.database.service(index).is_longrun();
         let mut said: Vec<String> = Vec::new();
         if let Some(state) = &seen.state {
             let age = span(self.now.since(state.since));
@@ -165,7 +171,11 @@ impl Services<'_> {
                 Phase::Up => said.push(format!("running for {age}, not ready yet")),
                 Phase::Stopping => said.push(format!("told to end {age} ago")),
                 Phase::Finishing => said.push(format!("cleaning up for {age}")),
+                Phase::Down if oneshot && is_up(seen.byte) => said.push(format!("for {age}")),
                 Phase::Waiting | Phase::Down => {}
+            }
+            if let Some(limit) = seen.limit.filter(|_| seen.byte & (STARTING | STOPPING) != 0) {
+                said.push(format!("given up in {}", span(limit.since(self.now))));
             }
             if state.pid != 0 {
                 said.push(format!("process {}", state.pid));
@@ -174,14 +184,14 @@ impl Services<'_> {
                 said.push("paused".into());
             }
             if let Some(exit) = state.exit.filter(|_| state.pid == 0 && state.phase != Phase::Up) {
-                said.extend(ended(exit, seen));
+                said.extend(ended(exit, seen, oneshot));
             }
             match state.gave_up {
                 Some(GaveUp::Permanent) if seen.trouble.is_none() => {
                     said.push("its finish script gave up (125)".into());
                 }
                 Some(GaveUp::Spawn(errno)) if seen.trouble.is_none() => {
-                    said.push(Reason::<&str>::Spawn(errno).to_string());
+                    said.push(self.reason(index, Reason::Spawn(errno)));
                 }
                 _ => {}
             }
@@ -190,7 +200,7 @@ impl Services<'_> {
             }
         }
         if let Some(reason) = &seen.trouble {
-            said.push(reason.as_ref().to_string());
+            said.push(self.reason(index, reason.as_ref()));
         }
         if seen.goal && !is_up(seen.byte) && seen.byte & STARTING == 0 && seen.trouble.is_none() {
             let needs: Vec<&str> = self.missing(index).map(|need| self.name(need)).collect();
@@ -199,6 +209,19 @@ impl Services<'_> {
             }
         }
         said.join(", ")
+    }
+
+    /// A reason in words; of a program that cannot be started also which.
+    pub fn reason(&self, index: Index, reason: Reason<&str>) -> String {
+        let service = self.database.service(index);
+        let script = if is_up(self.seen[index as usize].byte) { Script::Down } else { Script::Up };
+        let first = service.script(script).and_then(|mut words| words.next());
+        match (reason, first) {
+            (Reason::Spawn(_), Some(word)) => {
+                format!("{reason} ({})", String::from_utf8_lossy(word))
+            }
+            _ => reason.to_string(),
+        }
     }
 
     /// What it needs and is not up.
@@ -213,9 +236,9 @@ impl Services<'_> {
 }
 
 /// How its process ended, where that says more than that it is down.
-fn ended(exit: Exit, seen: &Seen) -> Option<String> {
+fn ended(exit: Exit, seen: &Seen, oneshot: bool) -> Option<String> {
     match exit {
-        Exit::Code(0) if !seen.goal => None,
+        Exit::Code(0) if !seen.goal || oneshot => None,
         // That is how stopping ends.
         Exit::Signal(15) if !seen.goal && seen.trouble.is_none() => None,
         Exit::Code(code) => Some(format!("last exited {code}")),
