@@ -122,7 +122,11 @@ impl Device {
         if !self.source("default").exists() {
             self.bundle("default", &[]);
         }
-        let database = self.compile();
+        self.begin_on(&self.compile())
+    }
+
+    /// Begins to boot this database, under the name that is given.
+    pub fn begin_on(&self, database: &Path) -> &Self {
         let mut command = applet("ward");
         command.args(["init", "--container", "-c"]).arg(database).arg("-l").arg(self.live());
         command.arg("-L").arg(self.join("logs"));

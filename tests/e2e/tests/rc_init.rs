@@ -52,6 +52,27 @@ fn init_may_fall_at_any_moment_of_the_boot() {
     }
 }
 
+#[test]
+fn what_was_booted_goes_on_when_the_link_to_it_leads_elsewhere() {
+    let device = Device::new("link-moves");
+    device.sleeper("b").sleeper("c").needs("c", &["b"]).bundle("default", &["c"]);
+    let current = device.join("current");
+    symlink(device.compile(), &current).unwrap();
+    device.begin_on(&current).wait_booted();
+    assert_eq!(device.up(), ["b", "c"]);
+    let b = device.wait_pid("b");
+    // An update moves the link before it tells anybody.
+    device.sleeper("a").oneshot("o", "true").needs("c", &["o"]);
+    fs::remove_file(&current).unwrap();
+    symlink(device.compile(), &current).unwrap();
+    assert_eq!(device.up(), ["b", "c"]);
+    signal(device.manager_pid(), Signal::KILL);
+    device.rc("-u change c").expect(0);
+    assert_eq!((device.up(), device.pid("b")), (vec!["b".into(), "c".into()], Some(b)));
+    Client::run(device.command("s6-rc-update", "").arg(&current)).expect(0);
+    assert_eq!((device.up(), device.pid("b")), (vec!["b".into(), "c".into(), "o".into()], Some(b)));
+}
+
 /// An init without a database, which `s6-rc-init` brings one to.
 fn empty_init(what: &str) -> Device {
     let device = Device::new(what);

@@ -106,13 +106,14 @@ pub struct ServiceStatus<'a> {
     pub trouble: Option<Reason<&'a str>>,
     /// When its starting or stopping is given up.
     pub limit: Option<Moment>,
-    /// Who last asked for it to be up or down, and when.
-    pub asked: Option<Asked<'a>>,
+    /// The number of the request that last said what it shall be; 0: none.
+    pub request: u32,
 }
 
 /// A request, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked<'a> {
+    pub request: u32,
     /// The program, its words, and what started it.
     pub by: &'a str,
     pub at: Moment,
@@ -145,6 +146,8 @@ pub enum FromManager<'a> {
         hint: &'a str,
     },
     Service(ServiceStatus<'a>),
+    /// One of the requests that services name, before any of these.
+    Asked(Asked<'a>),
     /// All services were told.
     StatusEnd {
         id: u32,
@@ -274,10 +277,7 @@ impl<'a> ServiceStatus<'a> {
             trouble.write(w);
         }
         // No moment is 0: that is when the machine started.
-        w.u64(self.limit.map_or(0, Moment::nanos)).u64(self.asked.map_or(0, |a| a.at.nanos()));
-        if let Some(asked) = &self.asked {
-            w.text(asked.by);
-        }
+        w.u64(self.limit.map_or(0, Moment::nanos)).u32(self.request);
     }
 
     fn read(r: &mut Reader<'a>) -> Result<Self, ReadError> {
@@ -285,12 +285,9 @@ impl<'a> ServiceStatus<'a> {
         let (byte, goal) = (r.u8()?, r.bool()?);
         let state = if r.bool()? { Some(SlotState::read(r)?) } else { None };
         let trouble = if r.bool()? { Some(Reason::read(r)?) } else { None };
-        let [limit, at] = [r.u64()?, r.u64()?].map(|n| (n != 0).then(|| Moment::from_nanos(n)));
-        let asked = match at {
-            Some(at) => Some(Asked { by: r.text()?, at }),
-            None => None,
-        };
-        Ok(Self { name, byte, goal, state, trouble, limit, asked })
+        let limit = r.u64()?;
+        let limit = (limit != 0).then(|| Moment::from_nanos(limit));
+        Ok(Self { name, byte, goal, state, trouble, limit, request: r.u32()? })
     }
 }
 
@@ -308,6 +305,9 @@ impl<'a> FromManager<'a> {
                 w.u8(3).u32(*id).u8(*exit).text(why).text(hint);
             }
             Self::Service(status) => status.write(w.u8(4)),
+            Self::Asked(Asked { request, by, at }) => {
+                w.u8(7).u32(*request).text(by).u64(at.nanos());
+            }
             Self::StatusEnd { id } => {
                 w.u8(5).u32(*id);
             }
@@ -326,6 +326,11 @@ impl<'a> FromManager<'a> {
             4 => Self::Service(ServiceStatus::read(r)?),
             5 => Self::StatusEnd { id: r.u32()? },
             6 => Self::Switched { id: r.u32()? },
+            7 => Self::Asked(Asked {
+                request: r.u32()?,
+                by: r.text()?,
+                at: Moment::from_nanos(r.u64()?),
+            }),
             _ => return Err(ReadError::Impossible),
         })
     }
@@ -401,8 +406,9 @@ mod tests {
                     state,
                     trouble: Some(reason),
                     limit: Some(since),
-                    asked: Some(Asked { by: "s6-rc", at: since }),
+                    request: 4,
                 }),
+                FromManager::Asked(Asked { request: 4, by: "s6-rc", at: since }),
                 FromManager::Service(ServiceStatus {
                     name,
                     byte,
@@ -410,7 +416,7 @@ mod tests {
                     state: None,
                     trouble: None,
                     limit: None,
-                    asked: None,
+                    request: 0,
                 }),
                 FromManager::StatusEnd { id: 1 },
                 FromManager::Switched { id: 1 },

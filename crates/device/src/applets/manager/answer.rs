@@ -195,6 +195,9 @@ impl Program {
 
     fn tell_how_they_are(&mut self, number: usize, id: u32, services: Vec<Index>) {
         let Some(client) = self.clients.get(number) else { return };
+        for asked in self.askers.all() {
+            client.tell(&FromManager::Asked(asked));
+        }
         for service in services {
             let trouble = self.graph.trouble(service);
             client.tell(&FromManager::Service(ServiceStatus {
@@ -204,7 +207,7 @@ impl Program {
                 state: self.graph.state(service).copied(),
                 trouble: trouble.map(|reason| reason.map(|other| self.live.name(other))),
                 limit: self.graph.limit(service),
-                asked: self.askers.find(self.graph.claim(service)),
+                request: self.graph.claim(service),
             }));
         }
         client.tell(&FromManager::StatusEnd { id });

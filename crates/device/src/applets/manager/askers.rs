@@ -29,10 +29,9 @@ impl Askers {
         self.known.push_back(Asker { order, by: describe(pid), at });
     }
 
-    pub fn find(&self, order: u32) -> Option<Asked<'_>> {
-        let at = self.known.binary_search_by_key(&order, |asker| asker.order).ok()?;
-        let asker = &self.known[at];
-        Some(Asked { by: &asker.by, at: asker.at })
+    /// Those that are remembered, the oldest first.
+    pub fn all(&self) -> impl Iterator<Item = Asked<'_>> {
+        self.known.iter().map(|one| Asked { request: one.order, by: &one.by, at: one.at })
     }
 }
 
@@ -85,8 +84,8 @@ mod tests {
         for order in 1..=1000 {
             askers.note(order, u32::MAX, Moment::from_nanos(u64::from(order)));
         }
-        assert_eq!(askers.find(1000).map(|asked| asked.at), Some(Moment::from_nanos(1000)));
-        assert_eq!(askers.find(1000 - ASKERS_MAX as u32), None);
-        assert_eq!(askers.find(0), None);
+        let known: Vec<u32> = askers.all().map(|asked| asked.request).collect();
+        let first = 1001 - ASKERS_MAX as u32;
+        assert_eq!(known, (first..=1000).collect::<Vec<u32>>());
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cli::Failure;
 use model::service::database::{Database, Index, Script};
 use model::service::live_state::{STARTING, STOPPING, WANTED, is_up};
-use model::service::manager_request::{FromManager, ServiceStatus};
+use model::service::manager_request::{Asked, FromManager, ServiceStatus};
 use model::service::reason::Reason;
 use model::service::request::{GaveUp, Phase, SlotState};
 use model::service::status::Exit;
@@ -30,14 +30,24 @@ pub struct Seen {
     pub trouble: Option<Reason<String>>,
     /// When its starting or stopping is given up.
     pub limit: Option<Moment>,
-    /// Who last asked for it to be up or down, and when.
-    pub asked: Option<(String, Moment)>,
+    /// The number of the request that last said what it shall be; 0: none.
+    pub request: u32,
+}
+
+/// A request for a change.
+#[derive(Clone, Debug)]
+pub struct Request {
+    number: u32,
+    /// The program, its words, and what started it.
+    pub by: String,
+    pub at: Moment,
 }
 
 /// A database and how its services are.
 pub struct Services<'a> {
     pub database: Database<'a>,
     pub seen: Vec<Seen>,
+    requests: Vec<Request>,
     /// The manager has said so; otherwise files have.
     pub fresh: bool,
     pub now: Moment,
@@ -51,14 +61,20 @@ pub fn look<T>(
     let file: DatabaseFile = read_database(live)?;
     let database = open(&file)?;
     let mut seen = vec![Seen::default(); database.len()];
-    let fresh = ask_manager(live, &database, &mut seen);
+    let mut requests = Vec::new();
+    let fresh = ask_manager(live, &database, &mut seen, &mut requests);
     if !fresh {
         read_files(live, &database, &mut seen)?;
     }
-    with(&Services { database, seen, fresh, now: clock::now() })
+    with(&Services { database, seen, requests, fresh, now: clock::now() })
 }
 
-fn ask_manager(live: &Path, database: &Database<'_>, seen: &mut [Seen]) -> bool {
+fn ask_manager(
+    live: &Path,
+    database: &Database<'_>,
+    seen: &mut [Seen],
+    requests: &mut Vec<Request>,
+) -> bool {
     let asking = Asking {
         live,
         names: &[],
@@ -70,12 +86,17 @@ fn ask_manager(live: &Path, database: &Database<'_>, seen: &mut [Seen]) -> bool 
     };
     let mut known = 0;
     let answered = asking.ask(&mut |heard| {
-        let Heard::Manager(FromManager::Service(status)) = heard else { return };
-        let ServiceStatus { name, byte, goal, state, trouble, limit, asked } = status;
+        let status = match heard {
+            Heard::Manager(FromManager::Service(status)) => status,
+            Heard::Manager(FromManager::Asked(Asked { request: number, by, at })) => {
+                return requests.push(Request { number, by: by.to_owned(), at });
+            }
+            _ => return,
+        };
+        let ServiceStatus { name, byte, goal, state, trouble, limit, request } = status;
         if let Some(model::service::database::Entry::Service(index)) = database.find(name) {
             let trouble = trouble.map(|reason| reason.map(str::to_owned));
-            let asked = asked.map(|asked| (asked.by.to_owned(), asked.at));
-            seen[index as usize] = Seen { byte, goal, state, trouble, limit, asked };
+            seen[index as usize] = Seen { byte, goal, state, trouble, limit, request };
             known += 1;
         }
     });
@@ -228,6 +249,12 @@ impl Services<'_> {
     pub fn missing(&self, index: Index) -> impl Iterator<Item = Index> {
         let needs = self.database.service(index).needs();
         needs.filter(|need| !is_up(self.seen[*need as usize].byte))
+    }
+
+    /// The request that last said what it shall be, where that is known.
+    pub fn request(&self, index: Index) -> Option<&Request> {
+        let number = self.seen[index as usize].request;
+        self.requests.iter().find(|request| request.number == number)
     }
 
     pub fn is_wanted(&self, index: Index) -> bool {

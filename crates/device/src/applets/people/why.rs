@@ -90,10 +90,10 @@ fn cause(services: &Services<'_>, index: Index) -> Option<Index> {
 /// Why the last one of a chain is as it is.
 fn first_cause(services: &Services<'_>, index: Index) -> Option<String> {
     let seen = &services.seen[index as usize];
-    let asked = seen
-        .asked
-        .as_ref()
-        .map(|(by, at)| format!("{} ago somebody asked: {by}", span(services.now.since(*at))));
+    let asked = services.request(index).map(|request| {
+        let ago = span(services.now.since(request.at));
+        format!("{ago} ago somebody asked: {}", request.by)
+    });
     if is_up(seen.byte) {
         if services.is_wanted(index) {
             return Some(asked.unwrap_or_else(|| "it was asked for".into()));
