@@ -166,7 +166,7 @@ fn name(service: usize) -> String {
 #[test]
 fn a_hundred_clients_at_once_end_in_what_some_order_of_them_gives() {
     let mut dice = Dice(6);
-    for round in 0..4 {
+    for round in 0..2 {
         let crowd = Crowd::new("hundred", 18, &mut dice);
         let before = crowd.state();
         let mut wishes = Vec::new();
@@ -243,7 +243,7 @@ fn at_any_moment(what: &str, seed: u64, hit: impl Fn(&Device)) {
     device.rc(&format!("-d change {all}")).expect(0);
     device.rc(&format!("-u change {all}")).expect(0);
     let (time, mut in_time) = (start.elapsed() / 2, 0);
-    for round in 0..24 {
+    for round in 0..16 {
         let words = match dice.roll(4) {
             0 => format!("restart {}", name(dice.roll(30) as usize)),
             1 => format!("stop {}", name(dice.roll(30) as usize)),
@@ -267,7 +267,7 @@ fn at_any_moment(what: &str, seed: u64, hit: impl Fn(&Device)) {
         assert_eq!(crowd.state(), expected, "round {round}: {words}");
         crowd.check_notes();
     }
-    assert!(in_time >= 8, "only {in_time} of 24 changes were hit");
+    assert!(in_time >= 5, "only {in_time} of 16 changes were hit");
 }
 
 #[test]
