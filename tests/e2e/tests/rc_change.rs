@@ -396,13 +396,10 @@ fn an_interrupted_client_leaves_undone_what_was_not_begun() {
     assert_ne!(client.finish().code, 0);
     // `base` was begun and is left to itself; `top` and `middle` are not wanted any more.
     wait_for("only base is wanted", PATIENCE, || {
-        let said = device.ward("status --json").out;
-        let goals: Vec<bool> = said
-            .lines()
-            .filter(|l| l.contains("goal"))
-            .map(|l| l.contains("goal\":\"up"))
-            .collect();
-        (goals == [true, false, true, false]).then_some(())
+        let status = device.status();
+        let goal = |name| status[name].text("goal");
+        let goals = ["base", "middle", "side", "top"].map(goal);
+        (goals == [Some("up"), Some("down"), Some("up"), Some("down")]).then_some(())
     });
     device.rc("-d change base side").expect(0);
     assert!(device.up().is_empty());
