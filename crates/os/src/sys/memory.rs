@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
 use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
-use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap, mremap};
+use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap, mremap, munmap};
 
 /// Bytes that only this process maps, and the program it becomes.
 pub struct SharedMemory {
@@ -73,6 +73,13 @@ impl SharedMemory {
         // SAFETY: inside the mapping and aligned; while it is borrowed, so is
         // the whole memory, and nobody has `bytes_mut`.
         unsafe { AtomicU32::from_ptr(self.start.as_ptr().add(offset).cast()) }
+    }
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        // SAFETY: this is the whole mapping, and nothing borrows from it any more.
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.bytes) };
     }
 }
 
