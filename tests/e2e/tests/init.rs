@@ -192,6 +192,22 @@ fn an_idle_tree_does_not_wake_up() {
 }
 
 #[test]
+fn a_service_that_is_never_ready_is_soon_seen_as_up() {
+    let mut tree = Tree::new("never-ready");
+    let dir = tree.service("mute", "exec sleep 1000");
+    fs::write(dir.join("notification-fd"), "3\n").unwrap();
+    tree.start();
+    // Nobody listens, so that init may take its time; but not for ever.
+    wait_for("its status", PATIENCE, || {
+        let output = debian("s6-svstat").args(["-o", "up,ready"]).arg(&dir).output().ok()?;
+        (output.stdout == b"true false\n").then_some(())
+    });
+    // Whoever listens hears of it at once.
+    stdout(debian("s6-svc").args(["-wd", "-T", "30000", "-d"]).arg(&dir));
+    stdout(debian("s6-svc").args(["-wu", "-T", "30000", "-u"]).arg(&dir));
+}
+
+#[test]
 fn orphans_are_reaped() {
     let mut tree = Tree::new("orphans");
     tree.service("fork", "for i in 1 2 3 4 5; do (sleep 0.$i &) ; done; exec sleep 1000");

@@ -43,6 +43,9 @@ const INIT: u64 = 0;
 const LISTENER: u64 = 1;
 const FIRST_CLIENT: u64 = 2;
 
+/// Room for actions that is kept from one event to the next.
+const ACTIONS_KEPT: usize = 64;
+
 fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     if let Some(option) = args.option()? {
         return Err(args.unknown(&option));
@@ -144,7 +147,10 @@ impl Program {
                 Action::Ended { client, id, outcome } => self.clients.tell_end(client, id, outcome),
             }
         }
-        self.actions = actions;
+        // A large request comes rarely: its room is not kept.
+        if actions.capacity() <= ACTIONS_KEPT {
+            self.actions = actions;
+        }
     }
 
     fn hear_init(&mut self, readiness: Readiness) {
@@ -154,7 +160,12 @@ impl Program {
         // Not for ever: clients want to be heard, too.
         for _ in 0..16 {
             match self.init.receive() {
-                Ok(Some(datagram)) => self.hear_datagram(&datagram),
+                Ok(Some(datagram)) => {
+                    self.hear_datagram(&datagram);
+                    if os::socket::is_last(datagram.len()) {
+                        return;
+                    }
+                }
                 Ok(None) => return,
                 // It may be starting itself anew, or end: the next connection tells.
                 Err(_) => return self.lose_init(),

@@ -62,6 +62,11 @@ impl DatabaseFile {
         Ok(Self { bytes })
     }
 
+    /// How many bytes it has.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Checks the bytes and opens them.
     pub fn database(&self) -> Result<Database<'_>, DatabaseError> {
         Database::open(&self.bytes)

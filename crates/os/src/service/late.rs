@@ -1,9 +1,11 @@
-//! Status files that need not be written at once.
+//! What need not be told at once.
 //!
 //! A status that changes without an event ("it shall go down now") is for
-//! people who look; nobody is told of it. Where a thousand services are
-//! ordered down together, each is dead before anyone could have looked, and
-//! its next status, which comes with an event, says more.
+//! people who look; nobody waits for it. Where a thousand services are ordered
+//! down together, each is dead before anyone could have looked, and its next
+//! status, which comes with an event, says more. In the same way a service
+//! that has started and says itself when it is ready has mostly done so before
+//! anyone could have looked at how it starts.
 
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ const REST: Duration = Duration::from_millis(10);
 /// and whatever else happens, after so long.
 const LATE_MAX: Duration = Duration::from_millis(200);
 
-/// Slots whose status file is old.
+/// Slots that are to be published.
 #[derive(Default)]
 pub struct Late {
     slots: Vec<Slot>,

@@ -96,7 +96,7 @@ impl Tree {
             ended_pipes: Vec::new(),
             left: Vec::new(),
             late: Late::default(),
-            descriptors_max: (given != 0).then_some(given),
+            descriptors_max: (given != 0 && !is_limit(given)).then_some(given),
             spawner,
             environment,
             lives: Vec::new(),
@@ -245,10 +245,10 @@ impl Tree {
     }
 
     pub(super) fn drop_notify(&mut self, slot: Slot) {
-        let Some(notify) = self.held_mut(slot).and_then(|held| held.notify.take()) else { return };
-        let _ = self.events.remove(&notify);
-        drop(notify);
-        self.remember(slot);
+        // Nobody else has this end: closing it also ends watching it.
+        if self.held_mut(slot).and_then(|held| held.notify.take()).is_some() {
+            self.remember(slot);
+        }
     }
 
     pub(super) fn watch_notify(&mut self, slot: Slot, notify: OwnedFd) -> io::Result<()> {
@@ -291,11 +291,25 @@ impl Tree {
         }
     }
 
+    /// Whether all that has changed about a slot may wait ([`Late`]): it has
+    /// started, is to say yet that it is ready, and nobody listens. A first
+    /// status never waits: whoever looks must find one.
+    pub fn may_wait(&self, slot: Slot, unit: &Unit) -> bool {
+        self.held(slot).is_some_and(|held| {
+            held.control.is_some()
+                && held.written != 0
+                && held.notify.is_some()
+                && held.events.letters() == b"u"
+                && unit.state().phase == Phase::Up
+                && fifodir::empty_for_sure(self.base(held), &event_of(held))
+        })
+    }
+
     /// Publishes what has changed about a slot: the table first, then the
     /// status file, then the event, so that whoever hears the event reads the
-    /// new status. A status that comes with no event may be a little late:
-    /// see [`Late`].
-    pub fn publish(&mut self, slot: Slot, unit: &Unit) {
+    /// new status. A status that comes with no event may be a little late,
+    /// unless `now`.
+    pub fn publish(&mut self, slot: Slot, unit: &Unit, now: bool) {
         self.save(slot, unit);
         let Some(held) = self.held_mut(slot) else { return };
         let events = std::mem::take(&mut held.events);
@@ -305,22 +319,12 @@ impl Tree {
         let silent = events.letters().is_empty();
         if std::mem::take(&mut held.quiet) && silent {
             held.written = xxh64(&status_of(held, unit).to_bytes(), 1);
-        } else if silent {
+        } else if silent && !now && held.written != 0 {
             self.late.add(slot, clock::now());
         } else {
             self.write_status(slot, unit);
-            let Some(held) = self.held(slot) else { return };
-            if let Ok(path) = CString::new(held.folder() + "/event") {
-                let _ = fifodir::notify(self.base(held), &path, events.letters());
-            }
-        }
-    }
-
-    /// Writes the statuses that were left for later.
-    pub fn publish_late(&mut self, init: &Init) {
-        for slot in self.late.take() {
-            if let Some(unit) = init.unit(slot) {
-                self.write_status(slot, unit);
+            if let Some(held) = self.held(slot).filter(|_| !silent) {
+                let _ = fifodir::notify(self.base(held), &event_of(held), events.letters());
             }
         }
     }
@@ -498,8 +502,20 @@ fn raise_limit() -> Option<u64> {
     old.current
 }
 
+/// Whether this process may open as many files already, so that a child need
+/// not be told.
+fn is_limit(most: u64) -> bool {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Nofile).current == Some(most)
+}
+
 fn libc_eio() -> i32 {
     rustix::io::Errno::IO.raw_os_error()
+}
+
+/// The fifodir of a slot.
+fn event_of(held: &Held) -> CString {
+    CString::new(held.folder() + "/event").expect("a name has no zero byte")
 }
 
 /// What s6's clients are to read about a longrun.

@@ -20,6 +20,7 @@ pub mod rlimit;
 pub mod session;
 pub mod signals;
 pub mod spawn;
+pub mod wall_clock;
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use engine::machine::Event;
+use engine::machine::{Event, World};
 use engine::service::init::Unit;
 use model::limits::MESSAGE_BYTES_MAX;
 use model::service::request::{End, FromInit, Slot, ToInit};
@@ -20,14 +20,23 @@ impl Program {
         let Some(number) = server.client_of(event) else {
             return server.accept(&self.tree.events);
         };
-        let mut buffer = [0; MESSAGE_BYTES_MAX];
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(MESSAGE_BYTES_MAX, 0);
+        self.hear_datagrams(number, readiness, &mut buffer);
+        self.buffer = buffer;
+    }
+
+    fn hear_datagrams(&mut self, number: usize, readiness: Readiness, buffer: &mut [u8]) {
         while readiness.intersects(Readiness::IN | Readiness::HUP | Readiness::ERR) {
             let Some(server) = &mut self.server else { return };
-            let Some(length) = server.receive(number, &mut buffer) else { return };
+            let Some(length) = server.receive(number, buffer) else { return };
             if !messages(&buffer[..length], |message| self.obey(number, message))
                 && let Some(server) = &mut self.server
             {
                 server.drop(number);
+            }
+            if os::socket::is_last(length) {
+                return;
             }
         }
     }
@@ -182,6 +191,7 @@ impl Program {
     fn reexec(&mut self, number: usize, program: Option<&str>) {
         let path = program.unwrap_or("/proc/self/exe");
         self.reply(number, "");
+        self.publish_late();
         self.publish();
         let error = match crash::use_program(Path::new(path)) {
             Ok(()) => crash::execute(),
@@ -194,19 +204,15 @@ impl Program {
     pub fn publish(&mut self) {
         let changed = self.init.changed();
         for &slot in &changed {
-            let (Some(unit), Some(held)) = (self.init.unit(slot), self.tree.held(slot)) else {
-                continue;
-            };
-            if let Home::Live { live, .. } = held.home
-                && let Some(server) = &mut self.server
+            if let Some(unit) = self.init.unit(slot)
+                && self.tree.may_wait(slot, unit)
             {
-                for client in server.clients() {
-                    if client.part == (Part::Manager { live }) {
-                        client.tell_state(slot, *unit.state());
-                    }
-                }
+                self.tree.save(slot, unit);
+                self.tree.late.add(slot, os::clock::now());
+            } else {
+                self.tell_of(slot);
+                self.publish_slot(slot, false);
             }
-            self.tree.publish(slot, unit);
         }
         self.init.reuse(changed);
         self.say_farewell();
@@ -220,6 +226,32 @@ impl Program {
             };
             pipe.map(|pipe| pipe.reader.as_fd())
         });
+    }
+
+    /// Tells what was left for later.
+    pub fn publish_late(&mut self) {
+        for slot in self.tree.late.take() {
+            if self.tree.held(slot).is_some_and(|held| !held.events.letters().is_empty()) {
+                self.tell_of(slot);
+            }
+            self.publish_slot(slot, true);
+        }
+    }
+
+    fn publish_slot(&mut self, slot: Slot, now: bool) {
+        if let Some(unit) = self.init.unit(slot) {
+            self.tree.publish(slot, unit, now);
+        }
+    }
+
+    /// Tells the manager of a slot.
+    fn tell_of(&mut self, slot: Slot) {
+        let (Some(unit), Some(held)) = (self.init.unit(slot), self.tree.held(slot)) else { return };
+        let Home::Live { live, .. } = held.home else { return };
+        let Some(server) = &mut self.server else { return };
+        for client in server.clients().filter(|client| client.part == (Part::Manager { live })) {
+            client.tell_state(slot, *unit.state());
+        }
     }
 
     /// Forgets the slots whose supervision has ended.

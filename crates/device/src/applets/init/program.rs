@@ -68,6 +68,8 @@ pub struct Program {
     /// Leave without waiting for anything.
     pub abort: bool,
     logger: Slot,
+    /// Datagrams are received here.
+    pub buffer: Vec<u8>,
 }
 
 /// Runs a tree until it is told to end.
@@ -130,6 +132,7 @@ impl Program {
             unreaped: true,
             abort: false,
             logger: Slot::MAX,
+            buffer: Vec::new(),
         };
         match found {
             Some(found) => program.go_on(found)?,
@@ -334,7 +337,7 @@ impl Program {
             let now = os::clock::now();
             self.init.expire(now, &mut self.tree);
             if late.is_some_and(|at| at <= now) {
-                self.tree.publish_late(&self.init);
+                self.publish_late();
             }
             if self.next_scan.is_some_and(|at| at <= now) {
                 self.rescan();
@@ -357,8 +360,8 @@ impl Program {
 
     /// Ends as was asked.
     fn finish(&mut self, end: End) -> Exit {
+        self.publish_late();
         self.server = None;
-        self.tree.publish_late(&self.init);
         if self.config.kind == Kind::Supervise {
             return Exit::DONE;
         }

@@ -1,5 +1,7 @@
 //! Who waits for which service: links between the two, in one pool.
 
+use alloc::vec::Vec;
+
 use model::service::database::Index;
 use model::service::reason::Reason;
 
@@ -175,6 +177,12 @@ impl Manager {
             let next = core::mem::replace(&mut link.next_own, self.free_link);
             self.free_link = at;
             at = next;
+        }
+        // One that asked for a thousand services is not to be remembered for
+        // ever.
+        if self.requests.iter().all(Option::is_none) {
+            self.links = Vec::new();
+            self.free_link = NONE;
         }
     }
 

@@ -95,7 +95,8 @@ pub(super) fn list(
     } else if options.down {
         chosen.iter_mut().for_each(|chosen| *chosen = !*chosen);
     }
-    let mut text = Vec::new();
+    // No list is longer than the file that holds all names.
+    let mut text = Vec::with_capacity(file.size());
     for (service, _) in database.services().zip(chosen).filter(|(_, chosen)| *chosen) {
         if !(options.hide_essential && service.essential()) {
             text.extend_from_slice(service.name().as_bytes());
