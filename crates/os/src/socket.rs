@@ -41,16 +41,20 @@ pub struct Listener(OwnedFd);
 
 impl Listener {
     /// Listens at `path`, replacing a socket that an earlier program left
-    /// there. Neither accepting nor anything after it blocks.
+    /// there. Neither accepting nor anything after it blocks. Whoever finds
+    /// the socket can connect to it: it gets its name last.
     pub fn bind(path: &Path, mode: u32) -> io::Result<Self> {
         let socket = socket(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
-        match std::fs::remove_file(path) {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let partial = path.with_file_name(format!(".{}.partial", name.display()));
+        match std::fs::remove_file(&partial) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        at(path, |address| Ok(net::bind(&socket, address)?))?;
-        chmod(path, Mode::from_raw_mode(mode))?;
+        at(&partial, |address| Ok(net::bind(&socket, address)?))?;
+        chmod(&partial, Mode::from_raw_mode(mode))?;
         net::listen(&socket, 128)?;
+        std::fs::rename(&partial, path)?;
         Ok(Self(socket))
     }
 

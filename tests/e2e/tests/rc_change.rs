@@ -404,3 +404,24 @@ fn an_interrupted_client_leaves_undone_what_was_not_begun() {
     device.rc("-d change base side").expect(0);
     assert!(device.up().is_empty());
 }
+
+#[test]
+fn a_supervisor_that_is_sent_away_stays_with_the_graph() {
+    let device = tower();
+    device.start();
+    device.rc("-u change base").expect(0);
+    let dir = device.dir("base");
+    let away = |options: &[&str]| {
+        let mut client = debian("s6-svc");
+        client.args(options).arg(&dir);
+        Client::run(&mut client).expect(0);
+    };
+    away(&["-wD", "-T", "60000", "-dx"]);
+    device.rc("-u -t 60000 change base").expect(0);
+    assert_eq!(device.svstat("base", "up"), "true");
+    // Down already: it goes, and is there again, at once.
+    device.rc("-d change base").expect(0);
+    away(&["-x"]);
+    device.rc("-u -t 60000 change middle").expect(0);
+    assert_eq!(device.up(), ["base", "middle"]);
+}

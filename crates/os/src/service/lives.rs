@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use engine::machine::Event;
+use engine::machine::{Event, World};
 use engine::service::ending::Class;
 use engine::service::init::{Init, Unit};
 use engine::service::oneshot::Runner;
@@ -21,7 +21,7 @@ use crate::files;
 use crate::service::held::{Held, Home, Pipe, inherited};
 use crate::service::live_dir::{self, MOVED, SERVICE_DIRS, SUPERVISED};
 use crate::service::table::{Fixed, Found, Kind};
-use crate::service::tree::{Tree, token};
+use crate::service::tree::{Tree, saved, token};
 use crate::trouble::{Trouble, While};
 
 /// A live directory that is served.
@@ -131,7 +131,8 @@ impl Tree {
             self.free_number().ok_or_else(|| no("too many live directories are served"))?;
         let lock = live.lock.as_ref().map_or(-1, AsRawFd::as_raw_fd);
         let fixed = Fixed { home: number, lock, ..Fixed::default() };
-        live.record = self.table.add(Kind::Live, &fixed, path).to(|| format!("serve {path}"))?;
+        live.record =
+            self.table.add(Kind::Live, &fixed, path, &[]).to(|| format!("serve {path}"))?;
         let moved = match old {
             Some(old) => self.moved(&live, old)?,
             None => Vec::new(),
@@ -257,9 +258,10 @@ impl Tree {
         class: Class,
     ) -> Result<Slot, Trouble> {
         let what = || format!("supervise {name}");
+        let state = saved(&unit);
         let slot = init.add(unit).ok_or(std::io::ErrorKind::OutOfMemory).to(what)?;
         let mut held = Held::new(slot, name, home, class);
-        match self.table.add(Kind::Slot, &held.fixed(), name).to(what) {
+        match self.table.add(Kind::Slot, &held.fixed(), name, state.as_bytes()).to(what) {
             Ok(record) => held.record = record,
             Err(trouble) => {
                 init.remove(slot);
@@ -355,7 +357,8 @@ impl Tree {
         held.home = home;
         held.name = name.into();
         let (old_record, fixed, name) = (held.record, held.fixed(), held.name.clone());
-        if let Ok(record) = self.table.add(Kind::Slot, &fixed, &name) {
+        let state = init.unit(slot).map(saved).unwrap_or_default();
+        if let Ok(record) = self.table.add(Kind::Slot, &fixed, &name, state.as_bytes()) {
             if let Some(held) = self.held_mut(slot) {
                 held.record = record;
             }
@@ -386,6 +389,14 @@ impl Tree {
             Some(Unit::Oneshot(_)) => self.left.push(slot),
             None => {}
         }
+    }
+
+    /// A live directory that is served holds this slot: whoever sends its
+    /// supervisor away (`s6-svc -x`) does not take it from the graph.
+    pub fn is_counted_on(&self, slot: Slot) -> bool {
+        let home = self.held(slot).map(|held| held.home);
+        let Some(Home::Live { live, index }) = home else { return false };
+        self.live(live).is_some_and(|live| live.slots.get(index as usize) == Some(&slot))
     }
 
     /// Gives up a live directory whose longruns are all down.

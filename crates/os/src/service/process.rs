@@ -37,19 +37,22 @@ impl Tree {
     pub(super) fn spawn(&mut self, slot: Slot, program: Program) -> io::Result<u32> {
         let command = self.command(slot, program)?;
         self.pipe(slot)?;
-        let notify = match (program, self.settings_of(slot).and_then(|l| l.notification_fd)) {
-            (Program::Run, Some(number)) => Some((rustix::pipe::pipe()?, number)),
-            _ => None,
-        };
-        let given = notify.as_ref().map(|((_, writer), number)| (writer.as_fd(), *number as i32));
-        let pid = self.execute(slot, program, &command, given)?;
-        if let Some(((reader, _), _)) = notify {
+        let mut notify = None;
+        if let (Program::Run, Some(number)) =
+            (program, self.settings_of(slot).and_then(|l| l.notification_fd))
+        {
+            let (reader, writer) = rustix::pipe::pipe()?;
             rustix::io::ioctl_fionbio(&reader, true)?;
-            // Without it the service runs and never counts as ready; the
-            // manager's time limit then ends it.
-            let _ = self.watch_notify(slot, reader);
+            // Before there is a process: init may fall as soon as there is.
+            self.watch_notify(slot, reader)?;
+            notify = Some((writer, number as i32));
         }
-        Ok(pid)
+        let given = notify.as_ref().map(|(writer, number)| (writer.as_fd(), *number));
+        let started = self.execute(slot, program, &command, given);
+        if started.is_err() {
+            self.drop_notify(slot);
+        }
+        started
     }
 
     fn execute(

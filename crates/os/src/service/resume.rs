@@ -1,5 +1,6 @@
 //! Going on where the program before this one stopped.
 
+use engine::machine::Event;
 use engine::service::init::{Init, Unit};
 use engine::service::oneshot::Runner;
 use engine::service::supervise::{Rules, Supervisor};
@@ -27,7 +28,7 @@ impl Tree {
         let mut slots = Vec::new();
         for found in found.iter().filter(|found| found.kind == Kind::Slot) {
             match self.resume_slot(init, found) {
-                Some(slot) => slots.push((slot, found.pid)),
+                Some(slot) => slots.push((slot, found)),
                 None => troubles.push(Trouble {
                     what: format!("go on with {}", found.name),
                     error: std::io::Error::other("its place in the database is gone"),
@@ -35,14 +36,17 @@ impl Tree {
             }
         }
         self.resume_joints();
-        for (slot, spawned) in slots {
+        for (slot, found) in slots {
             let Some(state) = init.unit(slot).map(|unit| *unit.state()) else { continue };
             let unheard = !matches!(state.phase, Phase::Down | Phase::Waiting) && state.pid == 0;
-            let pid = if unheard { spawned } else { state.pid };
+            let pid = if unheard { found.pid } else { state.pid };
             if pid != 0 {
                 self.process(pid, slot);
             }
             init.resume(clock::now(), slot, pid, self);
+            if found.line && init.unit(slot).is_some_and(|unit| unit.state().phase == Phase::Up) {
+                init.event(clock::now(), slot, Event::Notified, self);
+            }
         }
         troubles
     }

@@ -21,6 +21,8 @@ const RECORD_BYTES: usize = 256;
 
 const KIND: usize = 0;
 const CURRENT: usize = 1;
+/// What was last read of its notification descriptor.
+const READ: usize = 2;
 const SLOT: usize = 4;
 /// The kernel writes the id of a new process here.
 const PID: usize = 8;
@@ -82,6 +84,8 @@ pub struct Found {
     pub name: String,
     /// The process that the kernel wrote down last.
     pub pid: u32,
+    /// It has said that it is ready: the end of a line was read.
+    pub line: bool,
     /// When it last went up or down, and became ready.
     pub dates: [[u8; 12]; 2],
     pub state: [u8; STATE_BYTES - 24],
@@ -142,7 +146,7 @@ impl Table {
     }
 
     /// Adds a record. It counts only once all of it is there.
-    pub fn add(&mut self, kind: Kind, fixed: &Fixed, name: &str) -> io::Result<u32> {
+    pub fn add(&mut self, kind: Kind, fixed: &Fixed, name: &str, state: &[u8]) -> io::Result<u32> {
         if name.len() > TEXT_BYTES - 8 + RECORD_BYTES - 8 {
             return Err(io::Error::new(io::ErrorKind::InvalidFilename, "the path is too long"));
         }
@@ -164,6 +168,7 @@ impl Table {
             bytes[KIND] = Kind::Rest as u8;
         }
         self.set_fixed(record, fixed);
+        self.set_state(record, [[0; 12]; 2], state);
         self.bytes_mut(record)[KIND] = kind as u8;
         Ok(record)
     }
@@ -207,6 +212,12 @@ impl Table {
     /// Where the kernel writes the id of this slot's next process.
     pub fn pid_cell(&self, record: u32) -> &AtomicU32 {
         self.memory.cell(record as usize * RECORD_BYTES + PID)
+    }
+
+    /// Where the kernel writes what is read of this slot's notification
+    /// descriptor, one byte after the other: what is read is not lost.
+    pub fn read_cell(&mut self, record: u32) -> &mut [u8] {
+        &mut self.bytes_mut(record)[READ..READ + 1]
     }
 
     /// Gives a record free.
@@ -326,6 +337,7 @@ impl Table {
             fixed,
             name,
             pid,
+            line: bytes[READ] == b'\n',
             dates: [date(at), date(at + 12)],
             state: std::array::from_fn(|i| bytes[at + 24 + i]),
         })
@@ -341,17 +353,18 @@ mod tests {
         let mut table = Table::new().unwrap();
         let fixed = Fixed { slot: 70_000, home: 3, control: 17, ..Fixed::default() };
         let long = "x".repeat(240);
-        let first = table.add(Kind::Slot, &fixed, "dns").unwrap();
-        let gone = table.add(Kind::Slot, &fixed, &long).unwrap();
+        let first = table.add(Kind::Slot, &fixed, "dns", b"").unwrap();
+        let gone = table.add(Kind::Slot, &fixed, &long, b"").unwrap();
         table.remove(gone);
         for _ in 0..100 {
-            table.add(Kind::Slot, &Fixed::default(), &long).unwrap();
+            table.add(Kind::Slot, &Fixed::default(), &long, b"new").unwrap();
         }
         let dates = [[5; 12], [7; 12]];
         table.set_state(first, dates, b"one");
         table.set_state(first, dates, b"two");
         table.pid_cell(first).store(4711, std::sync::atomic::Ordering::Relaxed);
         table.set_own_pipe([5, 6]);
+        table.read_cell(first)[0] = b'\n';
         table.set_mode(2);
 
         let file = table.file().try_clone_to_owned().unwrap();
@@ -360,7 +373,9 @@ mod tests {
         let record = found.iter().find(|f| f.record == first).unwrap();
         assert_eq!((record.fixed, record.name.as_str(), record.pid), (fixed, "dns", 4711));
         assert_eq!((record.dates, &record.state[..3]), (dates, b"two".as_slice()));
-        assert!(found.iter().filter(|f| f.name == long).count() == 100);
+        assert!(record.line);
+        let new = |f: &&Found| f.name == long && &f.state[..3] == b"new" && !f.line;
+        assert_eq!(found.iter().filter(new).count(), 100);
         assert_eq!((again.own_pipe(), again.mode()), ([5, 6], 2));
     }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
 
-use engine::machine::{Action, Event, World};
+use engine::machine::{Action, Event, Program, World};
 use engine::service::init::{Init, SLOTS_MAX, Unit};
 use model::bytes::Writer;
 use model::service::database::Longrun;
@@ -41,6 +41,9 @@ const DESCRIPTORS_SPARE: u64 = 16;
 
 /// Children reaped in one turn.
 const REAPED_MAX: usize = 256;
+
+/// Bytes read from a notification descriptor at once.
+const NOTICE_BYTES_MAX: usize = 256;
 
 /// Letters read from a control fifo at once; whoever writes more waits a turn.
 const LETTERS_MAX: usize = 64;
@@ -184,18 +187,6 @@ impl Tree {
         }
     }
 
-    /// Writes what the table remembers of a slot's state.
-    pub fn save(&mut self, slot: Slot, unit: &Unit) {
-        let Some(held) = self.held(slot) else { return };
-        let (record, dates) = (held.record, held.dates);
-        let mut w = Writer::new();
-        match unit {
-            Unit::Longrun(supervisor) => supervisor.save(&mut w),
-            Unit::Oneshot(runner) => runner.save(&mut w),
-        }
-        self.table.set_state(record, dates, w.as_bytes());
-    }
-
     /// Takes note of which process belongs to a slot.
     pub(super) fn process(&mut self, pid: u32, slot: Slot) {
         self.pids.insert(pid, slot);
@@ -209,11 +200,12 @@ impl Tree {
             let Some((pid, exit)) = children::peek() else { return false };
             if let Some(slot) = self.pids.remove(&pid) {
                 self.settings_again(init, slot);
-                self.drop_notify(slot);
-                init.event(clock::now(), slot, Event::Exited { pid, exit }, self);
-                if let Some(unit) = init.unit(slot) {
-                    self.save(slot, unit);
+                // One that had ended before init fell may be met again, when
+                // the next one has begun.
+                if init.unit(slot).is_some_and(|unit| unit.state().pid == pid) {
+                    self.drop_notify(slot);
                 }
+                init.event(clock::now(), slot, Event::Exited { pid, exit }, self);
             }
             // Only now is the news written down, so only now may it go.
             children::reap(pid);
@@ -234,22 +226,25 @@ impl Tree {
 
     /// Reads a notification descriptor: a line says that the service is ready.
     pub fn notified(&mut self, init: &mut Init, slot: Slot) {
-        let mut text = [0; 256];
-        let Some(notify) = self.held(slot).and_then(|held| held.notify.as_ref()) else { return };
-        match rustix::io::read(notify, &mut text) {
-            Ok(count) if count > 0 => {
-                if text[..count].contains(&b'\n') {
+        for _ in 0..NOTICE_BYTES_MAX {
+            let held = self.held.get(slot as usize % SLOTS_MAX).and_then(Option::as_deref);
+            let Some(held) = held.filter(|held| held.slot == slot) else { return };
+            let Some(notify) = &held.notify else { return };
+            let cell = self.table.read_cell(held.record);
+            match rustix::io::read(notify, &mut *cell) {
+                Ok(1) if cell[0] == b'\n' => {
                     self.drop_notify(slot);
-                    init.event(clock::now(), slot, Event::Notified, self);
+                    return init.event(clock::now(), slot, Event::Notified, self);
                 }
+                Ok(1) => {}
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return,
+                // Closed without a line: it will never be ready.
+                _ => return self.drop_notify(slot),
             }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-            // Closed without a line: it will never be ready.
-            _ => self.drop_notify(slot),
         }
     }
 
-    fn drop_notify(&mut self, slot: Slot) {
+    pub(super) fn drop_notify(&mut self, slot: Slot) {
         // Nobody else has this end: closing it also ends watching it.
         if self.held_mut(slot).and_then(|held| held.notify.take()).is_some() {
             self.remember(slot);
@@ -428,11 +423,17 @@ impl World for Tree {
         match action {
             Action::Spawn(program) => {
                 // The kernel writes the new process down; what it is for must
-                // be written before.
-                if let Some(held) = self.held(slot) {
-                    self.table.pid_cell(held.record).store(0, Relaxed);
+                // be written before. The number of `run` stays until it is
+                // written that it has ended.
+                let finish = matches!(program, Program::Finish { .. });
+                if let Some(record) = self.held(slot).map(|held| held.record) {
+                    if !finish {
+                        self.table.pid_cell(record).store(0, Relaxed);
+                    }
+                    self.table.read_cell(record)[0] = 0;
+                    self.save(slot, unit);
+                    self.table.pid_cell(record).store(0, Relaxed);
                 }
-                self.save(slot, unit);
                 return Some(match self.spawn(slot, program) {
                     Ok(pid) => {
                         self.process(pid, slot);
@@ -445,6 +446,7 @@ impl World for Tree {
                 });
             }
             Action::Kill { pid, signal, group } => {
+                self.save(slot, unit);
                 let led = self.held(slot).is_none_or(|held| {
                     self.settings(held).is_none_or(|longrun| !longrun.same_session)
                 });
@@ -472,6 +474,22 @@ impl World for Tree {
         }
         None
     }
+
+    fn save(&mut self, slot: Slot, unit: &Unit) {
+        let Some(held) = self.held(slot) else { return };
+        let (record, dates) = (held.record, held.dates);
+        self.table.set_state(record, dates, saved(unit).as_bytes());
+    }
+}
+
+/// What the table remembers of the state of a unit.
+pub(super) fn saved(unit: &Unit) -> Writer {
+    let mut w = Writer::new();
+    match unit {
+        Unit::Longrun(supervisor) => supervisor.save(&mut w),
+        Unit::Oneshot(runner) => runner.save(&mut w),
+    }
+    w
 }
 
 /// Lets this process open as many files as it may, and says how many it might

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use engine::machine::Event;
+use engine::machine::{Event, World};
 use engine::service::init::Unit;
 use model::limits::MESSAGE_BYTES_MAX;
 use model::service::request::{End, FromInit, Slot, ToInit};
@@ -257,11 +257,13 @@ impl Program {
     /// Forgets the slots whose supervision has ended.
     fn say_farewell(&mut self) {
         for slot in std::mem::take(&mut self.tree.left) {
-            if self.init.unit(slot).is_none_or(|unit| unit.at_rest()) {
+            if self.init.unit(slot).is_some_and(|unit| !unit.at_rest()) {
+                self.tree.left.push(slot);
+            } else if self.ending.is_none() && self.tree.is_counted_on(slot) {
+                self.init.stay(os::clock::now(), slot, &mut self.tree);
+            } else {
                 self.init.remove(slot);
                 self.tree.forget(slot);
-            } else {
-                self.tree.left.push(slot);
             }
         }
     }

@@ -27,6 +27,9 @@ impl Program {
         let mut ending = self.ending.take()?;
         let mut finished = None;
         while let Some(order) = ending.next(clock::now(), &self.view()) {
+            if ending.is_past_managers() {
+                self.init.close();
+            }
             match order {
                 Order::AskManagers => self.ask_managers(),
                 Order::Down(class) => self.bring_down(class),
@@ -91,9 +94,7 @@ impl Program {
 
     fn kill(&mut self, class: Class) {
         for slot in self.of_class(class) {
-            for event in [Event::Control(b'd'), Event::Control(b'k'), Event::Signal(9)] {
-                self.init.event(clock::now(), slot, event, &mut self.tree);
-            }
+            self.init.event(clock::now(), slot, Event::Kill, &mut self.tree);
         }
     }
 }

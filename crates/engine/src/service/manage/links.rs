@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Reload,
     /// That one which begins from now on is over.
     NextReload,
+    /// That init is there and can be asked for a reload.
+    LaterReload,
 }
 
 impl Manager {
@@ -125,6 +127,22 @@ impl Manager {
             at = link.next;
         }
         any
+    }
+
+    /// Ends a wait of this kind and says whose it was.
+    pub(super) fn take_link(&mut self, service: Index, kind: Kind) -> Option<u32> {
+        let mut at = self.units[service as usize].waiters;
+        while let Some(link) = self.links.get_mut(at as usize) {
+            if link.kind == kind {
+                link.done = true;
+                let place = link.request;
+                self.unlink(service, at);
+                self.request(place).pending -= 1;
+                return Some(place);
+            }
+            at = link.next;
+        }
+        None
     }
 
     /// Tells those who wait for a service that its turn has come.
