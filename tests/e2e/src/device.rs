@@ -1,6 +1,7 @@
 //! A device with services for one test: written, compiled, booted by
 //! `ward init` in a folder of its own, asked and changed, and gone when dropped.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
@@ -112,6 +113,9 @@ impl Device {
     pub fn start(&self) -> &Self {
         self.begin();
         self.wait_booted();
+        // The logger starts beside the boot; before that there is no output to follow.
+        let listens = self.scandir().join(".s6-svscan/log");
+        wait_for("the logger", PATIENCE, || listens.exists().then_some(()));
         self
     }
 
@@ -121,12 +125,22 @@ impl Device {
             self.bundle("default", &[]);
         }
         let database = self.compile();
+        let mut command = applet("ward");
+        command.args(["init", "--container", "-c"]).arg(database).arg("-l").arg(self.live());
+        command.arg("-L").arg(self.join("logs"));
+        self.run(command)
+    }
+
+    /// Begins without services, log and boot.
+    pub fn start_svscan(&self) -> &Self {
+        fs::create_dir(self.scandir()).expect("mkdir");
+        self.run(applet("s6-svscan"))
+    }
+
+    fn run(&self, mut command: Command) -> &Self {
         let (heard, hears) = rustix::pipe::pipe().expect("a pipe");
         let console = File::create(self.join("console")).expect("a new file");
-        let mut command = applet("ward");
-        command.args(["init", "--container", "-d", &hears.as_raw_fd().to_string()]);
-        command.arg("-c").arg(database).arg("-l").arg(self.live());
-        command.arg("-L").arg(self.join("logs")).arg(self.scandir());
+        command.arg("-d").arg(hears.as_raw_fd().to_string()).arg(self.scandir());
         command.env("PATH", path()).stdin(Stdio::null());
         command.stdout(console.try_clone().expect("dup")).stderr(console);
         *self.lock() = Some(command.spawn().expect("ward can be started"));
@@ -208,6 +222,18 @@ impl Device {
     /// The process of a longrun, as Debian's `s6-svstat` has it.
     pub fn pid(&self, name: &str) -> Option<u32> {
         self.svstat(name, "pid").parse().ok()
+    }
+
+    /// The processes of all longruns, as `ward status` has them.
+    pub fn pids(&self) -> BTreeMap<String, u32> {
+        let out = self.ward("status --json").out;
+        let field = |line: &str, key: &str| -> Option<String> {
+            let rest = line.split_once(&format!("\"{key}\":"))?.1;
+            let end = rest.find([',', '}'])?;
+            Some(rest[..end].trim_matches('"').to_owned())
+        };
+        let of = |line: &str| Some((field(line, "name")?, field(line, "pid")?.parse().ok()?));
+        out.lines().filter_map(of).collect()
     }
 
     pub fn wait_pid(&self, name: &str) -> u32 {

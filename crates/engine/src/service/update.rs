@@ -35,9 +35,10 @@ pub struct Manner {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Services of the old database that must be down first, closed under
-    /// what needs them as far as that is up. What is down already and only
-    /// waits to start again is not among them.
+    /// what needs them as far as that is up.
     pub stop: Vec<Index>,
+    /// Some of these are not down yet; others may be, and only wait to start again.
+    pub busy: bool,
     /// Old and new number of those that keep their place in init.
     pub moved: Vec<(Index, Index)>,
     /// Services of the new database that are to be up again.
@@ -211,9 +212,8 @@ impl<'a, 'd> Comparison<'a, 'd> {
         for (at, &kept) in kept.iter().enumerate() {
             let byte = self.bytes.get(at).copied().unwrap_or(0);
             if self.active[at] && !kept {
-                if byte & (UP | STARTING | STOPPING) != 0 {
-                    plan.stop.push(at as Index);
-                }
+                plan.stop.push(at as Index);
+                plan.busy |= byte & (UP | STARTING | STOPPING) != 0;
                 let wanted = byte & WANTED;
                 let mut again = |target: Index| {
                     plan.start.push(target);

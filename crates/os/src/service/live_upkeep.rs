@@ -117,12 +117,13 @@ fn remove_leftovers(link: &Path, real: &Path) {
 }
 
 /// Whether an init holds the lock of a live directory. One that cannot be
-/// looked at counts as served.
+/// looked at counts as served; one whose manager was killed while it made it
+/// has no lock yet.
 fn is_served(path: &Path) -> bool {
     use rustix::process::{Flock, FlockType, fcntl_getlk};
     match fs::File::open(path.join(SUPERVISED)) {
         Ok(file) => fcntl_getlk(&file, &Flock::from(FlockType::WriteLock))
             .map_or(true, |holder| holder.is_some()),
-        Err(_) => true,
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }

@@ -22,5 +22,6 @@ pub mod settings;
 pub mod signal_name;
 pub mod source_dir;
 pub mod table;
+mod takeover;
 pub mod tree;
 pub mod watch;

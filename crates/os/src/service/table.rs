@@ -91,6 +91,13 @@ pub struct Found {
     pub state: [u8; STATE_BYTES - 24],
 }
 
+impl Found {
+    /// The number of a live directory.
+    pub fn live(&self) -> Option<u8> {
+        (self.kind == Kind::Live).then_some(self.fixed.home)
+    }
+}
+
 pub struct Table {
     memory: SharedMemory,
     free: Vec<u32>,
@@ -147,6 +154,32 @@ impl Table {
 
     /// Adds a record. It counts only once all of it is there.
     pub fn add(&mut self, kind: Kind, fixed: &Fixed, name: &str, state: &[u8]) -> io::Result<u32> {
+        let record = self.prepare(fixed, name)?;
+        self.set_state(record, [[0; 12]; 2], state);
+        self.bytes_mut(record)[KIND] = kind as u8;
+        Ok(record)
+    }
+
+    /// Gives the slot of a record another name, and it another record. For a
+    /// moment both are there, and say the same.
+    ///
+    /// # Errors
+    /// The old record stays as it was.
+    pub fn rename(&mut self, old: u32, fixed: &Fixed, name: &str) -> io::Result<u32> {
+        let record = self.prepare(fixed, name)?;
+        let known: [u8; RECORD_BYTES] = self.bytes(old).try_into().expect("all are of that size");
+        let bytes = self.bytes_mut(record);
+        bytes[CURRENT] = known[CURRENT];
+        bytes[READ] = known[READ];
+        bytes[PID..FIXED].copy_from_slice(&known[PID..FIXED]);
+        bytes[STATES[0]..TEXT].copy_from_slice(&known[STATES[0]..TEXT]);
+        bytes[KIND] = Kind::Slot as u8;
+        self.remove(old);
+        Ok(record)
+    }
+
+    /// A new record with all but its kind and its state.
+    fn prepare(&mut self, fixed: &Fixed, name: &str) -> io::Result<u32> {
         if name.len() > TEXT_BYTES - 8 + RECORD_BYTES - 8 {
             return Err(io::Error::new(io::ErrorKind::InvalidFilename, "the path is too long"));
         }
@@ -168,8 +201,6 @@ impl Table {
             bytes[KIND] = Kind::Rest as u8;
         }
         self.set_fixed(record, fixed);
-        self.set_state(record, [[0; 12]; 2], state);
-        self.bytes_mut(record)[KIND] = kind as u8;
         Ok(record)
     }
 

@@ -15,7 +15,7 @@ use cli::Failure;
 use engine::service::manage::{Ask, Event, Graph, Manager, Outcome, Verb};
 use engine::service::update::{self, Conversion, Plan};
 use model::service::database::{Database, Index};
-use model::service::live_state::{AGAIN, STARTING, WANTED};
+use model::service::live_state::{AGAIN, STARTING, UP, WANTED};
 use model::service::manager_request::FromManager;
 use model::service::request::ToInit;
 use model::time::Moment;
@@ -188,11 +188,11 @@ impl Program {
         let now = self.now;
         let Some(update) = &mut self.updates.current else { return };
         update.rounds += 1;
-        update.waits_for_init = plan.stop.is_empty() && !self.graph.connected();
+        update.waits_for_init = !plan.busy && !self.graph.connected();
         if update.waits_for_init {
             return;
         }
-        if plan.stop.is_empty() {
+        if !plan.busy {
             return self.switch(&plan);
         }
         if update.rounds > ROUNDS_MAX {
@@ -212,8 +212,10 @@ impl Program {
             since: now,
         };
         let order = self.graph.newest() + 1;
+        let named = |stopped: &Stopped| ask.services.binary_search(&stopped.service).is_ok();
+        self.updates.stopped.retain(|stopped| !named(stopped));
         for &service in &ask.services {
-            let wanted = self.live.bytes()[service as usize] & WANTED;
+            let wanted = bytes[service as usize] & WANTED;
             self.updates.stopped.push(Stopped { service, wanted, order });
         }
         // Before any of them stops.
@@ -225,13 +227,14 @@ impl Program {
         self.step(Event::Ask(ask));
     }
 
-    /// Forgets of what was stopped whatever is up again, and what somebody
+    /// Forgets of what was stopped whatever comes up again, and what somebody
     /// else wants down since.
     pub(super) fn remember_stopped(&mut self) {
         let (graph, before) = (&self.graph, self.updates.stopped.len());
         self.updates.stopped.retain(|stopped| {
-            let service = stopped.service;
-            !graph.goal(service) && !graph.stopped_since(service, stopped.order)
+            let byte = graph.byte(stopped.service);
+            let comes_up = byte & (UP | STARTING) != 0 && graph.goal(stopped.service);
+            !comes_up && !graph.stopped_since(stopped.service, stopped.order)
         });
         if self.updates.stopped.len() != before {
             let _ = self.note_stopped();
