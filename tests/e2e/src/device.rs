@@ -114,6 +114,9 @@ impl Device {
     pub fn start(&self) -> &Self {
         self.begin();
         self.wait_booted();
+        // The logger starts beside the boot; before that there is no output to follow.
+        let listens = self.scandir().join(".s6-svscan/log");
+        wait_for("the logger", PATIENCE, || listens.exists().then_some(()));
         self
     }
 
@@ -208,6 +211,12 @@ impl Device {
     /// What `s6-rc -a list` says.
     pub fn up(&self) -> Vec<String> {
         self.rc("-a list").expect(0).out.lines().map(str::to_owned).collect()
+    }
+
+    /// Waits until init and s6-rc think the same of every service. Init writes
+    /// the files that this compares once it has nothing else to do.
+    pub fn wait_same(&self) {
+        wait_for("files that say the same", PATIENCE, || (self.rc("diff").code == 0).then_some(()));
     }
 
     /// The supervised folder of a longrun.

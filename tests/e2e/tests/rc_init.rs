@@ -47,7 +47,7 @@ fn init_may_fall_at_any_moment_of_the_boot() {
         signal(device.init_pid(), Signal::SEGV);
         let up = || device.live().join("state").exists() && device.up() == names;
         wait_for("all services", PATIENCE, || up().then_some(()));
-        device.rc("diff").expect(0);
+        device.wait_same();
         assert_eq!(device.pids().len(), 60);
     }
 }

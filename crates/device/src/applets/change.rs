@@ -9,8 +9,10 @@ use cli::{Exit, Failure};
 use engine::service::manage::{Along, Graph};
 use model::service::database::{Database, Entry, Index};
 use model::service::manager_request::{FromManager, Manner, Step, Verb};
-use os::service::database_file::DatabaseFile;
+use os::service::database_file::{DatabaseFile, DatabaseFileError};
 use os::service::manager_client::{AskError, Asking, Ending, Heard, Wish};
+
+use super::peers::s6_rc::list::{not_a_database, open};
 
 /// One change of services.
 pub struct Change<'a> {
@@ -28,9 +30,17 @@ pub struct Change<'a> {
 impl Change<'_> {
     /// Asks for it; `heard` is given every step, and the output of scripts.
     pub fn ask(&self, heard: &mut dyn FnMut(Heard<'_>)) -> Result<Ending, Failure> {
-        let file = self.scripts.then(|| DatabaseFile::read(&self.live.join("compiled")).ok());
-        let database = file.as_ref().and_then(|file| file.as_ref()?.database().ok());
-        let scripts = database.map(|database| self.run(&database)).unwrap_or_default();
+        // A manager that cannot read its database either would be waited for in vain.
+        let file = match DatabaseFile::read(&self.live.join("compiled")) {
+            Ok(file) => Some(file),
+            Err(DatabaseFileError::Refused(_)) => None,
+            Err(error) => return Err(not_a_database(self.live, &error)),
+        };
+        let database = file.as_ref().map(open).transpose()?;
+        let scripts = match database.filter(|_| self.scripts) {
+            Some(database) => self.run(&database),
+            None => Vec::new(),
+        };
         let asking = Asking {
             live: self.live,
             names: self.names,

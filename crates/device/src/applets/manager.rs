@@ -55,6 +55,10 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let path = args.operand().ok_or_else(|| Failure::usage("it needs a live directory"))?;
     signals::ignore_pipe();
     let mut live = LiveDir::open(&PathBuf::from(path)).map_err(Failure::refused)?;
+    if let Some(lack) = &live.damage {
+        let path = live.path.display();
+        eprintln!("manager: {path}/state was damaged ({lack}): what is not in it counts as down");
+    }
     live.take_up_stopped();
     complain(live_upkeep::adopt(&live, None));
     let mut program = Program::new(live)?;
@@ -106,7 +110,7 @@ impl Program {
             eprintln!("init does not listen ({error}); trying again");
         }
         self.flush();
-        let deadline = [self.graph.deadline(), self.init.retry(), self.clients.retry()];
+        let deadline = [self.graph.deadline(), self.init.retry(), self.clients.deadline()];
         let deadline = deadline.into_iter().flatten().min();
         let ready = self.events.wait(deadline).map_err(Failure::refused)?;
         self.now = clock::now();

@@ -339,6 +339,7 @@ impl Program {
             prefix: &places.prefix,
             brought: &|name| brought.binary_search(&name).is_ok(),
             state: bytes,
+            readers: live_dir::readers(&self.live.path),
         };
         let real = live_dir::make(&making).map_err(told)?;
         let mut moved = String::new();
@@ -349,8 +350,7 @@ impl Program {
             moved.push('\n');
         }
         let written = std::fs::File::create(real.join(MOVED))
-            .and_then(|mut file| file.write_all(moved.as_bytes()))
-            .and_then(|()| live_upkeep::copy_group(&self.live.path, &real));
+            .and_then(|mut file| file.write_all(moved.as_bytes()));
         match written {
             Ok(()) => Ok(real),
             Err(error) => {

@@ -1,6 +1,7 @@
 //! How services are, as `ward status` and `ward why` show it: from the
 //! manager, or from files alone where it is away.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use os::clock;
 use os::service::client;
 use os::service::database_file::DatabaseFile;
 use os::service::live_dir::SERVICE_DIRS;
-use os::service::manager_client::{Asking, Heard, Wish};
+use os::service::manager_client::{AskError, Asking, Heard, Wish};
 
 use crate::applets::peers::s6_rc::list::{open, read_database, read_state};
 
@@ -50,6 +51,8 @@ pub struct Services<'a> {
     requests: Vec<Request>,
     /// The manager has said so; otherwise files have.
     pub fresh: bool,
+    /// Who asks may not ask the manager.
+    denied: bool,
     pub now: Moment,
 }
 
@@ -62,19 +65,25 @@ pub fn look<T>(
     let database = open(&file)?;
     let mut seen = vec![Seen::default(); database.len()];
     let mut requests = Vec::new();
-    let fresh = ask_manager(live, &database, &mut seen, &mut requests);
+    let asked = ask_manager(live, &database, &mut seen, &mut requests);
+    let (fresh, denied) = (matches!(asked, Ok(true)), is_denied(&asked));
     if !fresh {
         read_files(live, &database, &mut seen)?;
     }
-    with(&Services { database, seen, requests, fresh, now: clock::now() })
+    with(&Services { database, seen, requests, fresh, denied, now: clock::now() })
 }
 
+fn is_denied(asked: &Result<bool, AskError>) -> bool {
+    matches!(asked, Err(AskError::Io(error)) if error.kind() == ErrorKind::PermissionDenied)
+}
+
+/// `false`: the manager knows other services.
 fn ask_manager(
     live: &Path,
     database: &Database<'_>,
     seen: &mut [Seen],
     requests: &mut Vec<Request>,
-) -> bool {
+) -> Result<bool, AskError> {
     let asking = Asking {
         live,
         names: &[],
@@ -100,7 +109,7 @@ fn ask_manager(
             known += 1;
         }
     });
-    answered.is_ok() && known == seen.len()
+    answered.map(|_| known == seen.len())
 }
 
 /// What `state` and the supervise directories say.
@@ -150,6 +159,18 @@ pub enum Mood {
 }
 
 impl Services<'_> {
+    /// Warns where the manager has not been heard.
+    pub fn warn(&self) {
+        let why = match (self.fresh, self.denied) {
+            (true, _) => return,
+            (false, false) => "the manager is away",
+            (false, true) => {
+                "only root, the owner and the group of `ward init -g` may ask the manager"
+            }
+        };
+        eprintln!("ward: warning: {why}; this is what files say");
+    }
+
     pub fn name(&self, index: Index) -> &str {
         self.database.service(index).name()
     }
