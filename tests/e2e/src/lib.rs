@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod device;
+pub mod json;
 pub mod machine;
 pub mod peer_tree;
 pub mod pretend_init;

@@ -382,16 +382,15 @@ impl Tree {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let (size, each) = (stat.st_size as u64, death.len() as u64);
-        let whole = size / each;
-        if whole < most as u64 && size.is_multiple_of(each) {
+        let whole = stat.st_size as u64 / death.len() as u64;
+        if whole < most as u64 && (stat.st_size as u64).is_multiple_of(death.len() as u64) {
             rustix::io::write(&file, &death)?;
             return Ok(());
         }
         // The newest ones, and nothing of one that was cut off.
         let kept = whole.min(most as u64 - 1);
         let mut newest = vec![0; kept as usize * death.len()];
-        let from = (whole - kept) * each;
+        let from = (whole - kept) * death.len() as u64;
         std::os::unix::fs::FileExt::read_exact_at(&File::from(file), &mut newest, from)?;
         newest.extend_from_slice(&death);
         files::replace(base, &path, &newest, 0o644)
