@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,7 +33,16 @@ pub struct Device {
 impl Device {
     /// An empty device: nothing is written, nothing runs.
     pub fn new(what: &str) -> Self {
-        let folder = Folder::new(what);
+        Self::within(Folder::new(what))
+    }
+
+    /// The same in memory, for tests of so many files that a disk would take
+    /// longer than what is tested.
+    pub fn in_memory(what: &str) -> Self {
+        Self::within(Folder::in_memory(what))
+    }
+
+    fn within(folder: Folder) -> Self {
         fs::create_dir(folder.join("src")).expect("mkdir");
         Self { folder, init: Mutex::new(None), databases: AtomicU32::new(0) }
     }
@@ -104,7 +113,12 @@ impl Device {
     /// Compiles the sources as they are now into a new database.
     pub fn compile(&self) -> PathBuf {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
-        let database = self.join(format!("db{number}"));
+        self.compile_to(&format!("db{number}"))
+    }
+
+    /// The same, under this name.
+    pub fn compile_to(&self, name: &str) -> PathBuf {
+        let database = self.join(name);
         let source = self.join("src");
         Client::run(applet("s6-rc-compile").arg(&database).arg(source)).expect(0);
         database
@@ -130,10 +144,15 @@ impl Device {
 
     /// Begins to boot this database, under the name that is given.
     pub fn begin_on(&self, database: &Path) -> &Self {
-        let mut command = applet("ward");
-        command.args(["init", "--container", "-c"]).arg(database).arg("-l").arg(self.live());
-        command.arg("-L").arg(self.join("logs"));
+        let mut command = applet("init");
+        self.init_words(&mut command, database);
         self.run(command)
+    }
+
+    /// What `ward init` is told, but for the scandir.
+    pub fn init_words(&self, command: &mut Command, database: &Path) {
+        command.args(["--container", "-c"]).arg(database).arg("-l").arg(self.live());
+        command.arg("-L").arg(self.join("logs"));
     }
 
     /// Begins without services, log and boot.
@@ -142,7 +161,9 @@ impl Device {
         self.run(applet("s6-svscan"))
     }
 
-    fn run(&self, mut command: Command) -> &Self {
+    /// Starts init, or a command that becomes it with the words it is given,
+    /// and waits until it says that it runs.
+    pub fn run(&self, mut command: Command) -> &Self {
         let (heard, hears) = rustix::pipe::pipe().expect("a pipe");
         let console = File::create(self.join("console")).expect("a new file");
         command.arg("-d").arg(hears.as_raw_fd().to_string()).arg(self.scandir());
@@ -162,6 +183,11 @@ impl Device {
         let begun = || self.live().join("state").exists();
         let booting = || children(self.init_pid()).into_iter().any(|pid| is_applet(pid, "boot"));
         wait_for("the end of the boot", PATIENCE, || (begun() && !booting()).then_some(()));
+    }
+
+    /// How init has ended, if it has.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.lock().as_mut().expect("it was started").try_wait().expect("it is our child")
     }
 
     pub fn init_pid(&self) -> u32 {

@@ -5,8 +5,9 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
+use e2e::client::{Client, Said};
 use e2e::machine::{Machine, PATIENCE, executable};
 use e2e::peer_tree::Dice;
 use e2e::process::{alive, descriptors, memory, send};
@@ -39,12 +40,9 @@ fn damaged(bytes: &[u8], dice: &mut Dice) -> Vec<u8> {
 }
 
 /// A command that must say no, as programs do: with a code and with words.
-fn refused(output: &Output, codes: &[i32], about: &str) {
-    let said = String::from_utf8_lossy(&output.stderr);
-    let code = output.status.code();
-    assert!(code.is_some_and(|code| codes.contains(&code)), "{about}: {:?}: {said}", output.status);
-    assert!(said.contains("fatal: "), "{about}: {said}");
-    assert!(!said.contains("panicked"), "{about}: {said}");
+fn refused(said: &Said, code: i32, about: &str) {
+    assert_eq!(said.code, code, "{about}: {}", said.err);
+    assert!(said.err.contains("fatal: "), "{about}: {}", said.err);
 }
 
 /// Services of every kind.
@@ -52,9 +50,9 @@ fn house(what: &str) -> Machine {
     let machine = Machine::new(what);
     machine.sleeper("web");
     machine.longrun("ready", "echo >&3; exec sleep 100000");
-    machine.file("ready/notification-fd", "3\n");
-    machine.oneshot("net", "echo up", "echo down");
-    machine.needs("web", "net");
+    machine.set("ready", "notification-fd", "3\n");
+    machine.oneshot("net", "echo up").set("net", "down", "echo down");
+    machine.needs("web", &["net"]);
     machine.sleeper("spare");
     machine.bundle("default", &["web", "ready"]);
     machine
@@ -62,12 +60,12 @@ fn house(what: &str) -> Machine {
 
 #[test]
 fn every_damage_to_a_database_is_seen_by_all_who_read_it() {
-    let mut machine = house("damage");
-    machine.start();
+    let machine = house("damage");
+    machine.boot();
     machine.wait_up(&["web", "ready", "net"]);
-    let before = (machine.process("web"), machine.process("ready"), machine.manager());
-    let bytes = fs::read(machine.path("db/db")).unwrap();
-    let bad = machine.compile("bad");
+    let before = (machine.wait_pid("web"), machine.wait_pid("ready"), machine.manager_pid());
+    let bytes = fs::read(machine.join("db/db")).unwrap();
+    let bad = machine.compile_to("bad");
     let mut dice = Dice(1);
     for round in 0..300 {
         let damage = damaged(&bytes, &mut dice);
@@ -75,29 +73,22 @@ fn every_damage_to_a_database_is_seen_by_all_who_read_it() {
             continue; // a stretch of zeros that was zero before
         }
         fs::write(bad.join("db"), damage).unwrap();
-        let about = format!("round {round}");
-        match round % 3 {
-            0 => refused(
-                &applet("s6-rc-db").arg("-c").arg(&bad).arg("check").output().unwrap(),
-                &[4],
-                &about,
-            ),
+        let said = match round % 3 {
+            0 => Client::run(applet("s6-rc-db").arg("-c").arg(&bad).arg("check")),
             1 => {
+                let other = machine.join("other");
                 let mut init = applet("s6-rc-init");
-                init.arg("-c").arg(&bad).arg("-l").arg(machine.path("other")).arg(machine.scan());
-                refused(&init.output().unwrap(), &[4], &about);
+                init.arg("-c").arg(&bad).arg("-l").arg(other).arg(machine.scandir());
+                Client::run(&mut init)
             }
-            _ => {
-                let mut update = applet("s6-rc-update");
-                update.arg("-l").arg(machine.live()).arg(&bad);
-                refused(&update.output().unwrap(), &[4], &about);
-            }
-        }
+            _ => Client::run(machine.command("s6-rc-update", "").arg(&bad)),
+        };
+        refused(&said, 4, &format!("round {round}"));
     }
-    let left = fs::read_dir(machine.path("")).unwrap().flatten();
+    let left = fs::read_dir(machine.join("")).unwrap().flatten();
     let left: Vec<_> = left.filter(|e| e.file_name().to_string_lossy().contains("other")).collect();
     assert!(left.is_empty(), "{left:?}");
-    assert_eq!(before, (machine.process("web"), machine.process("ready"), machine.manager()));
+    assert_eq!(before, (machine.wait_pid("web"), machine.wait_pid("ready"), machine.manager_pid()));
 }
 
 #[test]
@@ -110,8 +101,8 @@ fn a_machine_that_cannot_boot_says_why_and_waits_for_a_person() {
         ("a fifo", "it is not a service database"),
         ("no service directories", "servicedirs"),
     ] {
-        let mut machine = house("boot");
-        let database = machine.compile("db");
+        let machine = house("boot");
+        let database = machine.compile_to("db");
         let file = database.join("db");
         let whole = fs::read(&file).unwrap();
         fs::remove_file(&file).unwrap();
@@ -126,17 +117,17 @@ fn a_machine_that_cannot_boot_says_why_and_waits_for_a_person() {
                 fs::remove_dir_all(database.join("servicedirs")).unwrap();
             }
         }
-        machine.start_by(applet("init"));
+        machine.boot_by(applet("init"));
         machine.wait_said(said);
         assert!(machine.ended().is_none(), "{what}");
         assert!(!machine.live().exists(), "{what}: nothing was left half made");
         // The person has mended it.
         fs::remove_dir_all(&database).unwrap();
-        machine.compile("db");
+        machine.compile_to("db");
         let mut again = applet("s6-rc-init");
-        again.arg("-c").arg(&database).arg("-l").arg(machine.live()).arg(machine.scan());
+        again.arg("-c").arg(&database).arg("-l").arg(machine.live()).arg(machine.scandir());
         stdout(&mut again);
-        machine.change(&["-u", "change", "default"]);
+        machine.change("-u change default");
         machine.wait_up(&["web", "ready", "net"]);
         assert_eq!(machine.end().code(), Some(0));
     }
@@ -145,35 +136,35 @@ fn a_machine_that_cannot_boot_says_why_and_waits_for_a_person() {
 #[test]
 fn a_database_that_is_damaged_while_services_run_costs_none_of_them() {
     let (machine, pids) = up("under");
-    let file = machine.path("db/db");
+    let file = machine.join("db/db");
     let whole = fs::read(&file).unwrap();
     fs::write(&file, b"ward.svc.db\n").unwrap();
     // Both fall while nobody can read the database any more.
-    send("KILL", machine.manager());
-    send("SEGV", machine.init());
+    send("KILL", machine.manager_pid());
+    send("SEGV", machine.init_pid());
     machine.wait_said("started anew; every service goes on");
     machine.wait_said("the manager exited 111");
     // Whoever asks is told at once.
-    for words in [&["-a", "list"][..], &["-u", "change", "spare"], &["diff"]] {
-        refused(&machine.rc(words), &[4], &format!("{words:?}"));
+    for words in ["-a list", "-u change spare", "diff"] {
+        refused(&machine.rc(words), 4, words);
     }
-    assert_eq!(pids, ["web", "ready"].map(|name| machine.process(name)));
+    assert_eq!(pids, ["web", "ready"].map(|name| machine.wait_pid(name)));
     // Init still knows how to keep them up.
     send("KILL", pids[0]);
-    let next = || machine.process_now("web").filter(|pid| *pid != pids[0]);
+    let next = || machine.pid("web").filter(|pid| *pid != pids[0]);
     wait_for("a new web", PATIENCE, next);
     fs::write(&file, whole).unwrap();
-    machine.change(&["-u", "change", "spare"]);
+    machine.change("-u change spare");
     machine.wait_up(&["web", "ready", "net", "spare"]);
-    assert_eq!(machine.process("ready"), pids[1]);
+    assert_eq!(machine.wait_pid("ready"), pids[1]);
 }
 
 /// A machine that is up, and the processes of its services.
 fn up(what: &str) -> (Machine, [u32; 2]) {
-    let mut machine = house(what);
-    machine.start();
+    let machine = house(what);
+    machine.boot();
     machine.wait_up(&["web", "ready", "net"]);
-    let pids = ["web", "ready"].map(|name| machine.process(name));
+    let pids = ["web", "ready"].map(|name| machine.wait_pid(name));
     (machine, pids)
 }
 
@@ -181,7 +172,7 @@ fn up(what: &str) -> (Machine, [u32; 2]) {
 fn a_state_that_somebody_cut_or_took_away_is_whole_again_with_the_next_change() {
     let (machine, pids) = up("cut");
     let state = machine.live().join("state");
-    let manager = machine.manager();
+    let manager = machine.manager_pid();
     for (round, damage) in ["missing", "cut", "another file", "a link"].into_iter().enumerate() {
         match damage {
             "missing" => fs::remove_file(&state).unwrap(),
@@ -195,13 +186,13 @@ fn a_state_that_somebody_cut_or_took_away_is_whole_again_with_the_next_change() 
                 symlink("/dev/zero", &state).unwrap();
             }
         }
-        machine.change(&[["-u", "-d"][round % 2], "change", "spare"]);
+        machine.change(["-u change spare", "-d change spare"][round % 2]);
         let spare = if round % 2 == 0 { "spare\n" } else { "" };
-        assert_eq!(machine.up(), format!("ready\n{spare}web\nnet\n"), "{damage}");
-        assert_eq!(machine.manager(), manager, "{damage}");
+        assert_eq!(machine.list(), format!("ready\n{spare}web\nnet\n"), "{damage}");
+        assert_eq!(machine.manager_pid(), manager, "{damage}");
     }
     machine.wait_said("it is mended");
-    assert_eq!(pids, ["web", "ready"].map(|name| machine.process(name)));
+    assert_eq!(pids, ["web", "ready"].map(|name| machine.wait_pid(name)));
 }
 
 #[test]
@@ -210,14 +201,13 @@ fn a_change_that_cannot_be_stored_says_so_and_is_not_made() {
     let state = machine.live().join("state");
     fs::remove_file(&state).unwrap();
     fs::create_dir(&state).unwrap();
-    let output = machine.rc(&["-u", "change", "spare"]);
-    refused(&output, &[111], "a folder in the place of the state");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("store"), "{said}");
-    assert_eq!(machine.process_now("spare"), None);
+    let output = machine.rc("-u change spare");
+    refused(&output, 111, "a folder in the place of the state");
+    output.has("store");
+    assert_eq!(machine.pid("spare"), None);
     fs::remove_dir(&state).unwrap();
-    machine.change(&["-u", "change", "spare"]);
-    assert_eq!(machine.up(), "ready\nspare\nweb\nnet\n");
+    machine.change("-u change spare");
+    assert_eq!(machine.list(), "ready\nspare\nweb\nnet\n");
 }
 
 #[test]
@@ -226,7 +216,7 @@ fn a_new_manager_goes_on_with_any_state_and_a_change_sets_it_right() {
     let state = machine.live().join("state");
     let mut dice = Dice(3);
     for round in 0..9 {
-        let manager = machine.manager();
+        let manager = machine.manager_pid();
         // It must not see the damage before it is killed.
         send("STOP", manager);
         fs::remove_file(&state).unwrap();
@@ -255,13 +245,13 @@ fn a_new_manager_goes_on_with_any_state_and_a_change_sets_it_right() {
             }
         };
         send("KILL", manager);
-        wait_for("another manager", PATIENCE, || (machine.manager() != manager).then_some(()));
-        machine.change(&["-t", "60000", "-u", "change", "default", "spare"]);
+        wait_for("another manager", PATIENCE, || (machine.manager_pid() != manager).then_some(()));
+        machine.change("-t 60000 -u change default spare");
         machine.wait_up(&["web", "ready", "net", "spare"]);
-        assert_eq!(machine.rc(&["diff"]).status.code(), Some(0), "round {round}: {about}");
+        assert_eq!(machine.rc("diff").code, 0, "round {round}: {about}");
         // A state that says "stop it" or "again" is obeyed; no other is.
         if round % 8 < 3 {
-            assert!(machine.process_now("web").is_some_and(alive), "round {round}: {about}");
+            assert!(machine.pid("web").is_some_and(alive), "round {round}: {about}");
         }
     }
     machine.wait_said("was damaged (it is missing)");
@@ -269,7 +259,7 @@ fn a_new_manager_goes_on_with_any_state_and_a_change_sets_it_right() {
 
 #[test]
 fn a_live_directory_that_lacks_something_costs_no_service() {
-    let (mut machine, pids) = up("lacks");
+    let (machine, pids) = up("lacks");
     let live = machine.live();
     let real = live.canonicalize().unwrap();
     for name in [
@@ -288,34 +278,28 @@ fn a_live_directory_that_lacks_something_costs_no_service() {
         "servicedirs/spare",
         "servicedirs",
     ] {
-        let (there, aside) = (real.join(name), machine.path("aside"));
+        let (there, aside) = (real.join(name), machine.join("aside"));
         fs::rename(&there, &aside).unwrap_or_else(|error| panic!("{name}: {error}"));
         // Whatever is asked now ends with an exit code, and in time.
-        for words in [
-            &["-t", "500", "-u", "change", "spare"][..],
-            &["-t", "500", "-d", "change", "spare"],
-            &["-a", "list"],
-            &["diff"],
-        ] {
-            let output = machine.rc(words);
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.code().is_some(), "{name}: {words:?}: {said}");
+        for words in ["-t 500 -u change spare", "-t 500 -d change spare", "-a list", "diff"] {
+            let said = machine.rc(words);
+            assert!(said.code < 128, "{name}: {words}: {} {}", said.code, said.err);
         }
         // Init and the manager begin anew without it.
-        stdout(applet("reexec").args(["--fault", "-s"]).arg(machine.scan()));
+        stdout(applet("reexec").args(["--fault", "-s"]).arg(machine.scandir()));
         if name == "compiled" || name == "prefix" {
-            send("KILL", machine.manager());
+            send("KILL", machine.manager_pid());
         }
         assert!(pids.into_iter().all(alive), "{name}");
         // Mended by hand.
         let _ = fs::remove_file(&there).or_else(|_| fs::remove_dir_all(&there));
         fs::rename(&aside, &there).unwrap();
-        machine.change(&["-t", "60000", "-u", "change", "spare"]);
-        machine.change(&["-t", "60000", "-d", "change", "spare"]);
-        assert_eq!(pids, ["web", "ready"].map(|name| machine.process(name)), "{name}");
+        machine.change("-t 60000 -u change spare");
+        machine.change("-t 60000 -d change spare");
+        assert_eq!(pids, ["web", "ready"].map(|name| machine.wait_pid(name)), "{name}");
     }
     assert!(machine.ended().is_none());
-    assert_eq!(machine.up(), "ready\nweb\nnet\n");
+    assert_eq!(machine.list(), "ready\nweb\nnet\n");
 }
 
 #[test]
@@ -388,23 +372,23 @@ fn whatever_lies_in_a_supervise_directory_its_service_goes_on() {
 
 #[test]
 fn whatever_lies_in_the_log_directory_no_line_is_lost() {
-    let mut machine = Machine::new("logdir");
+    let machine = Machine::new("logdir");
     machine.longrun("speaker", "while read -r line; do echo \"$line\"; done <orders");
     machine.bundle("default", &["speaker"]);
-    machine.compile("db");
-    machine.start_by(applet("init"));
-    let orders = machine.service_dir("speaker").join("orders");
+    machine.compile_to("db");
+    machine.boot_by(applet("init"));
+    let orders = machine.dir("speaker").join("orders");
     wait_for("its directory", PATIENCE, || machine.live().join("state").exists().then_some(()));
     // Until it is there, the service dies and is started again.
     stdout(Command::new("mkfifo").arg(&orders));
     let mut speak = fs::OpenOptions::new().read(true).write(true).open(&orders).unwrap();
     let mut dice = Dice(5);
-    let log = machine.path("log");
+    let log = machine.join("logs");
     let mut quiet = 0;
     for round in 0..8 {
         let name = ["current", ".journal", "lock", "state"][round % 4];
         let victim = log.join(name);
-        let logger = machine.logger();
+        let logger = machine.logger_pid();
         send("STOP", logger);
         let kept = fs::read(&victim).unwrap_or_default();
         let _ = fs::remove_file(&victim).or_else(|_| fs::remove_dir(&victim));
@@ -424,9 +408,8 @@ fn whatever_lies_in_the_log_directory_no_line_is_lost() {
         if noise {
             quiet += 1;
         } else {
-            let console = || fs::read_to_string(machine.path("console")).unwrap();
-            let complaint =
-                || (console().matches("logger: fatal").count() > round - quiet).then_some(());
+            let complaints = || machine.console().matches("logger: fatal").count();
+            let complaint = || (complaints() > round - quiet).then_some(());
             wait_for("a complaint", PATIENCE, complaint);
             let _ = fs::remove_file(&victim).or_else(|_| fs::remove_dir(&victim));
             if name == "current" {

@@ -81,22 +81,23 @@ fn services_scripts_and_what_comes_last_get_what_is_theirs() {
 
 #[test]
 fn init_becomes_no_program_that_is_not_ward() {
-    let mut machine = Machine::new("wrong");
+    let machine = Machine::new("wrong");
     machine.sleeper("web");
     machine.bundle("default", &["web"]);
-    let init = machine.start();
+    let init = machine.boot();
     machine.wait_up(&["web"]);
-    let web = machine.process("web");
-    let text = machine.path("text");
+    let web = machine.wait_pid("web");
+    let text = machine.join("text");
     fs::write(&text, "this is no program\n").unwrap();
     executable(&text);
-    let closed = machine.path("closed");
+    let closed = machine.join("closed");
     fs::copy(e2e::ward(), &closed).unwrap();
     fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let path = |name: &str| Path::new(name).to_owned();
     for program in [text, closed, path("/bin/true"), path("/nonexistent"), path("/"), path("ward")]
     {
-        let output = applet("reexec").arg("-s").arg(machine.scan()).arg(&program).output().unwrap();
+        let output =
+            applet("reexec").arg("-s").arg(machine.scandir()).arg(&program).output().unwrap();
         assert!(!output.status.success(), "{}", program.display());
         // Whoever asks init itself is not believed either.
         let mut asks = os::service::init_client::Client::connect(&machine.init_socket()).unwrap();
@@ -107,8 +108,8 @@ fn init_becomes_no_program_that_is_not_ward() {
         std::thread::sleep(Duration::from_millis(20));
         assert!(machine.ended().is_none(), "{}: {}", program.display(), machine.said());
         // And a fault still starts the right one.
-        stdout(applet("reexec").args(["--fault", "-s"]).arg(machine.scan()));
+        stdout(applet("reexec").args(["--fault", "-s"]).arg(machine.scandir()));
     }
     assert!(alive(init));
-    assert_eq!(machine.process("web"), web);
+    assert_eq!(machine.wait_pid("web"), web);
 }

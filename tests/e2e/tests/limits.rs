@@ -17,13 +17,13 @@ fn limit(pid: u32, what: &str, most: impl std::fmt::Display) {
 }
 
 fn machine(what: &str) -> Machine {
-    let mut machine = Machine::new(what);
+    let machine = Machine::new(what);
     machine.sleeper("web");
     machine.longrun("restless", "sleep 0.2");
     machine.sleeper("spare");
-    machine.oneshot("once", "true", "true");
+    machine.oneshot("once", "true").set("once", "down", "true");
     machine.bundle("default", &["web", "restless", "once"]);
-    machine.start();
+    machine.boot();
     machine.wait_up(&["web", "restless", "once"]);
     machine
 }
@@ -50,32 +50,32 @@ fn expect_no_spin(pid: u32) {
 }
 
 /// All is as it was, and does what it is asked.
-fn expect_all_well(machine: &mut Machine, web: u32) {
+fn expect_all_well(machine: &Machine, web: u32) {
     assert!(machine.ended().is_none(), "{}", machine.said());
-    machine.change(&["-t", "60000", "-u", "change", "spare", "once"]);
-    machine.change(&["-t", "60000", "-d", "change", "spare"]);
-    assert_eq!(machine.process("web"), web, "{}", machine.said());
-    let restless = machine.process("restless");
-    let next = || machine.process_now("restless").filter(|pid| *pid != restless);
+    machine.change("-t 60000 -u change spare once");
+    machine.change("-t 60000 -d change spare");
+    assert_eq!(machine.wait_pid("web"), web, "{}", machine.said());
+    let restless = machine.wait_pid("restless");
+    let next = || machine.pid("restless").filter(|pid| *pid != restless);
     wait_for("another start of what dies", PATIENCE, next);
-    machine.ask("status", &[]);
+    machine.ward("status").expect(0);
 }
 
 #[test]
 fn without_memory_init_waits_and_keeps_everything() {
-    let mut machine = machine("memory");
-    let (init, web) = (machine.init(), machine.process("web"));
+    let machine = machine("memory");
+    let (init, web) = (machine.init_pid(), machine.wait_pid("web"));
     limit(init, "as", address_space(init));
     // A much larger database: init needs memory for it.
     for i in 0..3000 {
-        machine.oneshot(&format!("more{i}"), "true", "true");
+        machine.oneshot(&format!("more{i}"), "true").set(&format!("more{i}"), "down", "true");
     }
-    let larger = machine.compile("larger");
+    let larger = machine.compile_to("larger");
     let mut update = applet("s6-rc-update");
     update.arg("-l").arg(machine.live()).arg(&larger).stderr(Stdio::piped());
     let update = update.spawn().unwrap();
     // One of its own services dies meanwhile: no memory for that either.
-    let restless = machine.process_now("restless");
+    let restless = machine.pid("restless");
     restless.into_iter().for_each(|pid| send("KILL", pid));
     expect_no_spin(init);
     limit(init, "as", "unlimited");
@@ -84,33 +84,31 @@ fn without_memory_init_waits_and_keeps_everything() {
     // Refused, with the reason; or made, where the limit came too late.
     assert!(output.status.success() || said.contains("Out of memory"), "{said}");
     stdout(applet("s6-rc-update").arg("-l").arg(machine.live()).arg(&larger));
-    expect_all_well(&mut machine, web);
-    assert_eq!(machine.init(), init);
+    expect_all_well(&machine, web);
+    assert_eq!(machine.init_pid(), init);
 }
 
 #[test]
 fn without_memory_manager_and_logger_are_started_again_and_nothing_is_lost() {
-    let mut machine = machine("memory2");
-    let web = machine.process("web");
+    let machine = machine("memory2");
+    let web = machine.wait_pid("web");
     for name in ["manager", "logger"] {
         let pid = wait_for(name, PATIENCE, || machine.own_now(name));
         limit(pid, "as", address_space(pid));
         // Each of these makes both of them ask for memory.
         let names: Vec<String> = (0..2000).map(|i| format!("nobody{i}")).collect();
+        let names = names.join(" ");
         let mut asked = 0;
         while alive(pid) && asked < 300 {
             asked += 1;
-            let mut words = vec!["-t", "60000", "-u", "change", "once"];
-            machine.change(&words);
-            words[2] = "-d";
-            machine.change(&words);
-            words.extend(names.iter().map(String::as_str));
-            machine.rc(&words);
+            machine.change("-t 60000 -u change once");
+            machine.change("-t 60000 -d change once");
+            machine.rc(&format!("-t 60000 -d change once {names}"));
         }
         limit_if_alive(pid);
     }
     assert!(machine.said().contains("is started again"), "nobody lacked memory");
-    expect_all_well(&mut machine, web);
+    expect_all_well(&machine, web);
 }
 
 fn limit_if_alive(pid: u32) {
@@ -123,14 +121,14 @@ fn a_command_without_memory_says_so() {
     let machine = machine("memory3");
     // Little enough that the database does not fit, enough to begin.
     for i in 0..3000 {
-        machine.oneshot(&format!("more{i}"), "true", "true");
+        machine.oneshot(&format!("more{i}"), "true").set(&format!("more{i}"), "down", "true");
     }
-    machine.compile("larger");
+    machine.compile_to("larger");
     let mut found = 0;
     for kilobytes in (1100..4000).step_by(100) {
         let mut command = Command::new("prlimit");
         command.arg(format!("--as={}:", kilobytes * 1024)).arg(e2e::applets().join("s6-rc-db"));
-        command.arg("-c").arg(machine.path("larger")).args(["list", "all"]);
+        command.arg("-c").arg(machine.join("larger")).args(["list", "all"]);
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         match output.status.code() {
@@ -148,8 +146,8 @@ fn a_command_without_memory_says_so() {
 
 #[test]
 fn without_descriptors_init_falls_and_comes_back_once_there_are_some() {
-    let mut machine = machine("descriptors");
-    let (init, web) = (machine.init(), machine.process("web"));
+    let machine = machine("descriptors");
+    let (init, web) = (machine.init_pid(), machine.wait_pid("web"));
     limit(init, "nofile", highest_descriptor(init));
     // Callers wait outside, without anybody spinning.
     let connect = || os::socket::Connection::connect(&machine.init_socket());
@@ -161,7 +159,7 @@ fn without_descriptors_init_falls_and_comes_back_once_there_are_some() {
     drop(callers);
     limit(init, "nofile", 256);
     machine.wait_said("started anew; every service goes on");
-    expect_all_well(&mut machine, web);
+    expect_all_well(&machine, web);
     // Not even the lowest ones: now it cannot begin again at all.
     limit(init, "nofile", 3);
     send("SEGV", init);
@@ -170,29 +168,29 @@ fn without_descriptors_init_falls_and_comes_back_once_there_are_some() {
     limit(init, "nofile", 256);
     let anew = || (machine.said().matches("started anew").count() == 2).then_some(());
     wait_for("another start", PATIENCE, anew);
-    expect_all_well(&mut machine, web);
+    expect_all_well(&machine, web);
 }
 
 #[test]
 fn without_descriptors_manager_and_logger_wait_for_some() {
-    let mut machine = machine("descriptors2");
-    let web = machine.process("web");
-    let (manager, logger) = (machine.manager(), machine.logger());
+    let machine = machine("descriptors2");
+    let web = machine.wait_pid("web");
+    let (manager, logger) = (machine.manager_pid(), machine.logger_pid());
     limit(manager, "nofile", highest_descriptor(manager));
     limit(logger, "nofile", highest_descriptor(logger));
     let mut change = applet("s6-rc");
     change.arg("-l").arg(machine.live()).args(["-u", "change", "spare"]);
     let mut change = change.spawn().unwrap();
     // A pipe that the logger cannot take, as it is new.
-    stdout(applet("reexec").arg("-s").arg(machine.scan()));
+    stdout(applet("reexec").arg("-s").arg(machine.scandir()));
     expect_no_spin(manager);
     expect_no_spin(logger);
     assert!(change.try_wait().unwrap().is_none());
     limit(manager, "nofile", 256);
     limit(logger, "nofile", 256);
     assert_eq!(change.wait().unwrap().code(), Some(0));
-    expect_all_well(&mut machine, web);
-    assert_eq!((machine.manager(), machine.logger()), (manager, logger));
+    expect_all_well(&machine, web);
+    assert_eq!((machine.manager_pid(), machine.logger_pid()), (manager, logger));
 }
 
 #[test]
@@ -203,11 +201,11 @@ fn without_processes_nothing_is_given_up() {
     machine.sleeper("web");
     machine.longrun("restless", "sleep 0.2");
     machine.sleeper("spare");
-    machine.oneshot("once", "true", "true");
+    machine.oneshot("once", "true").set("once", "down", "true");
     machine.bundle("default", &["web", "restless", "once"]);
-    let init = machine.start();
+    let init = machine.boot();
     machine.wait_up(&["web", "restless", "once"]);
-    let (web, manager) = (machine.process("web"), machine.manager());
+    let (web, manager) = (machine.wait_pid("web"), machine.manager_pid());
     let limit = |most: &str| {
         let option = format!("--nproc={most}:");
         stdout(machine.as_owner("prlimit").args([&option, "--pid", &init.to_string()]));
@@ -219,14 +217,14 @@ fn without_processes_nothing_is_given_up() {
     let mut change = applet("s6-rc");
     change.arg("-l").arg(machine.live()).args(["-u", "change", "spare"]);
     let mut change = change.spawn().unwrap();
-    let down = || machine.process_now("restless").is_none().then_some(());
+    let down = || machine.pid("restless").is_none().then_some(());
     wait_for("the restless one to be down", PATIENCE, down);
     expect_no_spin(init);
     assert!(change.try_wait().unwrap().is_none());
     assert_eq!(machine.own_now("manager"), None);
     limit("1000");
     assert_eq!(change.wait().unwrap().code(), Some(0), "{}", machine.said());
-    expect_all_well(&mut machine, web);
+    expect_all_well(&machine, web);
 }
 
 #[test]
@@ -281,17 +279,18 @@ fn a_full_run_directory_stops_nothing_and_says_so_where_it_matters() {
     );
     machine.sleeper("web");
     machine.sleeper("spare");
-    machine.oneshot("once", "true", "true");
+    machine.oneshot("once", "true").set("once", "down", "true");
     machine.bundle("default", &["speaker", "web", "once"]);
-    machine.compile("db");
+    machine.compile_to("db");
     machine.sleeper("more");
-    machine.compile("larger");
+    machine.compile_to("larger");
+    fs::create_dir(machine.join("run")).unwrap();
     let mut command = Command::new("unshare");
     command.args(["-Urmpf", "--mount-proc", "sh", "-c", script, "sh"]).arg(e2e::applets());
-    let output = command.arg(machine.path(".")).output().unwrap();
+    let output = command.arg(machine.join(".")).output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let init_said = machine.said();
+    let init_said = fs::read_to_string(machine.join("said")).unwrap_or_default();
     let expected = "full: speaker web once \n\
         changed: spare speaker web once \n\
         changed: spare speaker web \n\

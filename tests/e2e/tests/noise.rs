@@ -27,16 +27,16 @@ fn stranger(path: &Path) -> Option<Connection> {
 
 /// A machine with a service that ignores all signals that noise may send.
 fn machine(what: &str) -> Machine {
-    let mut machine = Machine::new(what);
+    let machine = Machine::new(what);
     machine.longrun(
         "steady",
         "trap '' HUP INT QUIT USR1 USR2 ALRM TERM WINCH ABRT; exec sleep 100000",
     );
-    machine.file("steady/timeout-kill", "100\n");
+    machine.set("steady", "timeout-kill", "100\n");
     machine.sleeper("plain");
-    machine.oneshot("once", "true", "true");
+    machine.oneshot("once", "true").set("once", "down", "true");
     machine.bundle("default", &["steady", "plain", "once"]);
-    machine.start();
+    machine.boot();
     machine.wait_up(&["steady", "plain", "once"]);
     machine
 }
@@ -51,7 +51,7 @@ struct Holding {
 
 impl Holding {
     fn of(machine: &Machine) -> Self {
-        let pids = [machine.init(), machine.manager(), machine.logger()];
+        let pids = [machine.init_pid(), machine.manager_pid(), machine.logger_pid()];
         Self { pids, descriptors: pids.map(descriptors), memory: pids.map(memory) }
     }
 
@@ -77,7 +77,7 @@ impl Holding {
 /// Init, manager and logger together may use no more than this share of a
 /// processor while nothing is asked of them.
 fn expect_rest(machine: &Machine) {
-    let pids = [machine.init(), machine.manager(), machine.logger()];
+    let pids = [machine.init_pid(), machine.manager_pid(), machine.logger_pid()];
     let used = || pids.map(cpu).into_iter().sum::<Duration>();
     wait_for("rest", PATIENCE, || {
         let before = used();
@@ -88,11 +88,11 @@ fn expect_rest(machine: &Machine) {
 
 /// Everything still does what it is asked.
 fn expect_service(machine: &Machine, steady: u32) {
-    assert_eq!(machine.process("steady"), steady, "{}", machine.said());
-    machine.change(&["-d", "change", "plain"]);
-    machine.change(&["-u", "change", "plain"]);
-    machine.change(&["-d", "change", "once"]);
-    machine.change(&["-u", "change", "once"]);
+    assert_eq!(machine.wait_pid("steady"), steady, "{}", machine.said());
+    machine.change("-d change plain");
+    machine.change("-u change plain");
+    machine.change("-d change once");
+    machine.change("-u change once");
     stdout(applet("status").arg("-l").arg(machine.live()));
 }
 
@@ -105,7 +105,7 @@ fn fifo(path: &Path) -> fs::File {
 #[test]
 fn noise_in_fifos_changes_nothing_and_is_forgotten() {
     let machine = machine("fifos");
-    let steady = machine.process("steady");
+    let steady = machine.wait_pid("steady");
     let before = Holding::of(&machine);
     let mut dice = Dice(11);
     // Letters that order something are no noise; these are all the others.
@@ -114,8 +114,8 @@ fn noise_in_fifos_changes_nothing_and_is_forgotten() {
     let control = harmless(b"dDxkKrbOQpPoUuy");
     let scan = harmless(b"tibqnN");
     let paths = [
-        (machine.service_dir("steady").join("supervise/control"), control),
-        (machine.scan().join(".s6-svscan/control"), scan),
+        (machine.dir("steady").join("supervise/control"), control),
+        (machine.scandir().join(".s6-svscan/control"), scan),
     ];
     for round in 0..1000 {
         for (path, letters) in &paths {
@@ -182,7 +182,7 @@ fn request(which: usize, dice: &mut Dice, w: &mut Writer) {
 #[test]
 fn noise_in_sockets_changes_nothing_and_is_forgotten() {
     let machine = machine("sockets");
-    let steady = machine.process("steady");
+    let steady = machine.wait_pid("steady");
     let before = Holding::of(&machine);
     let mut dice = Dice(12);
     for round in 0..3000 {
@@ -226,18 +226,22 @@ fn noise_in_sockets_changes_nothing_and_is_forgotten() {
 
 #[test]
 fn whoever_never_reads_is_let_go_and_costs_little() {
-    let mut machine = Machine::new("deaf");
+    let machine = Machine::new("deaf");
     machine.longrun("steady", "exec sleep 100000");
     machine.sleeper("plain");
-    machine.oneshot("once", "true", "true");
+    machine.oneshot("once", "true").set("once", "down", "true");
     machine.bundle("default", &["steady", "plain", "once"]);
     // The longer the answers are, the more they cost.
     for i in 0..500 {
-        machine.oneshot(&format!("a-service-with-a-name-of-some-length-{i}"), "true", "true");
+        machine.oneshot(&format!("a-service-with-a-name-of-some-length-{i}"), "true").set(
+            &format!("a-service-with-a-name-of-some-length-{i}"),
+            "down",
+            "true",
+        );
     }
-    machine.start();
+    machine.boot();
     machine.wait_up(&["steady", "plain", "once"]);
-    let steady = machine.process("steady");
+    let steady = machine.wait_pid("steady");
     let before = Holding::of(&machine);
     let peaks = before.pids.map(memory_peak);
     for which in 0..3 {
@@ -273,7 +277,7 @@ fn whoever_never_reads_is_let_go_and_costs_little() {
 #[test]
 fn a_flood_on_every_socket_keeps_nobody_out() {
     let machine = machine("flood");
-    let steady = machine.process("steady");
+    let steady = machine.wait_pid("steady");
     let stop = std::sync::atomic::AtomicBool::new(false);
     let paths = sockets(&machine);
     std::thread::scope(|scope| {
@@ -304,14 +308,12 @@ fn a_flood_on_every_socket_keeps_nobody_out() {
         }
         for round in 0..5 {
             for word in ["-d", "-u"] {
-                machine.change(&["-t", "30000", word, "change", "plain"]);
-                machine.change(&["-t", "30000", word, "change", "once"]);
+                machine.change(&format!("-t 30000 {word} change plain"));
+                machine.change(&format!("-t 30000 {word} change once"));
             }
             if round % 5 == 0 {
                 stdout(
-                    applet("s6-svc")
-                        .args(["-wr", "-T", "30000", "-r"])
-                        .arg(machine.service_dir("plain")),
+                    applet("s6-svc").args(["-wr", "-T", "30000", "-r"]).arg(machine.dir("plain")),
                 );
             }
         }
@@ -323,11 +325,11 @@ fn a_flood_on_every_socket_keeps_nobody_out() {
 
 #[test]
 fn an_environment_that_is_huge_or_odd_reaches_services_whole() {
-    let mut machine = Machine::new("environment");
+    let machine = Machine::new("environment");
     machine.longrun("tell", "printf '%s\n' \"$ODD\" >odd; printf %s \"$LONG\" | wc -c >long; echo $MANY_9999 >many; exec sleep 100000");
-    machine.oneshot("once", "/bin/sh -c \"echo $RC_NAME >once-ran\"", "true");
+    machine.oneshot("once", "/bin/sh -c \"echo $RC_NAME >once-ran\"").set("once", "down", "true");
     machine.bundle("default", &["tell", "once"]);
-    machine.compile("db");
+    machine.compile_to("db");
     let mut command = applet("init");
     // One string as long as Linux lets it be, many short ones, bytes that are
     // no text, a value of several lines.
@@ -339,12 +341,12 @@ fn an_environment_that_is_huge_or_odd_reaches_services_whole() {
     for i in 0..10_000 {
         command.env(format!("MANY_{i}"), format!("value number {i}"));
     }
-    let init = machine.start_by(command);
+    let init = machine.boot_by(command);
     machine.wait_up(&["tell", "once"]);
     let told = || {
         let read = |name: &str| {
             wait_for(name, PATIENCE, || {
-                let path = machine.service_dir("tell").join(name);
+                let path = machine.dir("tell").join(name);
                 fs::read(path).ok().filter(|text| text.ends_with(b"\n"))
             })
         };
@@ -353,31 +355,31 @@ fn an_environment_that_is_huge_or_odd_reaches_services_whole() {
         assert_eq!(read("many"), b"value number 9999\n");
     };
     told();
-    assert_eq!(fs::read_to_string(machine.scan().join("once-ran")).unwrap(), "once\n");
+    assert_eq!(fs::read_to_string(machine.scandir().join("once-ran")).unwrap(), "once\n");
     // The same from a program that started itself anew.
-    stdout(applet("reexec").arg("--fault").arg("-s").arg(machine.scan()));
+    stdout(applet("reexec").arg("--fault").arg("-s").arg(machine.scandir()));
     for name in ["odd", "long", "many"] {
-        fs::remove_file(machine.service_dir("tell").join(name)).unwrap();
+        fs::remove_file(machine.dir("tell").join(name)).unwrap();
     }
-    stdout(applet("s6-svc").args(["-wr", "-T", "60000", "-r"]).arg(machine.service_dir("tell")));
+    stdout(applet("s6-svc").args(["-wr", "-T", "60000", "-r"]).arg(machine.dir("tell")));
     told();
     assert!(alive(init));
 }
 
 #[test]
 fn an_environment_with_nothing_in_it_is_enough() {
-    let mut machine = Machine::new("bare");
+    let machine = Machine::new("bare");
     machine.longrun("tell", "echo \"$PATH\" >path; exec sleep 100000");
     // Found without a path that says where.
-    machine.oneshot("once", "true", "true");
+    machine.oneshot("once", "true").set("once", "down", "true");
     machine.bundle("default", &["tell", "once"]);
-    machine.compile("db");
+    machine.compile_to("db");
     let mut bare = Command::new("env");
     bare.arg("-i").arg(e2e::applets().join("init"));
-    machine.start_by(bare);
+    machine.boot_by(bare);
     machine.wait_up(&["tell", "once"]);
     let path = wait_for("the path", PATIENCE, || {
-        fs::read_to_string(machine.service_dir("tell").join("path")).ok().filter(|t| !t.is_empty())
+        fs::read_to_string(machine.dir("tell").join("path")).ok().filter(|t| !t.is_empty())
     });
     assert_eq!(path, "/usr/bin:/usr/sbin:/bin:/sbin\n");
 }
@@ -387,14 +389,15 @@ fn a_live_directory_may_be_named_by_any_path_that_leads_there() {
     let machine = Machine::new("path");
     machine.sleeper("web");
     machine.bundle("default", &["web"]);
-    machine.compile("db");
+    machine.compile_to("db");
     // As /var/run leads to /run on most machines.
-    let (there, link) = (machine.path("run"), machine.path("link"));
+    let (there, link) = (machine.join("run"), machine.join("link"));
+    fs::create_dir(&there).unwrap();
     std::os::unix::fs::symlink(&there, &link).unwrap();
     let odd = |name: &str| link.join(".//../link//").join(name).to_str().unwrap().to_owned();
     let mut init = applet("init");
-    init.args(["-l", &odd("other"), "-c"]).arg(machine.path("db"));
-    init.arg("-L").arg(machine.path("log")).arg(machine.scan());
+    init.args(["-l", &odd("other"), "-c"]).arg(machine.join("db"));
+    init.arg("-L").arg(machine.join("logs")).arg(machine.scandir());
     let mut init = init.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let list = || applet("s6-rc").args(["-l", &odd("other"), "-a", "list"]).output().unwrap();
     wait_for("web", PATIENCE, || (list().stdout == b"web\n").then_some(()));

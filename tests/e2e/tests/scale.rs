@@ -79,7 +79,7 @@ fn timed<T>(what: &str, act: impl FnOnce() -> T) -> T {
 }
 
 fn count_up(machine: &Machine) -> usize {
-    machine.up().lines().count()
+    machine.list().lines().count()
 }
 
 #[test]
@@ -87,47 +87,46 @@ fn five_thousand_services_go_up_and_down() {
     let _alone = ALONE.lock();
     // A control fifo and both ends of a pipe.
     let count = affordable(5000, 3);
-    let mut machine = Machine::new("thousands");
-    let program = machine.path("pause");
+    let machine = Machine::new("thousands");
+    let program = machine.join("pause");
     fs::write(&program, pause()).unwrap();
     executable(&program);
     let names: Vec<String> = (0..count).map(|i| format!("service{i:04}")).collect();
     timed("written", || {
         for name in &names {
-            machine.file(format!("{name}/type"), "longrun\n");
-            fs::hard_link(&program, machine.path(format!("source/{name}/run"))).unwrap();
+            machine.set(name, "type", "longrun\n");
+            fs::hard_link(&program, machine.source(name).join("run")).unwrap();
         }
         machine.bundle("default", &names.iter().map(String::as_str).collect::<Vec<_>>());
     });
-    timed("compiled", || machine.compile("db"));
-    let init = timed("init listens", || machine.start_by(applet("init")));
+    timed("compiled", || machine.compile_to("db"));
+    let init = timed("init listens", || machine.boot_by(applet("init")));
     timed("all up", || {
         wait_for("all", LONG, || (count_up(&machine) == count).then_some(()));
     });
-    let all = [init, machine.manager(), machine.logger()];
+    let all = [init, machine.manager_pid(), machine.logger_pid()];
     let kilobytes = all.map(memory);
     eprintln!("init, manager, logger: {kilobytes:?} kB, {:?} files", all.map(descriptors));
     // A kilobyte and a half for each would be too much.
     assert!(kilobytes.iter().sum::<u64>() < 3000 + 3 * count as u64 / 2, "{kilobytes:?} kB");
-    let first = machine.process("service0000");
+    let first = machine.wait_pid("service0000");
     timed("started anew", || {
-        stdout(applet("reexec").args(["--fault", "-s"]).arg(machine.scan()));
+        stdout(applet("reexec").args(["--fault", "-s"]).arg(machine.scandir()));
     });
     machine.wait_said("started anew; every service goes on");
-    assert_eq!(machine.process("service0000"), first);
+    assert_eq!(machine.wait_pid("service0000"), first);
     let status = timed("ward status", || stdout(applet("status").arg("-l").arg(machine.live())));
     assert_eq!(status.lines().count(), count);
     let last = names.last().unwrap();
     timed("one restarted", || stdout(applet("restart").arg("-l").arg(machine.live()).arg(last)));
     timed("half of them down", || {
-        let half = names[..count / 2].iter().map(String::as_str);
-        machine.change(&["-d", "change"].into_iter().chain(half).collect::<Vec<_>>());
+        machine.change(&format!("-d change {}", names[..count / 2].join(" ")));
     });
     assert_eq!(count_up(&machine), count - count / 2);
-    timed("all up again", || machine.change(&["-u", "change", "default"]));
-    timed("all down", || machine.change(&["-d", "change", "default"]));
+    timed("all up again", || machine.change("-u change default"));
+    timed("all down", || machine.change("-d change default"));
     assert_eq!(count_up(&machine), 0);
-    timed("all up again", || machine.change(&["-u", "change", "default"]));
+    timed("all up again", || machine.change("-u change default"));
     timed("the end", || assert_eq!(machine.end().code(), Some(0)));
 }
 
@@ -135,7 +134,7 @@ fn five_thousand_services_go_up_and_down() {
 fn ten_thousand_services_of_a_database_can_be_asked_about_and_changed() {
     let _alone = ALONE.lock();
     let longruns = affordable(6000, 3);
-    let mut machine = Machine::new("compiled");
+    let machine = Machine::new("compiled");
     // Ten chains: each service needs the one before it; a bundle for each.
     let names: Vec<String> = (0..10_000)
         .map(|i| format!("{}{:05}", if i < longruns { "longrun" } else { "oneshot" }, i))
@@ -145,20 +144,20 @@ fn ten_thousand_services_of_a_database_can_be_asked_about_and_changed() {
             if i < longruns {
                 machine.longrun(name, "exec sleep 100000");
             } else {
-                machine.oneshot(name, "", "");
+                machine.oneshot(name, "").set(name, "down", "");
             }
             if i >= 10 && i - 10 >= longruns || (10..longruns).contains(&i) {
-                machine.needs(name, &names[i - 10]);
+                machine.needs(name, &[&names[i - 10]]);
             }
         }
     });
-    machine.oneshot("alone", "true", "true");
+    machine.oneshot("alone", "true").set("alone", "down", "true");
     machine.bundle("default", &["alone"]);
     let last = names.last().unwrap();
-    timed("compiled", || machine.compile("db"));
+    timed("compiled", || machine.compile_to("db"));
     let ask = |words: &[&str]| {
         timed(&words.join(" "), || {
-            stdout(applet("s6-rc-db").arg("-c").arg(machine.path("db")).args(words))
+            stdout(applet("s6-rc-db").arg("-c").arg(machine.join("db")).args(words))
         })
     };
     assert_eq!(ask(&["list", "services"]).lines().count(), 10_001);
@@ -170,10 +169,10 @@ fn ten_thousand_services_of_a_database_can_be_asked_about_and_changed() {
     assert_eq!(ask(&["type", last]), "oneshot\n");
     ask(&["check"]);
     timed("booted with all of them down", || {
-        machine.start_by(applet("init"));
+        machine.boot_by(applet("init"));
         machine.wait_up(&["alone"]);
     });
-    let all = [machine.init(), machine.manager(), machine.logger()];
+    let all = [machine.init_pid(), machine.manager_pid(), machine.logger_pid()];
     eprintln!("init, manager, logger: {:?} kB, {:?} files", all.map(memory), all.map(descriptors));
     let status = timed("ward status", || stdout(applet("status").arg("-l").arg(machine.live())));
     // However deep it is, each of them is shown.
@@ -182,19 +181,19 @@ fn ten_thousand_services_of_a_database_can_be_asked_about_and_changed() {
     };
     let shown: HashSet<String> = status.lines().filter_map(shown).collect();
     assert!(names.iter().all(|name| shown.contains(name)));
-    timed("a chain of oneshots up", || machine.change(&["-u", "change", last]));
+    timed("a chain of oneshots up", || machine.change(&format!("-u change {last}")));
     assert_eq!(count_up(&machine), chain + 1);
-    timed("a chain of oneshots down", || machine.change(&["-d", "change", first]));
+    timed("a chain of oneshots down", || machine.change(&format!("-d change {first}")));
     assert_eq!(count_up(&machine), 1);
-    machine.oneshot("one-more", "true", "true");
-    let newer = timed("compiled again", || machine.compile("newer"));
+    machine.oneshot("one-more", "true").set("one-more", "down", "true");
+    let newer = timed("compiled again", || machine.compile_to("newer"));
     timed("updated", || stdout(applet("s6-rc-update").arg("-l").arg(machine.live()).arg(newer)));
-    assert_eq!(machine.up(), "alone\n");
-    let other = machine.path("run/other");
+    assert_eq!(machine.list(), "alone\n");
+    let other = machine.join("other");
     timed("s6-rc-init of another one", || {
         let mut init = applet("s6-rc-init");
-        init.arg("-c").arg(machine.path("db")).arg("-p").arg("other-").arg("-l").arg(&other);
-        stdout(init.arg(machine.scan()))
+        init.arg("-c").arg(machine.join("db")).arg("-p").arg("other-").arg("-l").arg(&other);
+        stdout(init.arg(machine.scandir()))
     });
     assert_eq!(stdout(applet("s6-rc").arg("-l").arg(&other).args(["-a", "list"])), "");
     timed("the end", || assert_eq!(machine.end().code(), Some(0)));

@@ -13,14 +13,14 @@ fn house(what: &str) -> Machine {
     let machine = Machine::new(what);
     machine.sleeper("web");
     machine.longrun("ready", "echo >&3; echo speaks; exec sleep 100000");
-    machine.file("ready/notification-fd", "3\n");
+    machine.set("ready", "notification-fd", "3\n");
     machine.longrun("source", "while sleep 100000; do echo line; done");
-    machine.file("source/producer-for", "sink");
+    machine.set("source", "producer-for", "sink");
     machine.longrun("sink", "exec cat >/dev/null");
-    machine.file("sink/consumer-for", "source");
-    machine.file("sink/pipeline-name", "pipe");
-    machine.oneshot("net", "echo net comes", "echo net goes");
-    machine.needs("web", "net");
+    machine.set("sink", "consumer-for", "source");
+    machine.set("sink", "pipeline-name", "pipe");
+    machine.oneshot("net", "echo net comes").set("net", "down", "echo net goes");
+    machine.needs("web", &["net"]);
     machine.bundle("default", &["web", "ready", "pipe"]);
     machine
 }
@@ -29,12 +29,12 @@ const ALL: &[&str] = &["web", "ready", "source", "sink", "net"];
 
 #[test]
 fn an_idle_machine_does_not_wake_up() {
-    let mut machine = house("idle");
-    machine.start();
+    let machine = house("idle");
+    machine.boot();
     machine.wait_up(ALL);
     // A line that is not finished waits, too.
     machine.wait_said("ready speaks");
-    let all = [machine.init(), machine.manager(), machine.logger()];
+    let all = [machine.init_pid(), machine.manager_pid(), machine.logger_pid()];
     let at_rest = wait_for("rest", PATIENCE, || {
         let before = all.map(switches);
         std::thread::sleep(Duration::from_millis(500));
@@ -46,54 +46,58 @@ fn an_idle_machine_does_not_wake_up() {
 
 /// What init, manager and logger hold: descriptors, and kilobytes of memory.
 fn holding(machine: &Machine) -> [(usize, u64); 3] {
-    let all = [machine.init(), machine.manager(), machine.logger()];
+    let all = [machine.init_pid(), machine.manager_pid(), machine.logger_pid()];
     all.map(|pid| (descriptors(pid), memory(pid)))
 }
 
 /// One round of what happens to a machine in a year.
 fn live_a_little(machine: &Machine, newer: &Path) {
     for name in ["web", "ready", "source", "sink"] {
-        let dir = machine.service_dir(name);
+        let dir = machine.dir(name);
         stdout(applet("s6-svc").args(["-wr", "-T", "60000", "-r"]).arg(dir));
     }
-    machine.change(&["-t", "60000", "-d", "change", "net", "sink"]);
-    machine.change(&["-t", "60000", "-u", "change", "default"]);
+    machine.change("-t 60000 -d change net sink");
+    machine.change("-t 60000 -u change default");
     stdout(applet("restart").arg("-l").arg(machine.live()).arg("web"));
     stdout(applet("status").arg("-l").arg(machine.live()));
     // Services come and go with the database.
     stdout(applet("s6-rc-update").arg("-l").arg(machine.live()).arg(newer));
-    machine.change(&["-t", "60000", "-u", "change", "default"]);
+    machine.change("-t 60000 -u change default");
 }
 
 /// One of the ways in which a part of it falls.
 fn fall(machine: &Machine, number: usize) {
     match number % 4 {
-        0 => drop(stdout(applet("reexec").arg("-s").arg(machine.scan()))),
-        1 => drop(stdout(applet("reexec").args(["--fault", "-s"]).arg(machine.scan()))),
-        2 => send("KILL", machine.manager()),
-        _ => send("KILL", machine.logger()),
+        0 => drop(stdout(applet("reexec").arg("-s").arg(machine.scandir()))),
+        1 => drop(stdout(applet("reexec").args(["--fault", "-s"]).arg(machine.scandir()))),
+        2 => send("KILL", machine.manager_pid()),
+        _ => send("KILL", machine.logger_pid()),
     }
-    machine.change(&["-t", "60000", "-d", "change", "net"]);
-    machine.change(&["-t", "60000", "-u", "change", "default"]);
+    machine.change("-t 60000 -d change net");
+    machine.change("-t 60000 -u change default");
 }
 
 #[test]
 fn after_many_changes_falls_and_updates_it_holds_no_more_than_before() {
-    let mut machine = house("soak");
+    let machine = house("soak");
     for name in ["web", "ready", "source", "sink"] {
-        machine.file(format!("{name}/restart-wait"), "1\n");
+        machine.set(name, "restart-wait", "1\n");
     }
-    let init = machine.start();
+    let init = machine.boot();
     machine.wait_up(ALL);
     // The same, and twenty services more that go as they have come.
     for i in 0..10 {
         machine.sleeper(&format!("guest{i}"));
-        machine.oneshot(&format!("errand{i}"), "echo comes", "echo goes");
+        machine.oneshot(&format!("errand{i}"), "echo comes").set(
+            &format!("errand{i}"),
+            "down",
+            "echo goes",
+        );
     }
     let guests: Vec<String> = (0..10).map(|i| format!("guest{i}")).collect();
     let guests: Vec<&str> = guests.iter().map(String::as_str).collect();
     machine.bundle("default", &guests);
-    let databases = [machine.compile("more"), machine.path("db")];
+    let databases = [machine.compile_to("more"), machine.join("db")];
     let live = |rounds: usize| (0..rounds).for_each(|i| live_a_little(&machine, &databases[i % 2]));
     // Once for what is there from then on.
     (0..4).for_each(|number| fall(&machine, number));
@@ -107,7 +111,7 @@ fn after_many_changes_falls_and_updates_it_holds_no_more_than_before() {
     }
     live(10);
     expect_no_more(&machine, before, "after falls");
-    assert_eq!(machine.init(), init);
+    assert_eq!(machine.init_pid(), init);
 }
 
 fn expect_no_more(machine: &Machine, before: [(usize, u64); 3], when: &str) {

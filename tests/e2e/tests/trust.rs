@@ -23,17 +23,17 @@ fn machine(what: &str, words: &[&str]) -> Machine {
     let mut machine = Machine::new(what);
     machine.sleeper("web");
     machine.sleeper("spare");
-    machine.oneshot("once", "true", "true");
+    machine.oneshot("once", "true").set("once", "down", "true");
     machine.bundle("default", &["web", "once"]);
     machine.option(words);
-    machine.start();
+    machine.boot();
     machine.wait_up(&["web", "once"]);
     machine
 }
 
 /// Every way to give an order, as a command of somebody.
 fn orders(machine: &Machine, who: &dyn Fn(&str) -> Command) -> Vec<(String, Output)> {
-    let (live, scan, dir) = (machine.live(), machine.scan(), machine.service_dir("web"));
+    let (live, scan, dir) = (machine.live(), machine.scandir(), machine.dir("web"));
     let mut all = Vec::new();
     let mut give = |name: &str, words: &[&Path]| {
         let mut command = who(name);
@@ -43,8 +43,8 @@ fn orders(machine: &Machine, who: &dyn Fn(&str) -> Command) -> Vec<(String, Outp
     let p = Path::new;
     give("s6-rc", &[p("-l"), &live, p("-t"), p("5000"), p("-d"), p("change"), p("web")]);
     give("s6-rc", &[p("-l"), &live, p("-t"), p("5000"), p("-u"), p("change"), p("spare")]);
-    give("s6-rc-update", &[p("-l"), &live, &machine.path("db")]);
-    give("s6-rc-init", &[p("-c"), &machine.path("db"), p("-l"), p("/tmp/not-there"), &scan]);
+    give("s6-rc-update", &[p("-l"), &live, &machine.join("db")]);
+    give("s6-rc-init", &[p("-c"), &machine.join("db"), p("-l"), p("/tmp/not-there"), &scan]);
     give("s6-svc", &[p("-d"), &dir]);
     give("s6-svc", &[p("-k"), &dir]);
     give("s6-svscanctl", &[p("-t"), &scan]);
@@ -57,9 +57,9 @@ fn orders(machine: &Machine, who: &dyn Fn(&str) -> Command) -> Vec<(String, Outp
 
 /// Nothing has come of what was ordered.
 fn expect_untouched(machine: &Machine, web: u32, manager: u32) {
-    assert_eq!(machine.up(), "web\nonce\n");
-    assert_eq!((machine.process("web"), machine.manager()), (web, manager));
-    assert_eq!(machine.process_now("spare"), None);
+    assert_eq!(machine.list(), "web\nonce\n");
+    assert_eq!((machine.wait_pid("web"), machine.manager_pid()), (web, manager));
+    assert_eq!(machine.pid("spare"), None);
     assert!(!machine.said().contains("started anew"), "{}", machine.said());
 }
 
@@ -70,7 +70,7 @@ fn doors(machine: &Machine) -> Vec<PathBuf> {
         machine.init_socket().with_file_name("log"),
         machine.init_socket().with_file_name("control"),
         machine.live().join("manager"),
-        machine.service_dir("web").join("supervise/control"),
+        machine.dir("web").join("supervise/control"),
     ]
 }
 
@@ -84,11 +84,11 @@ fn every_door_is_for_the_owner_alone() {
     for door in doors(&machine) {
         assert_eq!(mode(&door), 0o600, "{}", door.display());
     }
-    assert_eq!(mode(&machine.service_dir("web").join("supervise")), 0o700);
+    assert_eq!(mode(&machine.dir("web").join("supervise")), 0o700);
     if !is_root() {
         return; // There is nobody else to try what these modes forbid.
     }
-    let (web, manager) = (machine.process("web"), machine.manager());
+    let (web, manager) = (machine.wait_pid("web"), machine.manager_pid());
     for (order, output) in orders(&machine, &|name| as_user(STRANGER, &[], applets().join(name))) {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code().is_some_and(|code| code != 0), "{order}: {said}");
@@ -100,7 +100,7 @@ fn every_door_is_for_the_owner_alone() {
 #[test]
 fn sockets_that_somebody_opened_to_all_still_ask_who_calls() {
     let machine = machine("open", &[]);
-    let (web, manager) = (machine.process("web"), machine.manager());
+    let (web, manager) = (machine.wait_pid("web"), machine.manager_pid());
     for door in doors(&machine).into_iter().filter(|door| !door.ends_with("control")) {
         fs::set_permissions(&door, fs::Permissions::from_mode(0o666)).unwrap();
     }
@@ -158,7 +158,7 @@ fn expect_shown(looks: Vec<(String, Output)>) {
 fn members_of_the_group_may_look_and_nobody_else_may_and_neither_may_change_anything() {
     let group = if is_root() { GROUP } else { rustix::process::getegid().as_raw() };
     let machine = machine("group", &["-g", &group.to_string()]);
-    let (web, manager) = (machine.process("web"), machine.manager());
+    let (web, manager) = (machine.wait_pid("web"), machine.manager_pid());
     let check = |when: &str| {
         let about = fs::metadata(machine.live()).unwrap();
         assert_eq!((about.mode() & 0o777, about.gid()), (0o750, group), "{when}");
@@ -189,7 +189,7 @@ fn members_of_the_group_may_look_and_nobody_else_may_and_neither_may_change_anyt
     check("at first");
     // The same after an update: who may look is a matter of the tree.
     machine.sleeper("more");
-    let newer = machine.compile("newer");
+    let newer = machine.compile_to("newer");
     stdout(applet("s6-rc-update").arg("-l").arg(machine.live()).arg(newer));
     check("after an update");
 }
@@ -217,8 +217,8 @@ fn a_group_that_cannot_be_given_is_an_error_and_not_an_open_door() {
     machine.sleeper("web");
     machine.bundle("default", &["web"]);
     machine.option(&["-g", "4294000000"]);
-    machine.compile("db");
-    machine.start_by(machine.as_owner(applets().join("init")));
+    machine.compile_to("db");
+    machine.boot_by(machine.as_owner(applets().join("init")));
     machine.wait_said("to group 4294000000: Operation not permitted");
     assert!(!machine.live().exists());
     assert!(machine.ended().is_none());
@@ -229,9 +229,9 @@ fn somebody_who_may_only_look_cannot_keep_the_owner_out() {
     let group = if is_root() { GROUP } else { rustix::process::getegid().as_raw() };
     let machine = machine("crowd", &["-g", &group.to_string()]);
     if !is_root() {
-        return machine.change(&["-u", "change", "spare"]); // There is nobody else.
+        return machine.change("-u change spare"); // There is nobody else.
     }
-    let manager = machine.manager();
+    let manager = machine.manager_pid();
     let before = memory_peak(manager);
     std::thread::scope(|scope| {
         let (full, is_full) = std::sync::mpsc::channel();
@@ -260,11 +260,11 @@ fn somebody_who_may_only_look_cannot_keep_the_owner_out() {
         });
         assert!(is_full.recv().unwrap() > 100, "it could not even try");
         for word in ["-u", "-d", "-u", "-d"] {
-            machine.change(&["-t", "60000", word, "change", "spare"]);
+            machine.change(&format!("-t 60000 {word} change spare"));
         }
         drop(end);
     });
-    assert_eq!(machine.manager(), manager, "{}", machine.said());
+    assert_eq!(machine.manager_pid(), manager, "{}", machine.said());
     let grown = memory_peak(manager) - before;
     assert!(grown < 100_000, "{grown} kB more at the worst");
 }
