@@ -425,3 +425,45 @@ fn who_waits_for_a_service_goes_on_waiting_in_the_new_database() {
     assert_eq!(device.up(), ["other", "slow", "user"]);
     assert_eq!(device.pid("slow"), Some(slow));
 }
+
+#[test]
+fn a_pipeline_loses_nothing_when_one_end_or_both_are_exchanged() {
+    let device = Device::new("pipeline");
+    let out = device.join("out");
+    // It says where it begins and ends, and ends on its own terms.
+    let talk = "trap 'echo end; exit' TERM\necho begin\nwhile :; do sleep 0.02; done";
+    let listen = format!("while read -r line; do echo $line >>{}; done", out.display());
+    device.longrun("talk", talk).set("talk", "producer-for", "listen");
+    device.longrun("listen", &listen).set("listen", "consumer-for", "talk");
+    device.set("listen", "pipeline-name", "both").sleeper("other");
+    device.bundle("default", &["both", "other"]).start();
+    let notes = || device.notes("out").join(" ");
+    let wait = |what: &str| wait_for(what, PATIENCE, || (notes() == what).then_some(()));
+    wait("begin");
+    let before = pids(&device, ["talk", "listen"]);
+    device.longrun("other", "exec sleep 20000");
+    update(&device, "").expect(0);
+    assert_eq!(pids(&device, ["talk", "listen"]), before);
+    // The reader changes: the writer needs it, and goes first.
+    device.longrun("listen", &format!("# new\n{listen}"));
+    update(&device, "").expect(0);
+    wait("begin end begin");
+    // The writer alone.
+    let reader = device.wait_pid("listen");
+    device.longrun("talk", &format!("# new\n{talk}"));
+    update(&device, "").expect(0);
+    wait("begin end begin end begin");
+    assert_eq!(device.pid("listen"), Some(reader));
+    // Both get other names; each is restarted, for the other end is part of it.
+    for (was, is) in [("talk", "say"), ("listen", "hear")] {
+        fs::rename(device.source(was), device.source(is)).unwrap();
+    }
+    device.set("say", "producer-for", "hear").set("hear", "consumer-for", "say");
+    let file = device.join("conversions");
+    fs::write(&file, "talk -> say\nlisten -> hear\n").unwrap();
+    let said = update(&device, &format!("-f {}", file.display())).expect(0);
+    assert_eq!(said.err, "");
+    wait("begin end begin end begin end begin");
+    device.rc("-d change say").expect(0);
+    wait("begin end begin end begin end begin end");
+}
