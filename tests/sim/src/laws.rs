@@ -40,7 +40,8 @@ laws! {
     NoOrphan, "no orphan":
         "Init knows every process that it started, also after it fell between two of its steps.";
     Gap, "gap":
-        "`run` starts no sooner than its wait after its last start, unless it was told `once`.";
+        "`run` starts no sooner than its wait after its last start, or a second after one that \
+         failed, unless it was told to.";
     ServedOnce, "up is served":
         "A service counts as up only once it has served.";
     EndsOnce, "ends once":
@@ -57,6 +58,8 @@ laws! {
         "A service that is stuck delays only what needs it.";
     OnceEach, "once each":
         "A script is run once for each order, however often the manager and init begin anew.";
+    Update, "update":
+        "An update leaves alone what may stay, and what it stops comes back with its needs.";
     Leaves, "leaves":
         "A slot that was told to go is forgotten once it is down.";
     NoSpin, "no spin":
