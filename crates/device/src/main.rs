@@ -2,20 +2,20 @@
 #![cfg_attr(not(test), no_main)]
 #![forbid(unsafe_op_in_unsafe_fn)]
 
-use std::alloc::System;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 
 use cli::{Args, Command, Exit, Failure};
 use device::{applets, install};
+use os::sys::allocator::Allocator;
 use os::sys::arena::Arena;
 
 #[cfg(not(test))]
 os::entry!(run);
 
 #[global_allocator]
-static ALLOCATOR: Arena<System> = Arena(System);
+static ALLOCATOR: Arena<Allocator> = Arena(Allocator);
 
 /// Finds the applet, runs it, prints why it failed, and gives its exit code.
 #[cfg_attr(test, allow(dead_code))]

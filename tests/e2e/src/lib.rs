@@ -3,8 +3,11 @@
 
 pub mod client;
 pub mod device;
+pub mod json;
+pub mod machine;
 pub mod peer_tree;
 pub mod pretend_init;
+pub mod process;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

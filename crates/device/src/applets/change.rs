@@ -9,8 +9,10 @@ use cli::{Exit, Failure};
 use engine::service::manage::{Along, Graph};
 use model::service::database::{Database, Entry, Index};
 use model::service::manager_request::{FromManager, Manner, Step, Verb};
-use os::service::database_file::DatabaseFile;
+use os::service::database_file::{DatabaseFile, DatabaseFileError};
 use os::service::manager_client::{AskError, Asking, Ending, Heard, Wish};
+
+use super::peers::s6_rc::list::{not_a_database, open};
 
 /// One change of services.
 pub struct Change<'a> {
@@ -28,9 +30,20 @@ pub struct Change<'a> {
 impl Change<'_> {
     /// Asks for it; `heard` is given every step, and the output of scripts.
     pub fn ask(&self, heard: &mut dyn FnMut(Heard<'_>)) -> Result<Ending, Failure> {
-        let file = self.scripts.then(|| DatabaseFile::read(&self.live.join("compiled")).ok());
-        let database = file.as_ref().and_then(|file| file.as_ref()?.database().ok());
-        let scripts = database.map(|database| self.run(&database)).unwrap_or_default();
+        let file = DatabaseFile::read(&self.live.join("compiled"));
+        let database = match &file {
+            Ok(file) => open(file).map(Some),
+            Err(DatabaseFileError::Refused(_)) => Ok(None),
+            Err(error) => Err(not_a_database(self.live, error)),
+        };
+        let (database, damage) = match database {
+            Ok(database) => (database, None),
+            Err(failure) => (None, Some(failure)),
+        };
+        let scripts = match database.filter(|_| self.scripts) {
+            Some(database) => self.run(&database),
+            None => Vec::new(),
+        };
         let asking = Asking {
             live: self.live,
             names: self.names,
@@ -38,9 +51,13 @@ impl Change<'_> {
             limit: self.limit,
             followed: &scripts,
             ticks: self.ticks,
-            patient: true,
+            // A manager that runs has its own good copy; one that starts would find the damage.
+            patient: damage.is_none(),
         };
-        asking.ask(heard).or_else(|error| ended(error, self.live))
+        asking.ask(heard).or_else(|error| match (error, damage) {
+            (AskError::Io(_) | AskError::Away, Some(damage)) => Err(damage),
+            (error, _) => ended(error, self.live),
+        })
     }
 
     /// The oneshots that this may run.

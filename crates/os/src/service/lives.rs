@@ -1,8 +1,6 @@
 //! Live directories that init serves: taking one in, letting one go.
 
 use std::ffi::CString;
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use engine::machine::Event;
@@ -10,16 +8,16 @@ use engine::service::ending::Class;
 use engine::service::init::{Init, Unit};
 use engine::service::oneshot::Runner;
 use engine::service::supervise::{Rules, Supervisor};
-use model::limits::{DATABASE_BYTES_MAX, LIVE_DIRS_MAX};
+use model::limits::LIVE_DIRS_MAX;
 use model::service::database::{Database, Script, Service};
 use model::service::request::Slot;
 use rustix::fs::{self, FlockOperation, Mode, OFlags};
 
 use crate::clock;
 use crate::event_loop::Readiness;
-use crate::files;
 use crate::service::held::{Held, Home, Pipe, inherited};
-use crate::service::live_dir::{self, SUPERVISED};
+use crate::service::kept_database::KeptDatabase;
+use crate::service::live_dir::SUPERVISED;
 use crate::service::table::{Fixed, Found, Kind};
 use crate::service::takeover::Taking;
 use crate::service::tree::{Tree, saved, token};
@@ -38,43 +36,56 @@ pub struct Live {
     pub(super) record: u32,
     /// It is being taken in; that is finished if init falls meanwhile.
     pub(super) taking: Option<Taking>,
-    /// The database, checked when it was read.
-    bytes: Vec<u8>,
+    database: KeptDatabase,
     /// Holds the lock of all its services.
     pub(super) lock: Option<OwnedFd>,
 }
 
 impl Live {
     pub fn database(&self) -> Database<'_> {
-        Database::reopen(&self.bytes)
+        self.database.open()
     }
 
     /// Reads a live directory without serving it yet.
     fn open(path: &str) -> Result<Self, Trouble> {
-        let directory = files::directory(path).to(|| format!("open {path}"))?;
-        let what = || format!("read the database of {path}");
-        let file = fs::openat(
-            &directory,
-            "compiled/db",
-            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
-            Mode::empty(),
-        );
-        let mut bytes = Vec::new();
-        let file = File::from(file.to(what)?);
-        file.take(DATABASE_BYTES_MAX as u64).read_to_end(&mut bytes).to(what)?;
-        if let Err(error) = Database::open(&bytes) {
-            return Err(std::io::Error::other(error.to_string())).to(what);
-        }
-        Ok(Self {
+        // Kept by exec, as all that is held of it.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let directory = fs::open(path, flags, Mode::empty()).to(|| format!("open {path}"))?;
+        let database = KeptDatabase::read(&directory);
+        let database = database.to(|| format!("read the database of {path}"))?;
+        Ok(Self::new(path, directory, database))
+    }
+
+    /// What the program before this one served.
+    fn resume(found: &Found) -> Result<Self, Trouble> {
+        let path = &*found.name;
+        let mut live = match inherited(found.fixed.directory) {
+            Some(directory) => {
+                let database = KeptDatabase::inherited(found.fixed.control);
+                let database = database.to(|| format!("go on with the database of {path}"))?;
+                Self::new(path, directory, database)
+            }
+            // An older program did not keep them.
+            None => Self::open(path)?,
+        };
+        live.record = found.record;
+        live.slots = vec![Slot::MAX; live.database().len()];
+        live.lock = inherited(found.fixed.lock);
+        live.taking = Taking::of_class(found.fixed.class);
+        Ok(live)
+    }
+
+    fn new(path: &str, directory: OwnedFd, database: KeptDatabase) -> Self {
+        Self {
             path: path.to_owned(),
             directory,
             slots: Vec::new(),
             manager: Slot::MAX,
             record: 0,
             taking: None,
-            bytes,
+            database,
             lock: None,
-        })
+        }
     }
 
     /// What the table remembers of it.
@@ -82,6 +93,8 @@ impl Live {
         Fixed {
             home: number,
             class: self.taking.map_or(0, Taking::to_class),
+            control: self.database.number(),
+            directory: self.directory.as_raw_fd(),
             lock: self.lock.as_ref().map_or(-1, AsRawFd::as_raw_fd),
             ..Fixed::default()
         }
@@ -108,8 +121,11 @@ impl Tree {
         (0u8..).zip(&self.lives).filter_map(|(n, live)| Some((n, live.as_ref()?)))
     }
 
+    /// The live directory that `path` leads to, if it is served.
     pub fn find_live(&self, path: &str) -> Option<u8> {
-        self.live_dirs().find(|(_, live)| live.path == path).map(|(number, _)| number)
+        let found = |path: &str| self.live_dirs().find(|(_, live)| live.path == path);
+        let number = found(path).or_else(|| found(&real(path).ok()?));
+        number.map(|(number, _)| number)
     }
 
     /// Serves the live directory `path`. Where `previous` names one that is
@@ -139,6 +155,7 @@ impl Tree {
             }
             None => None,
         };
+        let path = &*real(path).to(|| format!("find {path}"))?;
         let mut live = Live::open(path)?;
         live.lock()?;
         let number =
@@ -384,11 +401,8 @@ impl Tree {
 
     /// After a fresh start: serves again what the table remembers.
     pub(super) fn resume_live(&mut self, found: &Found) -> Result<(), Trouble> {
-        let mut live = Live::open(&found.name)?;
-        live.record = found.record;
-        live.slots = vec![Slot::MAX; live.database().len()];
-        live.lock = inherited(found.fixed.lock);
-        live.taking = Taking::of_class(found.fixed.class);
+        let live = Live::resume(found)?;
+        self.table.set_fixed(found.record, &live.fixed(found.fixed.home));
         let number = usize::from(found.fixed.home);
         if self.lives.len() <= number {
             self.lives.resize_with(number + 1, || None);
@@ -433,39 +447,16 @@ impl Tree {
     }
 }
 
+/// The path as the manager knows it, too, whatever links somebody went by.
+fn real(path: &str) -> std::io::Result<String> {
+    let real = std::fs::canonicalize(path)?.into_os_string().into_string();
+    real.map_err(|_| std::io::ErrorKind::InvalidFilename.into())
+}
+
 /// The settings of init's own longruns.
 pub(super) fn own_longrun() -> model::service::database::Longrun {
     model::service::database::Longrun {
         timeout_kill: std::time::Duration::from_secs(5),
         ..Default::default()
-    }
-}
-
-/// Makes the directory of a plain service ready to be supervised, takes its
-/// lock, and opens its control fifo.
-impl Tree {
-    pub(super) fn open_plain(&mut self, slot: Slot) -> Result<(), Trouble> {
-        let Some(held) = self.held(slot) else { return Ok(()) };
-        let name = held.name.clone();
-        let what = || format!("supervise {name}");
-        let folder = {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-            fs::openat(&self.scandir, &*name, flags, Mode::empty()).to(what)?
-        };
-        live_dir::make_supervise(&folder).to(what)?;
-        let flags = OFlags::RDWR | OFlags::CREATE;
-        let mode = Mode::from_raw_mode(0o644);
-        let lock = fs::openat(&folder, "supervise/lock", flags, mode).to(what)?;
-        fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .to(|| format!("supervise {name}: another supervisor does"))?;
-        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC;
-        let _ = fs::openat(&folder, "supervise/death_tally", flags, Mode::empty());
-        if let Some(held) = self.held_mut(slot) {
-            held.lock = Some(lock);
-            held.directory = Some(folder);
-        }
-        self.open_control(slot)?;
-        self.remember(slot);
-        Ok(())
     }
 }

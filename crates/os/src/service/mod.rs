@@ -7,6 +7,7 @@ pub mod events;
 pub mod fifodir;
 pub mod held;
 pub mod init_client;
+pub mod kept_database;
 pub mod late;
 pub mod live_dir;
 pub mod live_upkeep;

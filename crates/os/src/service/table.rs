@@ -105,16 +105,17 @@ pub struct Table {
 
 impl Table {
     pub fn new() -> io::Result<Self> {
-        let mut memory = SharedMemory::new(64 * RECORD_BYTES)?;
+        let mut memory = SharedMemory::new(c"ward-table", 64 * RECORD_BYTES)?;
         memory.bytes_mut()[..8].copy_from_slice(MAGIC);
         memory.bytes_mut()[8..12].copy_from_slice(&VERSION.to_le_bytes());
         Ok(Self { memory, free: (1..64).rev().collect() })
     }
 
-    /// The table that the program before this one left.
+    /// The table that the program before this one left. What of it is damaged
+    /// is not in the answer.
     ///
     /// # Errors
-    /// `InvalidData` where it is none.
+    /// `InvalidData` where it is none. The descriptor stays open.
     pub fn resume(file: OwnedFd) -> io::Result<(Self, Vec<Found>)> {
         let memory = SharedMemory::from_file(file)?;
         let bytes = memory.bytes();
@@ -129,11 +130,22 @@ impl Table {
         let mut found = Vec::new();
         let mut rests = Vec::new();
         for record in 1..(table.memory.bytes().len() / RECORD_BYTES) as u32 {
-            match table.bytes(record)[KIND] {
-                1 => found.push(table.found(record, Kind::Slot)?),
-                2 => found.push(table.found(record, Kind::Live)?),
-                3 => rests.push(record),
-                _ => table.free.push(record),
+            let kind = match table.bytes(record)[KIND] {
+                1 => Kind::Slot,
+                2 => Kind::Live,
+                3 => {
+                    rests.push(record);
+                    continue;
+                }
+                _ => Kind::Free,
+            };
+            match table.read(record, kind) {
+                Ok(whole) if kind != Kind::Free => found.push(whole),
+                // Whatever made init fall has damaged it: one is lost, not all.
+                _ => {
+                    table.bytes_mut(record)[KIND] = Kind::Free as u8;
+                    table.free.push(record);
+                }
             }
         }
         // The rest of a name whose record was not finished, or was freed first.
@@ -169,8 +181,7 @@ impl Table {
         let record = self.prepare(fixed, name)?;
         let known: [u8; RECORD_BYTES] = self.bytes(old).try_into().expect("all are of that size");
         let bytes = self.bytes_mut(record);
-        bytes[CURRENT] = known[CURRENT];
-        bytes[READ] = known[READ];
+        bytes[CURRENT..SLOT].copy_from_slice(&known[CURRENT..SLOT]);
         bytes[PID..FIXED].copy_from_slice(&known[PID..FIXED]);
         bytes[STATES[0]..TEXT].copy_from_slice(&known[STATES[0]..TEXT]);
         bytes[KIND] = Kind::Slot as u8;
@@ -285,6 +296,15 @@ impl Table {
         self.memory.bytes_mut()[80..88].copy_from_slice(w.as_bytes());
     }
 
+    /// The descriptor that holds the lock of the scandir.
+    pub fn own_lock(&self) -> RawFd {
+        Reader::new(&self.memory.bytes()[104..108]).u32().unwrap_or(0) as RawFd - 1
+    }
+
+    pub fn set_own_lock(&mut self, lock: RawFd) {
+        self.memory.bytes_mut()[104..108].copy_from_slice(&(lock + 1).to_le_bytes());
+    }
+
     /// A number that is set once: the limit of open files that init was given.
     pub fn limit(&self) -> u64 {
         Reader::new(&self.memory.bytes()[96..104]).u64().unwrap_or(0)
@@ -323,11 +343,6 @@ impl Table {
     fn rest_of(&self, record: u32) -> Option<u32> {
         let rest = Reader::new(&self.bytes(record)[TEXT + 4..TEXT + 8]).u32().unwrap_or(0);
         (rest != 0).then_some(rest)
-    }
-
-    fn found(&self, record: u32, kind: Kind) -> io::Result<Found> {
-        self.read(record, kind)
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a record of init is damaged"))
     }
 
     fn read(&self, record: u32, kind: Kind) -> Result<Found, ReadError> {
@@ -395,6 +410,10 @@ mod tests {
         table.set_state(first, dates, b"two");
         table.pid_cell(first).store(4711, std::sync::atomic::Ordering::Relaxed);
         table.set_own_pipe([5, 6]);
+        table.set_own_lock(9);
+        // A record that was written over: it alone is lost.
+        let broken = table.add(Kind::Slot, &fixed, "broken", &[]).unwrap();
+        table.bytes_mut(broken)[TEXT + 8] = 0xff;
         table.read_cell(first)[0] = b'\n';
         table.set_mode(2);
 
@@ -407,12 +426,12 @@ mod tests {
         assert!(record.line);
         let new = |f: &&Found| f.name == long && &f.state[..3] == b"new" && !f.line;
         assert_eq!(found.iter().filter(new).count(), 100);
-        assert_eq!((again.own_pipe(), again.mode()), ([5, 6], 2));
+        assert_eq!((again.own_pipe(), again.own_lock(), again.mode()), ([5, 6], 9, 2));
     }
 
     #[test]
     fn a_file_that_is_no_table_is_refused() {
-        let other = SharedMemory::new(64 * RECORD_BYTES).unwrap();
+        let other = SharedMemory::new(c"other", 64 * RECORD_BYTES).unwrap();
         let file = other.as_fd().try_clone_to_owned().unwrap();
         assert!(Table::resume(file).is_err());
     }

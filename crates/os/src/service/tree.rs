@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_char};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
 
 use engine::machine::{Action, Event, Program, World};
+use engine::service::ending::Class;
 use engine::service::init::{Init, SLOTS_MAX, Unit};
 use model::bytes::Writer;
 use model::service::database::Longrun;
 use model::service::request::{Phase, Slot};
 use model::service::status::{Death, Exit, Status};
 use model::time::Date;
-use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use xxhash_rust::xxh64::xxh64;
 
 use crate::clock;
@@ -58,6 +60,8 @@ pub struct Tree {
     pub logged: bool,
     /// Slots that have a new pipe, for the logger.
     pub new_pipes: Vec<Slot>,
+    /// What the log should say.
+    pub notes: Vec<String>,
     /// Slots that are no more, whose pipes the logger still holds.
     pub ended_pipes: Vec<Slot>,
     /// Slots whose supervision has ended.
@@ -77,22 +81,24 @@ impl Tree {
     /// An empty tree that starts programs with `environment`, as the C
     /// library's `environ` is: strings that are never freed, then null.
     pub fn new(
+        events: EventLoop,
         mut table: Table,
         scandir: OwnedFd,
         spawner: Spawner,
         environment: Vec<*const c_char>,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let raised = raise_limit();
         if table.limit() == 0 {
             table.set_limit(raised.unwrap_or(0));
         }
         let given = table.limit();
-        Ok(Self {
-            events: EventLoop::new()?,
+        Self {
+            events,
             table,
             scandir,
             logged: false,
             new_pipes: Vec::new(),
+            notes: Vec::new(),
             ended_pipes: Vec::new(),
             left: Vec::new(),
             late: Late::default(),
@@ -102,7 +108,7 @@ impl Tree {
             lives: Vec::new(),
             held: Vec::new(),
             pids: BTreeMap::new(),
-        })
+        }
     }
 
     pub fn held(&self, slot: Slot) -> Option<&Held> {
@@ -373,21 +379,38 @@ impl Tree {
         let path = format!("{}/supervise/death_tally", held.folder());
         let base = self.base(held);
         let death = Death { date: clock::today(), exit }.to_bytes();
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
-        let file = fs::openat(base, &*path, flags, Mode::from_raw_mode(0o644))?;
-        let size = fs::fstat(&file)?.st_size as usize;
-        if size < most * death.len() {
+        // Whatever somebody has put there, init does not wait for it.
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::NONBLOCK;
+        let file = fs::openat(base, &*path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))?;
+        let stat = fs::fstat(&file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let whole = stat.st_size as u64 / death.len() as u64;
+        if whole < most as u64 && (stat.st_size as u64).is_multiple_of(death.len() as u64) {
             rustix::io::write(&file, &death)?;
             return Ok(());
         }
-        drop(file);
-        let file = fs::openat(base, &*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        let mut all = Vec::new();
-        io::Read::read_to_end(&mut std::fs::File::from(file), &mut all)?;
-        let dropped = (all.len() / death.len() + 1).saturating_sub(most) * death.len();
-        all.drain(..dropped.min(all.len()));
-        all.extend_from_slice(&death);
-        files::replace(base, &path, &all, 0o644)
+        // The newest ones, and nothing of one that was cut off.
+        let kept = whole.min(most as u64 - 1);
+        let mut newest = vec![0; kept as usize * death.len()];
+        let from = (whole - kept) * death.len() as u64;
+        std::os::unix::fs::FileExt::read_exact_at(&File::from(file), &mut newest, from)?;
+        newest.extend_from_slice(&death);
+        files::replace(base, &path, &newest, 0o644)
+    }
+
+    /// Takes note of a program of init's own that fell: what is wrong with it
+    /// nobody else would say.
+    fn note_fall(&mut self, slot: Slot, unit: &Unit, exit: Exit) {
+        let Some(held) = self.held(slot) else { return };
+        if matches!(held.class, Class::Manager | Class::Logger) && unit.state().wanted_up {
+            let how = match exit {
+                Exit::Code(code) => format!("exited {code}"),
+                Exit::Signal(signal) => format!("was killed by signal {signal}"),
+            };
+            self.notes.push(format!("the {} {how} and is started again", held.name));
+        }
     }
 
     /// Makes or removes the file `down`.
@@ -406,7 +429,7 @@ impl Tree {
                 fs::linkat(base, live_dir::EMPTY, base, &*path, AtFlags::empty())
             }
             (true, _) => {
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 fs::openat(base, &*path, flags, Mode::from_raw_mode(0o644)).map(drop)
             }
         };
@@ -472,7 +495,10 @@ impl World for Tree {
             }
             // What cannot be written (a full /run) is left out: keeping the
             // service up matters more.
-            Action::Tally(exit) => drop(self.tally(slot, exit)),
+            Action::Tally(exit) => {
+                self.note_fall(slot, unit, exit);
+                drop(self.tally(slot, exit));
+            }
             Action::StayDown(down) => drop(self.stay_down(slot, down)),
             Action::Leave => self.left.push(slot),
         }

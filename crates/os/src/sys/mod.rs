@@ -1,6 +1,7 @@
 //! The only unsafe code: thin wrappers, one file per kernel subject.
 
 pub mod account;
+pub mod allocator;
 pub mod arena;
 pub mod ask;
 pub mod children;

@@ -6,7 +6,7 @@ use std::path::Path;
 use engine::machine::{Event, World};
 use engine::service::init::Unit;
 use model::limits::MESSAGE_BYTES_MAX;
-use model::service::request::{End, FromInit, Slot, ToInit};
+use model::service::request::{FromInit, Slot, ToInit};
 use os::event_loop::Readiness;
 use os::service::held::Home;
 use os::sys::crash;
@@ -18,27 +18,21 @@ impl Program {
     pub fn hear_client(&mut self, event: u64, readiness: Readiness) {
         let Some(server) = &mut self.server else { return };
         let Some(number) = server.client_of(event) else {
-            return server.accept(&self.tree.events);
+            return server.accept(&self.tree.events, os::clock::now());
         };
+        if !readiness.intersects(Readiness::IN | Readiness::HUP | Readiness::ERR) {
+            return; // There is room to write, which the next flush uses.
+        }
+        // One in a turn: services and others are waiting.
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(MESSAGE_BYTES_MAX, 0);
-        self.hear_datagrams(number, readiness, &mut buffer);
-        self.buffer = buffer;
-    }
-
-    fn hear_datagrams(&mut self, number: usize, readiness: Readiness, buffer: &mut [u8]) {
-        while readiness.intersects(Readiness::IN | Readiness::HUP | Readiness::ERR) {
-            let Some(server) = &mut self.server else { return };
-            let Some(length) = server.receive(number, buffer) else { return };
-            if !messages(&buffer[..length], |message| self.obey(number, message))
-                && let Some(server) = &mut self.server
-            {
-                server.drop(number);
-            }
-            if os::socket::is_last(length) {
-                return;
-            }
+        if let Some(length) = server.receive(number, &mut buffer)
+            && !messages(&buffer[..length], |message| self.obey(number, message))
+            && let Some(server) = &mut self.server
+        {
+            server.drop(number);
         }
+        self.buffer = buffer;
     }
 
     fn part(&mut self, number: usize) -> Option<Part> {
@@ -86,7 +80,6 @@ impl Program {
                 self.answer(number, outcome.map_err(|trouble| trouble.to_string()));
             }
             (Part::Client, ToInit::Shutdown { end }) => {
-                let end = if self.first { end } else { End::Exit };
                 self.shut_down(end);
                 self.reply(number, "");
             }
@@ -194,10 +187,7 @@ impl Program {
         self.reply(number, "");
         self.publish_late();
         self.publish();
-        let error = match crash::use_program(Path::new(path)) {
-            Ok(()) => crash::execute(),
-            Err(error) => error,
-        };
+        let error = crash::execute_program(Path::new(path));
         self.say(&format!("cannot start {path} in place of this program: {error}"));
     }
 
@@ -216,6 +206,9 @@ impl Program {
             }
         }
         self.init.reuse(changed);
+        for note in std::mem::take(&mut self.tree.notes) {
+            self.say(&note);
+        }
         if self.ending.is_some() {
             self.hurry_pipes();
         }

@@ -36,6 +36,8 @@ pub struct Request {
     pub live: PathBuf,
     pub prefix: String,
     pub scandir: PathBuf,
+    /// The group whose members may look.
+    pub readers: Option<u32>,
 }
 
 fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
@@ -44,6 +46,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         live: "/run/s6-rc".into(),
         prefix: String::new(),
         scandir: PathBuf::new(),
+        readers: None,
     };
     let mut follow = false;
     while let Some(option) = args.option()? {
@@ -115,6 +118,7 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
         prefix: &request.prefix,
         brought: &|_| false,
         state: &state,
+        readers: request.readers,
     };
     let real = live_dir::make(&making).map_err(Failure::refused)?;
     // All that leads there is made first: init starts the manager at once,
