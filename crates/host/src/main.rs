@@ -1,7 +1,9 @@
 //! `doorward`: the build machine's side.
 #![forbid(unsafe_code)]
 
+mod archive;
 mod commands;
+mod places;
 mod router;
 
 use std::process::ExitCode;
