@@ -3,18 +3,20 @@
 use clap::{ArgMatches, Command};
 use cli::{Exit, Failure};
 
+mod make;
 mod packages;
 mod run;
 mod services;
 
 /// The arguments of every command, in the order of help.
-pub fn all() -> [Command; 3] {
-    [packages::command(), run::command(), services::command()]
+pub fn all() -> [Command; 4] {
+    [make::command(), packages::command(), run::command(), services::command()]
 }
 
 /// Runs the command that was asked for.
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     match matches.subcommand() {
+        Some(("make", matches)) => make::run(matches),
         Some(("packages", matches)) => packages::run(matches),
         Some(("run", matches)) => run::run(matches),
         Some(("services", matches)) => services::run(matches),

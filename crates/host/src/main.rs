@@ -5,6 +5,7 @@ mod archive;
 mod commands;
 mod places;
 mod router;
+mod steps;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,44 @@
+# From a device and a configuration to `pkgs`, `config` and `outputs`.
+{ device, configuration, nixpkgs, programs, packages }:
+let
+  text = import ./lib/text.nix;
+  processor = import ./processors.nix (device.system.processor or (throw "a device is a set with `system.processor` and `module`"));
+  lib = if nixpkgs == null then import ./lib else import (nixpkgs + "/lib");
+
+  forDevice = debian processor;
+  # Images are made there: with all of its tools.
+  forBuild = let packages = debian (import ./processors.nix "x86_64"); in packages // { mtdutils = packages.mtd-utils; };
+  debian = processor: import ./packages/debian.nix { inherit processor; folder = packages; };
+
+  services = import ./services.nix { inherit lib; inherit (forDevice) busybox; };
+  pkgs = forDevice // additions // { inherit lib; buildPackages = forBuild; };
+  additions = import ./packages/additions.nix {
+    inherit lib processor programs services;
+    packages = forDevice;
+    build = forBuild;
+    templates = evaluated.config.system.service;
+  };
+
+  modules = map (name: ./modules + "/${name}.nix") [ "base" "boot" "filesystem" "hardware" "logging" "outputs" "users" ];
+  evaluated = lib.evalModules {
+    specialArgs = { inherit services; };
+    modules = modules ++ [
+      {
+        _file = ./build.nix;
+        config = {
+          _module.args = { inherit pkgs; };
+          hardware.processor = processor.name;
+          system.service = import ./templates.nix { inherit lib pkgs services; };
+        };
+      }
+      device.module
+      configuration
+    ];
+  };
+  checked = it: builtins.seq (import ./force.nix lib evaluated.options) it;
+in
+{
+  inherit pkgs;
+  config = checked evaluated.config;
+  outputs = checked evaluated.config.system.outputs;
+}
