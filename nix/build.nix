@@ -38,7 +38,7 @@ let
   checked = it: builtins.seq (import ./force.nix lib evaluated.options) it;
 in
 {
-  inherit pkgs;
+  inherit pkgs processor;
   config = checked evaluated.config;
   outputs = checked evaluated.config.system.outputs;
 }

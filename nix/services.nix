@@ -124,6 +124,8 @@ let
       definition = { inherit type; } // listToAttrs
         (map (name: { inherit name; value = value name; }) (filter (name: name != "name") set));
       needs = given.dependencies or [ ] ++ given.contents or [ ];
+      # What it speaks of without having to wait for it.
+      related = [ ];
       place = placeOf arguments;
       outputs = outputsOf given.name;
       __toString = self: self.outputs;
@@ -165,7 +167,7 @@ rec {
       };
       all = map (found: found.service) (genericClosure {
         startSet = map item roots;
-        operator = found: map item found.service.needs;
+        operator = found: map item (found.service.needs ++ found.service.related);
       });
       byName = builtins.groupBy (service: service.name) all;
       twice = filter (name: length byName.${name} > 1) (attrNames byName);

@@ -28,7 +28,8 @@ let
     '' + lib.concatMapStrings (key: ''
       printf '%s\n' ${lib.escapeShellArg values.${key}} >${services.outputsOf name}/${key}
     '') (builtins.attrNames values);
-    drop = name: "rm -rf ${services.outputsOf name}\n";
+    # The folder stays: programs may be waiting for news in it.
+    drop = name: "rm -f ${services.outputsOf name}/*\n";
 
     named = given: default: if given.name != null then given.name else default;
   };

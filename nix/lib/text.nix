@@ -6,19 +6,28 @@ let
   characters = text: genList (at: substring at 1 text) (stringLength text);
   smaller = a: b: if a < b then a else b;
 
-  # Edits from one word to another: the last row of the usual table.
+  # Edits (insert, delete, replace, exchange of neighbours) from one word to another: the last row
+  # of the usual table.
   distance = a: b:
     let
+      from = characters a;
       to = characters b;
-      row = old: letter: foldl'
-        (new: at: new ++ [
-          (smaller (1 + smaller (elemAt new at) (elemAt old (at + 1)))
-            (elemAt old at + (if elemAt to at == letter then 0 else 1)))
-        ]) [ (1 + head old) ]
-        (genList (at: at) (length to));
-      last = foldl' row (genList (at: at) (length to + 1)) (characters a);
+      places = list: genList (at: at) (length list);
+      row = rows: i:
+        let
+          letter = elemAt from i;
+          cell = new: j:
+            let
+              here = elemAt to j;
+              best = smaller (1 + smaller (elemAt new j) (elemAt rows.old (j + 1)))
+                (elemAt rows.old j + (if here == letter then 0 else 1));
+              exchanged = i > 0 && j > 0 && here == elemAt from (i - 1) && letter == elemAt to (j - 1);
+            in
+            new ++ [ (if exchanged then smaller best (1 + elemAt rows.older (j - 1)) else best) ];
+        in
+        { older = rows.old; old = foldl' cell [ (1 + head rows.old) ] (places to); };
     in
-    elemAt last (length to);
+    elemAt (foldl' row { older = [ ]; old = genList (at: at) (length to + 1); } (places from)).old (length to);
 in
 rec {
   # The name that `wanted` was most likely meant to be, or null: at most a third of it is wrong.

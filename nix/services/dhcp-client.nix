@@ -18,12 +18,12 @@ let inherit (lib) types; in
       inherit name;
       notification-fd = 3;
       dependencies = needs p.interface ++ p.dependencies;
-      run = "exec udhcpc -f -S -R -i ${dev} -t 4 -T 2 -A 5 -s \"$PWD/data/event\""
+      run = "exec udhcpc -f -R -i ${dev} -t 4 -T 2 -A 5 -s \"$PWD/data/event\""
         + lib.optionalString (p.hostname != null) " -x hostname:${lib.escapeShellArg p.hostname}" + "\n";
       # A lease that ends with the process leaves nothing behind.
       finish = ''
         ip -4 address flush dev ${dev} || true
-        rm -rf ${outputsOf name}
+        rm -f ${outputsOf name}/*
       '';
       data.event = ''
         #!${pkgs.busybox}/bin/sh -e
@@ -35,7 +35,7 @@ let inherit (lib) types; in
         deconfig)
           ip -4 address flush dev "$interface"
           ip link set dev "$interface" up
-          rm -rf "$outputs"
+          rm -f "$outputs"/*
           ;;
         bound | renew)
           if [ "$1" = bound ] || [ "$ip/$mask" != "$(cat "$outputs/address" 2>/dev/null)/$(cat "$outputs/prefix-length")" ]; then

@@ -18,7 +18,8 @@ let inherit (lib) mkOption types; in
       name = named p "ntp";
       inherit (p) dependencies;
       run = ''
-        mkdir -p /var/lib/openntpd/db /var/lib/openntpd/run
+        # The last one is the home of the user `ntpd`: all that its part that faces the world sees.
+        mkdir -p /var/lib/openntpd/db /var/lib/openntpd/run /run/openntpd
         exec ${pkgs.openntpd}/bin/ntpd -d -s -f data/ntpd.conf
       '';
       data."ntpd.conf" = lib.concatMapStrings (server: "server ${server}\n") p.servers

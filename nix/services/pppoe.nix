@@ -28,7 +28,7 @@ let inherit (lib) mkOption types; in
         exec ${pkgs.ppp}/bin/pppd plugin ${pkgs.ppp}/lib/pppd/*/pppoe.so nic-${ifname p.interface} \
           file data/options ip-up-script ${event "ip-up"} ip-down-script ${event "ip-down"}
       '';
-      finish = "rm -rf ${outputsOf name}\n";
+      finish = "rm -f ${outputsOf name}/*\n";
       data.options = ''
         nodetach
         ifname ${p.ifname}
@@ -61,7 +61,7 @@ let inherit (lib) mkOption types; in
       '';
       data.ip-down = ''
         #!${pkgs.busybox}/bin/sh
-        ${pkgs.busybox}/bin/rm -rf ${outputsOf name}
+        ${pkgs.busybox}/bin/rm -f ${outputsOf name}/*
       '';
     } // { inherit (p) ifname; };
 }

@@ -3,6 +3,7 @@
 
 mod archive;
 mod commands;
+mod nix;
 mod places;
 mod router;
 mod steps;
