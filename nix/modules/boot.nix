@@ -25,6 +25,11 @@ in
       default = "jffs2";
       description = "the file system of the flash: one that can be updated, or a smaller one that cannot";
     };
+    compression = mkOption {
+      type = types.enum [ "xz" "zstd" "lzo" "gzip" ];
+      default = "xz";
+      description = "of a squashfs: xz is the smallest, the others are read and made faster";
+    };
   };
   config.boot = {
     # A panic is not the end.

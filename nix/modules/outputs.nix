@@ -41,8 +41,10 @@ let
     exportReferencesGraph.closure = [ config.system.outputs.systemConfiguration ];
     inherit (flash) eraseSize;
     partition = flash.partitions.rootfs.size or null;
-    # The one that Linux knows for programs of this processor.
-    filter = if config.hardware.processor == "x86_64" then "x86" else null;
+    inherit (config.boot) compression;
+    # Branches of programs compress better once they are made absolute; Linux can undo that for
+    # these processors.
+    filter = if config.boot.compression == "xz" && config.hardware.processor == "x86_64" then "x86" else null;
     mounts = builtins.attrNames config.boot.mounts;
     tool =
       if type == "jffs2" then "${pkgs.buildPackages.mtdutils}/bin/mkfs.jffs2"

@@ -16,7 +16,8 @@ let inherit (lib) types; in
     in
     longrun {
       inherit name;
-      notification-fd = 3;
+      # udhcpc uses the lower ones itself.
+      notification-fd = 10;
       dependencies = needs p.interface ++ p.dependencies;
       run = "exec udhcpc -f -R -i ${dev} -t 4 -T 2 -A 5 -s \"$PWD/data/event\""
         + lib.optionalString (p.hostname != null) " -x hostname:${lib.escapeShellArg p.hostname}" + "\n";
@@ -60,7 +61,7 @@ let inherit (lib) types; in
           done
       '' + ''
           # Only the first line is read; the descriptor may be closed by now.
-          (printf '\n' >&3) 2>/dev/null || true
+          { echo >/proc/self/fd/10; } 2>/dev/null || true
           ;;
         nak) echo "the server refused: $message" ;;
         leasefail) echo "no server answers on $interface" ;;

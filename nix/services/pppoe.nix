@@ -21,7 +21,7 @@ let inherit (lib) mkOption types; in
     in
     longrun {
       inherit name;
-      notification-fd = 3;
+      notification-fd = 10;
       dependencies = needs p.interface ++ p.dependencies;
       run = ''
         ip link set dev ${ifname p.interface} up
@@ -57,7 +57,7 @@ let inherit (lib) mkOption types; in
         echo "$DNS1 $DNS2" >$outputs/dns
         for server in $DNS1 $DNS2; do echo "nameserver $server"; done >$outputs/resolv.conf
         # Only the first line is read; the descriptor may be closed by now.
-        (printf '\n' >&3) 2>/dev/null || true
+        { echo >/proc/self/fd/10; } 2>/dev/null || true
       '';
       data.ip-down = ''
         #!${pkgs.busybox}/bin/sh

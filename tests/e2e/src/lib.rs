@@ -1,6 +1,8 @@
 //! What whole-program tests share: the built `ward` under all its names,
 //! folders that go away, and waiting on conditions.
 
+pub mod generation;
+pub mod nix;
 pub mod peer_tree;
 pub mod pretend_init;
 

@@ -36,6 +36,15 @@ impl Store {
         Apt::new(architecture, &self.folder.join("apt"))
     }
 
+    /// Keeps other fetchers out of the folder, for as long as the file is open.
+    fn alone(&self) -> Result<fs::File, Failure> {
+        let path = self.folder.join("busy");
+        fs::create_dir_all(&self.folder).map_err(|error| refused(&self.folder, &error))?;
+        let file = fs::File::create(&path).map_err(|error| refused(&path, &error))?;
+        file.lock().map_err(|error| refused(&path, &error))?;
+        Ok(file)
+    }
+
     fn lock_path(&self) -> PathBuf {
         self.folder.join("lock.json")
     }
@@ -58,6 +67,7 @@ impl Store {
             ))
             .hint("`doorward packages lock` adds them"));
         };
+        let _alone = self.alone()?;
         let kept = Lock::read_if_there(&self.lock_path())?;
         // What was taken for want of the locked ones goes on to count.
         let moved = kept.0.get(architecture).filter(|kept| *kept != packages && !locked);

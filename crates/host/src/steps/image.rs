@@ -1,5 +1,6 @@
 //! The step `image`: a generation as the root file system of a device.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
@@ -54,16 +55,17 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
         }
         "squashfs" => {
             let table = work.join("table");
-            write(&table, &pseudo_files(&actions))?;
+            write(&table, &pseudo_files(&tree, &actions)?)?;
             command.arg(&tree).arg(&out).args([
                 "-noappend",
                 "-no-progress",
                 "-quiet",
                 "-no-xattrs",
             ]);
-            command.args(["-all-root", "-all-time", "1", "-mkfs-time", "1"]);
-            command.args(["-comp", "xz", "-b", "256K", "-pf"]).arg(table);
-            // Branches of this processor compress better once they are made absolute.
+            command.args(["-root-uid", "0", "-root-gid", "0", "-root-mode", "755"]);
+            command.args(["-all-time", "1", "-mkfs-time", "1"]);
+            command.arg("-comp").arg(attributes.get("compression")?.text()?);
+            command.args(["-b", "256K", "-pf"]).arg(table);
             if let Some(filter) = attributes.maybe("filter") {
                 command.arg("-Xbcj").arg(filter.text()?);
             }
@@ -171,21 +173,42 @@ fn device_table(actions: &[Action]) -> String {
     table
 }
 
-/// For `mksquashfs`: path, `m` for what is there, mode, user, group.
-fn pseudo_files(actions: &[Action]) -> String {
+/// For `mksquashfs`: path, `m` for what is there, mode, user, group. Its option that gives
+/// everything to root would overrule these, so each file is named.
+fn pseudo_files(tree: &Path, actions: &[Action]) -> Result<String, Wrong> {
     let mut table = String::new();
+    let mut line = |path: &str, rest: std::fmt::Arguments<'_>| {
+        let path = path.trim_start_matches('/').replace('\\', "\\\\").replace('"', "\\\"");
+        let _ = writeln!(table, "\"{path}\" {rest}");
+    };
+    let mut owned = BTreeSet::new();
     for action in actions {
-        let (path, mode, user, group) = match action {
-            Action::Directory { path, mode, user, group }
-            | Action::Copy { path, mode, user, group, .. } => (path, mode, user, group),
-            Action::Link { .. } => continue,
-        };
-        let _ = writeln!(table, "\"{}\" m {mode:o} {user} {group}", &path[1..]);
+        if let Action::Directory { path, mode, user, group }
+        | Action::Copy { path, mode, user, group, .. } = action
+        {
+            line(path, format_args!("m {mode:o} {user} {group}"));
+            owned.insert(path.as_str());
+        }
+    }
+    let mut folders = vec![tree.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let wrong = |error: std::io::Error| format!("{}: {error}", folder.display());
+        for entry in fs::read_dir(&folder).map_err(wrong)? {
+            let entry = entry.map_err(wrong)?;
+            let (place, about) = (entry.path(), entry.metadata().map_err(wrong)?);
+            let path = &place.to_string_lossy()[tree.as_os_str().len()..];
+            if !owned.contains(path) {
+                line(path, format_args!("m {:o} 0 0", about.permissions().mode() & 0o7777));
+            }
+            if about.is_dir() {
+                folders.push(place);
+            }
+        }
     }
     for (path, kind, mode, major, minor) in DEVICES {
-        let _ = writeln!(table, "{} {kind} {mode:o} 0 0 {major} {minor}", &path[1..]);
+        line(path, format_args!("{kind} {mode:o} 0 0 {major} {minor}"));
     }
-    table
+    Ok(table)
 }
 
 fn run(command: &mut Command) -> Result<(), Wrong> {
