@@ -9,11 +9,12 @@
 , configuration ? null
   # Where the user has nixpkgs, its `lib` and packages are used; null: neither.
 , nixpkgs ? (import ./nix/search.nix).nixpkgs
+, lib ? if nixpkgs == null then import ./nix/lib else import (nixpkgs + "/lib")
   # The folder that cargo builds into, and the one that packages are fetched to.
 , programs ? (import ./nix/search.nix).programs
 , packages ? (import ./nix/search.nix).packages
 }@arguments:
 import ./nix/build.nix {
-  inherit device nixpkgs programs packages;
+  inherit device lib nixpkgs programs packages;
   configuration = arguments.configuration or (import ./nix/search.nix).configuration;
 }

@@ -1,13 +1,14 @@
 # From a device and a configuration to `pkgs`, `config` and `outputs`.
-{ device, configuration, nixpkgs, programs, packages }:
+{ device, configuration, lib, nixpkgs, programs, packages }:
 let
   text = import ./lib/text.nix;
   processor = import ./processors.nix (device.system.processor or (throw "a device is a set with `system.processor` and `module`"));
-  lib = if nixpkgs == null then import ./lib else import (nixpkgs + "/lib");
 
-  forDevice = debian processor;
+  forDevice = if nixpkgs == null then debian processor else import ./packages/nixpkgs.nix { inherit nixpkgs processor; };
   # Images are made there: with all of its tools.
-  forBuild = let packages = debian (import ./processors.nix "x86_64"); in packages // { mtdutils = packages.mtd-utils; };
+  forBuild =
+    if nixpkgs != null then import ./packages/nixpkgs.nix { inherit nixpkgs; }
+    else let packages = debian (import ./processors.nix "x86_64"); in packages // { mtdutils = packages.mtd-utils; };
   debian = processor: import ./packages/debian.nix { inherit processor; folder = packages; };
 
   services = import ./services.nix { inherit lib; inherit (forDevice) busybox; };
@@ -39,6 +40,7 @@ let
 in
 {
   inherit pkgs processor;
+  reference = import ./reference.nix lib evaluated.options evaluated.config.system.service;
   config = checked evaluated.config;
   outputs = checked evaluated.config.system.outputs;
 }

@@ -67,8 +67,9 @@ fn cache() -> PathBuf {
 /// Cargo's target folder, if this program lies in one: `target/[TRIPLE/]PROFILE/doorward`.
 fn built_in() -> Option<PathBuf> {
     let program = env::current_exe().ok()?;
+    // The folder of a target has the mark of cargo's folder, too: the outer one is meant.
     let above = program.ancestors().skip(2).take(2);
-    above.filter(|folder| folder.join("CACHEDIR.TAG").exists()).map(Path::to_owned).next()
+    above.filter(|folder| folder.join("CACHEDIR.TAG").exists()).map(Path::to_owned).last()
 }
 
 /// `PREFIX` of `PREFIX/bin/doorward`.

@@ -326,6 +326,91 @@ fn programs_for_other_processors_find_their_libraries_in_the_store() {
 }
 
 #[test]
+fn every_template_makes_services_that_can_be_read() {
+    let configuration = sources().join("tests/cases/configuration/everything.nix");
+    let mut evaluate = command("nix-instantiate");
+    evaluate.arg(sources()).arg("--store").arg(store()).args(["--eval", "--strict", "--json"]);
+    evaluate.arg("-I").arg(format!("doorward-config={}", configuration.display()));
+    // Of each template at least one service is there; `longrun` and the like are their own.
+    let reference = stdout(evaluate.args(["-A", "reference.templates"]));
+    let templates: Value = serde_json::from_str(&reference).expect("it is JSON");
+    let text = fs::read_to_string(&configuration).expect("it can be read");
+    for name in templates.as_object().expect("a set").keys() {
+        assert!(
+            text.contains(&format!("svc.{name}.build")),
+            "no service is of the template {name}"
+        );
+    }
+
+    let paths = built(&configuration, &["-A", "outputs.services"]);
+    let database = on_disk(&paths[0]);
+    let mut ask = e2e::applet("s6-rc-db");
+    let ask = ask.arg("-c").arg(&database).args(["list", "oneshots"]);
+    let mut scripts: Vec<(String, String)> = Vec::new();
+    for name in stdout(ask).lines() {
+        for way in ["-u", "-d"] {
+            let mut ask = e2e::applet("s6-rc-db");
+            let words = stdout(ask.arg("-c").arg(&database).args([way, "script", name]));
+            scripts.extend(words.split('\0').nth(2).map(|script| (name.into(), script.into())));
+        }
+    }
+    let folders = fs::read_dir(database.join("servicedirs")).expect("it has longruns");
+    for folder in folders.map(|entry| entry.expect("it can be read").path()) {
+        for file in ["run", "finish", "data/event", "data/check", "data/ip-up", "data/ip-down"] {
+            if let Ok(script) = fs::read_to_string(folder.join(file)) {
+                scripts.push((format!("{}/{file}", folder.display()), script));
+            }
+        }
+    }
+    assert!(scripts.len() > 40, "{} scripts", scripts.len());
+    for (name, script) in &scripts {
+        let check = Command::new("busybox").args(["sh", "-nc", script]).output();
+        let output = check.expect("busybox runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{name}: {said}\n{script}");
+        if let Some((_, rules)) = script.split_once("<<'RULES'\n") {
+            let folder = Folder::new("rules");
+            let file = folder.write("rules", rules.split("RULES\n").next().expect("a part"));
+            let mut check = Command::new("unshare");
+            stdout(check.args(["--map-root-user", "--net", "nft", "-c", "-f"]).arg(file));
+        }
+    }
+}
+
+#[test]
+fn where_nixpkgs_is_found_it_is_used_instead() {
+    let folder = Folder::new("nixpkgs");
+    let configuration = folder.write("c.nix", SMALL);
+    // It has the shape of the real one, and Debian's packages under another name.
+    folder.write("nixpkgs/lib/default.nix", format!("import {}/nix/lib", sources().display()));
+    folder.write(
+        "nixpkgs/default.nix",
+        format!(
+            "{{ config, overlays, crossSystem ? {{ config = \"x86_64-unknown-linux-musl\"; }} }}:
+            assert crossSystem.config == \"x86_64-unknown-linux-musl\";
+            import {root}/nix/packages/debian.nix {{
+              processor = import {root}/nix/processors.nix \"x86_64\";
+              folder = /. + builtins.getEnv \"DOORWARD_PACKAGES\";
+            }} // {{ foreign = derivation {{ name = \"foreign\"; system = \"none\"; builder = \"none\"; }}; }}",
+            root = sources().display()
+        ),
+    );
+    let evaluate = |attribute: &str| {
+        let mut evaluate = command("nix-instantiate");
+        evaluate.arg(sources()).arg("--store").arg(store()).arg("-A").arg(attribute);
+        evaluate.arg("-I").arg(format!("doorward-config={}", configuration.display()));
+        evaluate
+    };
+    let with = format!("nixpkgs={}", folder.join("nixpkgs").display());
+    let foreign = evaluate("pkgs.foreign").output().expect("nix-instantiate runs");
+    assert!(!foreign.status.success(), "there is no such package of Debian's");
+    assert!(stdout(evaluate("pkgs.foreign").args(["-I", &with])).ends_with("-foreign.drv\n"));
+    // The same modules and packages give the same, wherever these come from.
+    let attribute = "outputs.systemConfiguration";
+    assert_eq!(stdout(evaluate(attribute).args(["-I", &with])), stdout(&mut evaluate(attribute)));
+}
+
+#[test]
 fn an_ordinary_user_builds_into_a_store_of_their_own() {
     let folder = Folder::new("user");
     let configuration = folder.write("c.nix", SMALL);
