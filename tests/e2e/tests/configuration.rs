@@ -67,3 +67,29 @@ fn each_mistake_is_told_with_its_place_and_what_was_meant() {
         assert_eq!(lines.join("\n"), expected.expect("it can be read").trim_end(), "{name}");
     }
 }
+
+#[test]
+fn the_guide_tells_of_every_option_and_template() {
+    let expression =
+        "(import ../../../default.nix { configuration = { }; nixpkgs = null; }).reference";
+    let output = evaluate(&["--expr", expression]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let reference: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let guide = sources().join("docs/guide/configuration.md");
+    let guide = fs::read_to_string(guide).expect("it can be read");
+    let members = |value: &serde_json::Value| -> Vec<String> {
+        value.as_object().expect("a set").keys().cloned().collect()
+    };
+    for option in members(&reference["options"]) {
+        assert!(guide.contains(&format!("`{option}")), "the guide has no `{option}`");
+    }
+    for template in members(&reference["templates"]) {
+        let rows = guide.lines().filter(|line| line.starts_with("| `"));
+        let named = format!("`{template}`");
+        let row = rows.filter(|row| row.split('|').nth(1).is_some_and(|c| c.contains(&named)));
+        let row = row.last().unwrap_or_else(|| panic!("the guide has no template {named}"));
+        for parameter in members(&reference["templates"][&template]["parameters"]) {
+            assert!(row.contains(&format!("`{parameter}")), "{named} has no `{parameter}`");
+        }
+    }
+}
