@@ -58,6 +58,42 @@ for need in $needs; do libraries=$libraries:$need/lib; done
 raw=$patchelf/usr/lib/x86_64-linux-gnu:$patchelf/lib/x86_64-linux-gnu
 patch() { "$patchelf"/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 --library-path "$raw" "$patchelf/usr/bin/patchelf" "$@"; }
 
+# A program of MIPS says how far it is from one word of its dynamic section to where the loader
+# leaves a pointer for debuggers. patchelf 0.14 gets that wrong, and the loader then writes into
+# whatever lies there: each program has a different fault.
+words() { od -A n -v -t "u$4" -j "$2" -N "$3" "$1"; }
+# Prints the word's place in the file, its address, and the distance; nothing where there is none.
+debug_map() {
+	# shellcheck disable=SC2046
+	set -- "$1" $(words "$1" 28 4 4) $(words "$1" 44 2 2)
+	file=$1 header=$2 left=$3
+	while [ "$left" -gt 0 ]; do
+		# shellcheck disable=SC2046
+		set -- $(words "$file" "$header" 20 4) # Type, place, address, address, size.
+		if [ "$1" = 2 ]; then
+			place=$2 address=$3
+			# shellcheck disable=SC2046
+			set -- $(words "$file" "$place" "$5" 4)
+			while [ $# -ge 2 ]; do
+				if [ "$1" = 1879048245 ]; then echo "$place $address $2"; return; fi # DT_MIPS_RLD_MAP_REL
+				shift 2
+				place=$((place + 8)) address=$((address + 8))
+			done
+			return
+		fi
+		header=$((header + 32)) left=$((left - 1))
+	done
+}
+# Corrects it in a file, by what debug_map has said of the file as it was.
+mend_debug_map() {
+	# shellcheck disable=SC2046
+	set -- "$1" "$3" "$4" $(debug_map "$1") # File; address and distance as they were; those of now.
+	word=$(($2 + $3 - $5))
+	# shellcheck disable=SC2059
+	printf "$(printf '\\%03o' $((word & 255)) $((word >> 8 & 255)) $((word >> 16 & 255)) $((word >> 24 & 255)))" |
+		dd of="$1" bs=1 seek=$(($4 + 4)) conv=notrunc 2>/dev/null
+}
+
 # Whether one of the folders of a search path holds a library.
 holds() {
 	rest=$1:
@@ -75,14 +111,19 @@ while read -r file; do
 		# The loader is where it is called from, and libc needs nothing but it.
 		case $file in */ld*.so.* | */libc.so.6) continue ;; esac
 		chmod u+w "$file"
+		map=
+		case $debianTriplet in mipsel-*) map=$(debug_map "$file") ;; esac
 		if [ -n "$interpreter" ] && patch --print-interpreter "$file" >/dev/null 2>&1; then
 			patch --set-interpreter "$interpreter" "$file"
 		fi
 		needed=$(patch --print-needed "$file" 2>/dev/null) || continue
-		[ -n "$needed" ] || continue
-		# As DT_RPATH, which also serves what the C library opens later (libgcc_s.so.1).
-		patch --force-rpath --set-rpath "$libraries" "$file"
-		patch --force-rpath --shrink-rpath "$file"
+		if [ -n "$needed" ]; then
+			# As DT_RPATH, which also serves what the C library opens later (libgcc_s.so.1).
+			patch --force-rpath --set-rpath "$libraries" "$file"
+			patch --force-rpath --shrink-rpath "$file"
+		fi
+		# shellcheck disable=SC2086
+		[ -z "$map" ] || mend_debug_map "$file" $map
 		found=$(patch --print-rpath "$file")
 		for library in $needed; do
 			case $library in ld*.so.*) continue ;; esac

@@ -299,14 +299,16 @@ fn programs_for_other_processors_find_their_libraries_in_the_store() {
     for (device, machine, loader) in
         [("qemu-mipsel", 8, "ld.so.1"), ("qemu-aarch64", 183, "ld-linux-aarch64.so.1")]
     {
-        let words =
-            ["-d", device, "-A", "pkgs.dnsmasq", "-A", "pkgs.nftables", "-A", "pkgs.busybox"];
+        let names = ["pkgs.dnsmasq", "pkgs.nftables", "pkgs.busybox", "pkgs.ppp"];
+        let mut words = vec!["-d", device];
+        words.extend(names.iter().flat_map(|name| ["-A", name]));
         for path in built(&configuration, &words) {
             // Unpacking has looked for every library; here: that it is for this processor.
             let closure = closure(&path);
             let glibc = closure.iter().find(|path| path.contains("-glibc-")).expect("it has one");
             let folder = on_disk(&path).join("bin");
-            let program = ["dnsmasq", "nft", "busybox"].iter().map(|name| folder.join(name));
+            let program =
+                ["dnsmasq", "nft", "busybox", "pppd"].iter().map(|name| folder.join(name));
             let program = program.into_iter().find(|path| path.exists()).expect("a program");
             let bytes = fs::read(&program).expect("it can be read");
             assert_eq!(
@@ -315,6 +317,9 @@ fn programs_for_other_processors_find_their_libraries_in_the_store() {
                 "{}",
                 program.display()
             );
+            if device == "qemu-mipsel" {
+                assert_debug_map(&bytes, &program);
+            }
             let interpreter = format!("{glibc}/lib/{loader}\0");
             assert!(
                 bytes.windows(interpreter.len()).any(|window| window == interpreter.as_bytes()),
@@ -323,6 +328,26 @@ fn programs_for_other_processors_find_their_libraries_in_the_store() {
             );
         }
     }
+}
+
+/// The loader of MIPS writes a pointer where the program says; it must be the place that is kept
+/// free for that (`.rld_map`), and not another variable.
+fn assert_debug_map(bytes: &[u8], program: &Path) {
+    let word =
+        |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize;
+    let half = |at: usize| usize::from(bytes[at]) + 256 * usize::from(bytes[at + 1]);
+    let dynamic = (0..half(44)).map(|number| word(28) + 32 * number).find(|at| word(*at) == 2);
+    let dynamic = dynamic.expect("it has a dynamic section");
+    let (place, address, size) = (word(dynamic + 4), word(dynamic + 8), word(dynamic + 16));
+    let tag = (0..size / 8).find(|number| word(place + 8 * number) == 0x7000_0035);
+    let tag = tag.expect("it says where the pointer goes");
+    let told = (address + 8 * tag + word(place + 8 * tag + 4)) & 0xffff_ffff;
+
+    let section = |number: usize| word(32) + 40 * number;
+    let names = word(section(half(50)) + 16);
+    let is_map = |at: &usize| bytes[names + word(*at)..].starts_with(b".rld_map\0");
+    let map = (0..half(48)).map(section).find(is_map).expect("there is a place for it");
+    assert_eq!(told, word(map + 12), "{}", program.display());
 }
 
 #[test]
