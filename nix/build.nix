@@ -1,7 +1,6 @@
 # From a device and a configuration to `pkgs`, `config` and `outputs`.
 { device, configuration, lib, nixpkgs, programs, packages }:
 let
-  text = import ./lib/text.nix;
   processor = import ./processors.nix (device.system.processor or (throw "a device is a set with `system.processor` and `module`"));
 
   forDevice = if nixpkgs == null then debian processor else import ./packages/nixpkgs.nix { inherit nixpkgs processor; };
@@ -36,7 +35,11 @@ let
       configuration
     ];
   };
-  checked = it: builtins.seq (import ./force.nix lib evaluated.options) it;
+  checked = it: builtins.seq (import ./force.nix lib evaluated.options) (sound it);
+  sound =
+    let failed = builtins.filter (it: !it.assertion) evaluated.config.assertions; in
+    if failed == [ ] then it: it
+    else throw (lib.concatMapStringsSep "\n" (it: it.message) failed);
 in
 {
   inherit pkgs processor;

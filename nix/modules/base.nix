@@ -22,6 +22,16 @@ in
       default = [ ];
       description = "packages whose programs are in everybody's PATH; of two that have the same program the first one counts";
     };
+    assertions = mkOption {
+      type = types.listOf (types.submodule {
+        options = {
+          assertion = mkOption { type = types.bool; description = "what must be so"; };
+          message = mkOption { type = types.str; description = "what is told where it is not"; };
+        };
+      });
+      default = [ ];
+      description = "what must be so before anything is built";
+    };
     system.service = mkOption {
       type = set (types.either templateType (set (types.either templateType (set templateType))));
       description = "templates of services";

@@ -1,5 +1,5 @@
 # What the device is. A device's folder says it; a configuration reads it.
-{ lib, services, ... }:
+{ config, lib, services, ... }:
 let
   inherit (lib) mkOption types;
   word = description: mkOption { type = types.singleLineStr; inherit description; };
@@ -40,4 +40,25 @@ in
     };
     watchdog = mkOption { type = types.nullOr types.path; default = null; description = "the device file of its watchdog"; };
   };
+  config.assertions =
+    let
+      inherit (config.hardware) flash;
+      whole = number: number - number / flash.eraseSize * flash.eraseSize == 0;
+      partition = name: it: [
+        {
+          assertion = it.offset + it.size <= flash.size;
+          message = "hardware.flash.partitions.${name} ends at ${toString (it.offset + it.size)}, behind the end of the flash at ${toString flash.size}";
+        }
+        {
+          assertion = whole it.offset && whole it.size;
+          message = "hardware.flash.partitions.${name}: offset and size should be multiples of ${toString flash.eraseSize}, which is erased at once";
+        }
+      ];
+    in
+    lib.concatLists (lib.mapAttrsToList partition flash.partitions) ++ [
+      {
+        assertion = flash.persist == null || flash.partitions ? ${flash.persist};
+        message = "hardware.flash.persist: there is no partition ${toString flash.persist}";
+      }
+    ];
 }

@@ -19,10 +19,10 @@ let
     let path = programs + "/${triple}/release/${name}"; in
     if builtins.pathExists path then builtins.path { inherit name path; }
     else throw (
-      if triple == build-triple then "${name} is not built yet: `make build` does it, or set DOORWARD_PROGRAMS to where it is"
+      if triple == here then "${name} is not built yet: `make build` does it, or set DOORWARD_PROGRAMS to where it is"
       else "${name} for ${triple} is not built yet: `make cross` does it, or set DOORWARD_PROGRAMS to where it is"
     );
-  build-triple = (import ../processors.nix "x86_64").rust;
+  here = (import ../processors.nix "x86_64").rust;
 in
 rec {
   # The device's one program and all its names. The names are those that the build machine's says.
@@ -34,12 +34,12 @@ rec {
       $out/bin/ward --install $out/bin
       cp -f $ward $out/bin/ward
     '' ];
-    native = program build-triple "ward";
+    native = program here "ward";
     ward = program processor.rust "ward";
   } // { pname = "ward"; };
 
   # The build machine's program, which makes services, systems and images inside of builds.
-  doorward = program build-triple "doorward";
+  doorward = program here "doorward";
 
   writeText = name: text: run {
     inherit name text;

@@ -279,6 +279,10 @@ fn mistakes_in_a_configuration_say_where_and_what_would_be_right() {
             "filesystem.\"/etc/x\": exactly one of text, source, link and directory says what it is, and link and text does",
         ),
         (
+            "{ lib, ... }: {\n  hardware.flash.partitions.factory = lib.mkForce { offset = 1; size = 65536; };\n}",
+            "hardware.flash.partitions.factory: offset and size should be multiples of 65536",
+        ),
+        (
             "{ ... }: {\n  filesystem.\"/etc/shadow\" = { text = \"x\"; mode = \"0600\"; };\n}",
             "filesystem.\"/etc/shadow\": /etc is a part of the generation",
         ),

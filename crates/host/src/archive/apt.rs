@@ -69,6 +69,8 @@ impl Apt {
         // As root it would become a user that may not write into the folder.
         set("APT::Sandbox::User", "root");
         set("Acquire::Languages", "none");
+        // Descriptions with pictures, for people.
+        set("Acquire::IndexTargets::deb::DEP-11::DefaultEnabled", "false");
         command.env("LC_ALL", "C");
         command
     }

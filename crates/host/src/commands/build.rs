@@ -229,23 +229,20 @@ fn tell_sizes(
     words: &[OsString],
     built: &[String],
 ) -> Result<(), Failure> {
-    let mut partition = None;
     for path in built {
         let place = nix.on_disk(path);
         let about = fs::metadata(&place).map_err(|e| Failure::refused(format!("{path}: {e}")))?;
-        let is_image = [".jffs2", ".squashfs"].iter().any(|kind| path.ends_with(kind));
-        if is_image {
-            let size = match partition {
-                Some(size) => size,
-                None => *partition.insert(rootfs_size(nix, expressions, words)?),
-            };
+        if [".jffs2", ".squashfs"].iter().any(|kind| path.ends_with(kind)) {
             let used = about.len();
-            eprintln!(
-                "  {} of the {} bytes of the partition rootfs ({} %)",
-                grouped(used),
-                grouped(size),
-                (used * 100).div_ceil(size.max(1))
-            );
+            match rootfs_size(nix, expressions, words) {
+                Some(size) => eprintln!(
+                    "  {} of the {} bytes of the partition rootfs ({} %)",
+                    grouped(used),
+                    grouped(size),
+                    (used * 100).div_ceil(size.max(1))
+                ),
+                None => eprintln!("  {} bytes", grouped(used)),
+            }
         } else if about.is_dir() {
             let (count, size) = closure_size(nix, path)?;
             eprintln!("  {} bytes in {count} store paths, with all that it needs", grouped(size));
@@ -254,10 +251,10 @@ fn tell_sizes(
     Ok(())
 }
 
-fn rootfs_size(nix: &Nix, expressions: &Path, words: &[OsString]) -> Result<u64, Failure> {
+/// The place for it, if the device's flash is laid out like that.
+fn rootfs_size(nix: &Nix, expressions: &Path, words: &[OsString]) -> Option<u64> {
     let attribute = "config.hardware.flash.partitions.rootfs.size";
-    let answer = evaluate(nix, expressions, words, attribute)?;
-    answer.trim().parse().map_err(|_| Failure::refused(format!("Nix says that it has {answer}")))
+    evaluate(nix, expressions, words, attribute).ok()?.trim().parse().ok()
 }
 
 /// An attribute of default.nix, as JSON.

@@ -137,7 +137,8 @@ fn own_store(expressions: &Path) -> Option<PathBuf> {
 /// Whether nixpkgs is found in the way in which default.nix looks for it.
 pub fn has_nixpkgs(words: &[OsString]) -> bool {
     let mut command = Command::new("nix-instantiate");
-    command.args(["--eval", "--expr", "(builtins.tryEval <nixpkgs>).success"]).args(words);
+    command.args(["--store", "dummy://", "--eval"]);
+    command.args(["--expr", "(builtins.tryEval <nixpkgs>).success"]).args(words);
     let printed = command.stderr(Stdio::null()).output();
     matches!(printed, Ok(Output { stdout, .. }) if stdout.starts_with(b"true"))
 }
