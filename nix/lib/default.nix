@@ -86,7 +86,7 @@ let
     toLower = replaceStrings (lib.stringToCharacters "ABCDEFGHIJKLMNOPQRSTUVWXYZ") (lib.stringToCharacters "abcdefghijklmnopqrstuvwxyz");
     escapeShellArg = argument:
       let string = toString argument; in
-      if match "[A-Za-z0-9_@%+=:,./-]+" string != null then string
+      if match "[A-Za-z0-9_@%+:,./-]+" string != null then string
       else "'${replaceStrings [ "'" ] [ "'\\''" ] string}'";
     escapeShellArgs = list: concatStringsSep " " (map lib.escapeShellArg list);
     generators.toJSON = _: toJSON;

@@ -52,6 +52,14 @@ fn modules_come_together_as_they_do_in_nixpkgs() {
 }
 
 #[test]
+fn functions_give_what_those_of_nixpkgs_give() {
+    let output = evaluate(&["--expr", "import ./functions.nix (import ../../../nix/lib)"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let expected = fs::read_to_string(cases().join("functions.json")).expect("it can be read");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), expected.trim_end());
+}
+
+#[test]
 fn each_mistake_is_told_with_its_place_and_what_was_meant() {
     let folder = cases().join("errors");
     for name in names(&folder, "txt") {
@@ -86,8 +94,8 @@ fn the_guide_tells_of_every_option_and_template() {
     for template in members(&reference["templates"]) {
         let rows = guide.lines().filter(|line| line.starts_with("| `"));
         let named = format!("`{template}`");
-        let row = rows.filter(|row| row.split('|').nth(1).is_some_and(|c| c.contains(&named)));
-        let row = row.last().unwrap_or_else(|| panic!("the guide has no template {named}"));
+        let mut row = rows.filter(|row| row.split('|').nth(1).is_some_and(|c| c.contains(&named)));
+        let row = row.next_back().unwrap_or_else(|| panic!("the guide has no template {named}"));
         for parameter in members(&reference["templates"][&template]["parameters"]) {
             assert!(row.contains(&format!("`{parameter}")), "{named} has no `{parameter}`");
         }
