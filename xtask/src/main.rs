@@ -6,6 +6,7 @@ mod check;
 mod cross;
 mod fuzz;
 mod install;
+mod mutants;
 mod run;
 mod shell;
 mod tidy;
@@ -27,7 +28,13 @@ const CHORES: &[Chore] = &[
         run::build,
     ),
     ("bench", "[ARGUMENT...]", "Measure, beside the peers and the floor", run::bench),
-    ("sim", "[--seed N]", "Play the stories of the pretend world", run::sim),
+    ("sim", "[--seed N] [--times N] [TEST]", "Play the stories of the pretend world", run::sim),
+    (
+        "mutants",
+        "[NAME...]",
+        "Break the engine on purpose; the stories must notice",
+        mutants::chore,
+    ),
     ("fuzz", "[TARGET...] [--seconds N]", "Let libFuzzer look for bytes that hurt", fuzz::chore),
     ("budgets", "", "Compare what is built with docs/budgets.md", budgets::chore),
     ("docs", "", "Make man pages and completions in docs/man", install::docs),

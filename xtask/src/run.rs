@@ -37,16 +37,26 @@ pub fn bench(words: &[String]) -> Outcome {
     run(cargo(None).args(["run", "--quiet", "--release", "--package", "bench", "--"]).args(words))
 }
 
-/// Plays the simulation: 1,000 seeds as in CI, or one of them as a story.
+/// Plays the simulation: many times the seeds of `make test`, or one of them as
+/// a story.
 pub fn sim(words: &[String]) -> Outcome {
+    let usage = || failed("usage: cargo xtask sim [--seed N] [--times N] [TEST]");
     let mut command = cargo(None);
-    command.args(["test", "--release", "--package", "sim"]);
-    match words {
-        [] => {}
-        [option, seed] if option == "--seed" && seed.parse::<u64>().is_ok() => {
-            command.env("SIM_SEED", seed).args(["--", "--nocapture"]);
+    command.args(["test", "--profile", "play", "--package", "sim", "--tests"]);
+    let (mut seed, mut times, mut test) = (None, 20, None);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut number = || words.next().and_then(|n| n.parse::<u64>().ok()).ok_or_else(usage);
+        match word.as_str() {
+            "--seed" => seed = Some(number()?),
+            "--times" => times = number()?,
+            option if option.starts_with('-') => return Err(usage()),
+            name => test = Some(name),
         }
-        _ => return Err(failed("usage: cargo xtask sim [--seed N]")),
+    }
+    command.env("SEEDS", times.to_string()).arg("--").args(test);
+    if let Some(seed) = seed {
+        command.env("SEED", seed.to_string()).env("TELL", "1").arg("--nocapture");
     }
     run(&mut command)
 }

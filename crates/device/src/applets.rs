@@ -11,6 +11,7 @@ pub mod machine;
 pub mod manager;
 pub mod peers;
 pub mod people;
+pub mod plan;
 
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[

@@ -12,6 +12,9 @@ use device::{applets, install};
 #[cfg(not(test))]
 os::entry!(run);
 
+#[global_allocator]
+static ALLOCATOR: os::sys::allocator::Allocator = os::sys::allocator::Allocator;
+
 /// Finds the applet, runs it, prints why it failed, and gives its exit code.
 #[cfg_attr(test, allow(dead_code))]
 fn run(words: Vec<OsString>) -> u8 {

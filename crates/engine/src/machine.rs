@@ -46,6 +46,9 @@ pub enum Event {
     },
     /// Send a signal to whatever runs.
     Signal(u8),
+    /// Init ends and it had its time: SIGKILL for whatever runs, and nothing
+    /// comes after it.
+    Kill,
     Started {
         pid: u32,
     },
@@ -67,6 +70,11 @@ pub enum Event {
 /// Where machines live: Linux (`os`) or a pretend world (`sim`).
 pub trait World {
     /// Does what `slot` wants; `unit` is how it is now, before the answer. A
-    /// spawn is answered by the event that says how it went.
+    /// spawn is answered by the event that says how it went. What a process is
+    /// started or signalled for is written down before.
     fn act(&mut self, slot: Slot, unit: &Unit, action: Action) -> Option<Event>;
+
+    /// Writes down how `slot` is, where it outlives a fall of init. What comes
+    /// of one event is written before the next is heard.
+    fn save(&mut self, slot: Slot, unit: &Unit);
 }

@@ -47,8 +47,9 @@ impl<'a> Reader<'a> {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
-        let head = self.take(N)?;
-        Ok(core::array::from_fn(|i| head[i]))
+        let (head, rest) = self.rest.split_first_chunk().ok_or(ReadError::Short)?;
+        self.rest = rest;
+        Ok(*head)
     }
 
     pub fn u8(&mut self) -> Result<u8, ReadError> {

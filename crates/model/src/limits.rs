@@ -109,9 +109,13 @@ pub const ZONE_TRANSITIONS_MAX: usize = 8192;
 /// runs, few enough for an ordinary limit of descriptors (1024).
 pub const MANAGER_CLIENTS_MAX: usize = 512;
 
+/// The same, of those who may look and not change anything: whoever may only
+/// look cannot keep others out.
+pub const MANAGER_LOOKERS_MAX: usize = 64;
+
 /// Bytes that wait for one client of the manager: all steps of starting a few
-/// thousand services. One that does not read is let go, comes again and asks
-/// again.
+/// thousand services, beside one list of how all of them are. One that does
+/// not read is let go, comes again and asks again.
 pub const MANAGER_BACKLOG_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of lines that `s6-log` keeps for one target that does not take them;

@@ -1,27 +1,45 @@
 //! `Moment` (monotonic) and `Date` (wall clock), never mixed.
 
+use core::fmt;
+use core::num::NonZeroU64;
 use core::ops::{Add, Sub};
 use core::time::Duration;
 
 /// A point on the clock that never jumps: nanoseconds of `CLOCK_BOOTTIME`
 /// (`clock_gettime(2)`). Every decision is made on these.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Moment(u64);
+///
+/// One more than the nanoseconds is kept, so that an `Option<Moment>` takes no
+/// more memory: every service has several.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(NonZeroU64);
 
 impl Moment {
-    pub const ZERO: Self = Self(0);
+    pub const ZERO: Self = Self(NonZeroU64::MIN);
 
+    /// The end of time, after 584 years, is one nanosecond early.
     pub const fn from_nanos(nanos: u64) -> Self {
-        Self(nanos)
+        Self(NonZeroU64::MIN.saturating_add(nanos))
     }
 
     pub const fn nanos(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// The time from `earlier` to here, zero where `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.nanos().saturating_sub(earlier.nanos()))
+    }
+}
+
+impl Default for Moment {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
+impl fmt::Debug for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Moment").field(&self.nanos()).finish()
     }
 }
 
@@ -147,6 +165,18 @@ impl Date {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_that_may_be_missing_takes_no_more_memory() {
+        assert_eq!(size_of::<Option<Moment>>(), size_of::<u64>());
+        for nanos in [0, 1, 1 << 40, u64::MAX - 1] {
+            assert_eq!(Moment::from_nanos(nanos).nanos(), nanos);
+        }
+        assert_eq!(Moment::from_nanos(u64::MAX), Moment::from_nanos(u64::MAX - 1));
+        let (early, late) = (Moment::from_nanos(5), Moment::from_nanos(7));
+        assert_eq!((late - early, early - late), (Duration::from_nanos(2), Duration::ZERO));
+        assert!(Moment::ZERO < early && early < late && late + Duration::MAX > late);
+    }
 
     #[test]
     fn unix_time_survives_the_way_to_tai_and_back() {

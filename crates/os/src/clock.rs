@@ -1,9 +1,9 @@
 //! The two clocks.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use model::time::{Date, Moment};
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::sys::wall_clock;
 
 /// Now, on the clock that decisions are made by (`CLOCK_BOOTTIME`).
 pub fn now() -> Moment {
@@ -13,8 +13,6 @@ pub fn now() -> Moment {
 
 /// Today, on the wall clock; before 1970 counts as 1970.
 pub fn today() -> Date {
-    // Through the C library, which finds the kernel's page of clocks without a
-    // system call; a program that asks once cannot earn that back elsewhere.
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = wall_clock::since_1970();
     Date::from_unix(since.as_secs(), since.subsec_nanos())
 }

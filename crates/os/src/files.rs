@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 
 /// Replaces `name` in `directory` by a file with these bytes: whoever opens
 /// it sees the old or the new, whole. Not synced to the disk.
@@ -16,8 +18,17 @@ pub fn replace(directory: impl AsFd, name: &str, bytes: &[u8], mode: u32) -> io:
     let directory = directory.as_fd();
     let new = format!("{name}.new");
     let written = (|| {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
-        let file = fs::openat(directory, &*new, flags, Mode::from_raw_mode(mode))?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let open = || fs::openat(directory, &*new, flags, Mode::from_raw_mode(mode));
+        let file = open().or_else(|error| match error {
+            // What somebody left there may be anything, even a fifo that
+            // nobody reads.
+            Errno::EXIST => {
+                fs::unlinkat(directory, &*new, AtFlags::empty())?;
+                open()
+            }
+            error => Err(error),
+        })?;
         File::from(file).write_all(bytes)?;
         fs::renameat(directory, &*new, directory, name)?;
         Ok(())
@@ -30,7 +41,8 @@ pub fn replace(directory: impl AsFd, name: &str, bytes: &[u8], mode: u32) -> io:
 
 /// Reads a small file, no more than `most` bytes of it, in one go.
 pub fn read_up_to(path: &Path, most: usize) -> io::Result<Vec<u8>> {
-    let file = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = fs::open(path, flags, Mode::empty())?;
     let mut bytes = Vec::with_capacity(most);
     while bytes.len() < most
         && rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))? > 0
@@ -46,6 +58,15 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 /// Writes once, as much as there is room for.
 pub fn write(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     Ok(rustix::io::write(fd, bytes)?)
+}
+
+/// Writes what fits without waiting; `false` where that is nothing. A pipe that
+/// takes anything takes 4096 bytes (`pipe(7)`).
+pub fn write_if_room(fd: impl AsFd, bytes: &[u8]) -> bool {
+    let mut room = [PollFd::new(&fd, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let ready = poll(&mut room, Some(&now)).is_ok_and(|count| count > 0);
+    ready && rustix::io::write(&fd, &bytes[..bytes.len().min(4096)]).is_ok()
 }
 
 /// Reading and writing no longer wait.

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod clock;
+pub mod door;
 pub mod event_loop;
 pub mod files;
 pub mod filter;

@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use model::limits::MESSAGE_DESCRIPTORS_MAX;
+use model::limits::{MESSAGE_BYTES_MAX, MESSAGE_DESCRIPTORS_MAX};
 use rustix::fs::{Mode, chmod};
 use rustix::net::{
     self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
@@ -29,21 +29,32 @@ pub fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// Whether nothing waits behind a message of this length, as a rule: whoever
+/// has more to say fills one. What does wait is told by the next wait for
+/// descriptors, and asking in vain costs as much as a message.
+pub fn is_last(length: usize) -> bool {
+    length < MESSAGE_BYTES_MAX / 2
+}
+
 /// A socket that others connect to.
 pub struct Listener(OwnedFd);
 
 impl Listener {
     /// Listens at `path`, replacing a socket that an earlier program left
-    /// there. Neither accepting nor anything after it blocks.
+    /// there. Neither accepting nor anything after it blocks. Whoever finds
+    /// the socket can connect to it: it gets its name last.
     pub fn bind(path: &Path, mode: u32) -> io::Result<Self> {
         let socket = socket(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
-        match std::fs::remove_file(path) {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let partial = path.with_file_name(format!(".{}.partial", name.display()));
+        match std::fs::remove_file(&partial) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        at(path, |address| Ok(net::bind(&socket, address)?))?;
-        chmod(path, Mode::from_raw_mode(mode))?;
+        at(&partial, |address| Ok(net::bind(&socket, address)?))?;
+        chmod(&partial, Mode::from_raw_mode(mode))?;
         net::listen(&socket, 128)?;
+        std::fs::rename(&partial, path)?;
         Ok(Self(socket))
     }
 

@@ -20,7 +20,8 @@ pub struct Bench {
     /// Few services and few runs: to see that everything works.
     pub quick: bool,
     applets: Folder,
-    peers: Vec<Keeper>,
+    /// The peers that are installed.
+    pub peers: Vec<Keeper>,
 }
 
 impl Bench {
@@ -39,11 +40,6 @@ impl Bench {
     /// `ward` under the name of one of its applets.
     pub fn applet(&self, name: &str) -> Command {
         command(self.applets.join(name))
-    }
-
-    /// The peers that are installed.
-    pub fn peers(&self) -> &[Keeper] {
-        &self.peers
     }
 
     /// `count`, or few in quick mode.

@@ -18,7 +18,8 @@ use std::process::ExitCode;
 
 use bench::Bench;
 
-const USAGE: &str = "usage: bench [--quick] [--large] [--runs N] [--ward FILE] [MEASUREMENT...]";
+const USAGE: &str = "\
+usage: bench [--quick] [--large] [--alone] [--runs N] [--ward FILE] [MEASUREMENT...]";
 
 /// How often the slow things are measured.
 const RUNS: usize = 7;
@@ -26,6 +27,8 @@ const RUNS: usize = 7;
 struct Options {
     quick: bool,
     large: bool,
+    /// Without the peers.
+    alone: bool,
     runs: usize,
     ward: PathBuf,
     chosen: Vec<String>,
@@ -48,7 +51,10 @@ fn main() -> ExitCode {
         options.runs,
         std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim_end()
     );
-    let bench = Bench::new(options.ward, options.runs, options.quick);
+    let mut bench = Bench::new(options.ward, options.runs, options.quick);
+    if options.alone {
+        bench.peers.clear();
+    }
     let mut rows = Vec::new();
     for (name, measure, always) in rows::ALL {
         let wanted = match options.chosen.as_slice() {
@@ -67,12 +73,14 @@ fn main() -> ExitCode {
 fn options() -> Result<Options, String> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
     let ward = target.join("x86_64-unknown-linux-musl/release/ward");
-    let mut options = Options { quick: false, large: false, runs: RUNS, ward, chosen: Vec::new() };
+    let mut options =
+        Options { quick: false, large: false, alone: false, runs: RUNS, ward, chosen: Vec::new() };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--quick" => (options.quick, options.runs) = (true, 1),
             "--large" => options.large = true,
+            "--alone" => options.alone = true,
             "--runs" => {
                 let runs = words.next().and_then(|word| word.parse().ok());
                 options.runs = runs.filter(|runs| *runs > 0).ok_or("--runs needs a number")?;

@@ -80,7 +80,7 @@ fn cold_start(bench: &Bench, many: usize) -> Vec<Row> {
 
         end.ward.push_ms(own(bench).0.end());
         clear(&services);
-        for &keeper in bench.peers() {
+        for &keeper in &bench.peers {
             let peer = Services::write(count, Kind::Longrun);
             peer.scan_dir();
             // runsvdir takes no more than a thousand.
@@ -131,7 +131,7 @@ fn restart(bench: &Bench) -> Vec<Row> {
     let grown = Duration::from_millis(1200);
     let rounds = if bench.quick { 1 } else { bench.runs };
     let mut keepers = vec![Keeper::Ward];
-    keepers.extend(bench.peers());
+    keepers.extend(&bench.peers);
     for keeper in keepers {
         let services = Services::write(1, Kind::Telling);
         let services = match keeper {
@@ -221,7 +221,7 @@ fn memory_per_service(bench: &Bench) -> Vec<Row> {
     let mut files = Row::new("files in memory (tmpfs) per service", Bytes, Reach::AtMost(8_000.0));
     files = files.published("8–13 kB", "0");
     let mut keepers = vec![Keeper::Ward];
-    keepers.extend(bench.peers());
+    keepers.extend(&bench.peers);
     for keeper in keepers {
         // runsvdir takes no more than a thousand.
         let counts = match keeper {
@@ -295,7 +295,7 @@ fn svstat(bench: &Bench) -> Vec<Row> {
     let service = tree.scan.join(name(0));
     let mut own = bench.applet("s6-svstat");
     own.arg(&service);
-    if bench.peers().contains(&Keeper::S6) {
+    if bench.peers.contains(&Keeper::S6) {
         let mut peer = command("s6-svstat");
         peer.arg(&service);
         [row.ward, row.floor, row.s6] = bench.time_in_turn([own, command(&nothing), peer]);

@@ -1,10 +1,14 @@
 //! What whole-program tests share: the built `ward` under all its names,
 //! folders that go away, and waiting on conditions.
 
+pub mod client;
+pub mod device;
 pub mod generation;
+pub mod machine;
 pub mod nix;
 pub mod peer_tree;
 pub mod pretend_init;
+pub mod process;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use e2e::pretend_init::PretendInit;
 use e2e::wait_for;
+use os::log::follow::{Follower, Inbox, News};
 use rustix::process::Signal;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -223,6 +224,42 @@ fn an_idle_logger_does_not_wake_up() {
     });
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(switches(), at_rest);
+}
+
+#[test]
+fn a_question_about_one_service_leaves_the_lines_of_others_open() {
+    let mut init = PretendInit::new(&["asked", "other"], &[]);
+    init.start_logger();
+    let mut follower = Follower::connect(&init.log_socket()).unwrap();
+    follower.follow(&["asked", "other"]).unwrap();
+    let mut inbox = Inbox::default();
+    let mut told = |name: Option<&str>| {
+        let number = follower.sync(name).unwrap();
+        let mut lines = Vec::new();
+        loop {
+            match follower.next(&mut inbox).unwrap() {
+                News::Line { service, text, .. } => {
+                    lines.push(format!("{service} {}", String::from_utf8_lossy(text)));
+                }
+                News::Synced(answered) => {
+                    assert_eq!(answered, number);
+                    return lines;
+                }
+            }
+        }
+    };
+    assert_eq!(told(Some("")), [""; 0]);
+    init.write(0, "all of it");
+    init.write(1, "half of ");
+    assert_eq!(told(Some("")), [""; 0], "nobody is asked about");
+    assert_eq!(told(Some("asked")), ["asked all of it"]);
+    init.write(1, "a line\nnext");
+    assert_eq!(told(Some("other")), ["other half of a line", "other next"]);
+    init.write(0, "1");
+    init.write(1, "2");
+    let mut both = told(None);
+    both.sort_unstable();
+    assert_eq!(both, ["asked 1", "other 2"]);
 }
 
 #[test]

@@ -1,90 +1,169 @@
-//! `s6-rc-init`: all of a live directory, or nothing of it.
+//! `s6-rc-init` and the boot: how a live directory comes to be.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use e2e::{Folder, applet, stdout, wait_for};
+use e2e::client::{Client, Said};
+use e2e::device::{Device, PATIENCE, signal};
+use e2e::peer_tree::Dice;
+use e2e::{applet, wait_for};
+use rustix::process::Signal;
 
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// An empty tree, and a database of two longruns.
-struct Tree {
-    folder: Folder,
-    svscan: Child,
-}
-
-impl Tree {
-    fn new(what: &str) -> Self {
-        let folder = Folder::new(what);
-        for name in ["a", "b"] {
-            folder.write(format!("src/{name}/type"), "longrun\n");
-            folder.write(format!("src/{name}/run"), "#!/bin/sh\nexec sleep 1000\n");
+#[test]
+fn every_boot_of_many_at_once_ends_well() {
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            scope.spawn(move || {
+                for _ in 0..8 {
+                    let device = Device::new(&format!("boots{thread}"));
+                    device.sleeper("a").bundle("default", &["a"]).start();
+                    assert_eq!(device.up(), ["a"]);
+                    let said = device.log();
+                    assert!(said.is_empty(), "{said:?}");
+                }
+            });
         }
-        stdout(applet("s6-rc-compile").arg(folder.join("db")).arg(folder.join("src")));
-        fs::create_dir(folder.join("scan")).unwrap();
-        let mut svscan = applet("s6-svscan");
-        svscan.arg(folder.join("scan")).stdin(Stdio::null());
-        let svscan = svscan.stderr(fs::File::create(folder.join("log")).unwrap()).spawn().unwrap();
-        let tree = Self { folder, svscan };
-        wait_for("the control socket", PATIENCE, || {
-            tree.scan().join(".s6-svscan/init").exists().then_some(())
-        });
-        tree
-    }
+    });
+}
 
-    fn scan(&self) -> PathBuf {
-        self.folder.join("scan")
-    }
-
-    fn live(&self) -> PathBuf {
-        self.folder.join("live")
-    }
-
-    /// The exit code of `s6-rc-init`.
-    fn init(&self) -> Option<i32> {
-        let mut command = applet("s6-rc-init");
-        command.arg("-c").arg(self.folder.join("db")).arg("-l").arg(self.live()).arg(self.scan());
-        command.stderr(Stdio::null()).status().unwrap().code()
-    }
-
-    /// Names beside the live directory that begin as its own do.
-    fn left(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.folder.path()).unwrap().flatten().map(|e| e.path());
-        entries.filter(|path| path.to_str().unwrap().contains("/live")).collect()
+#[test]
+fn init_may_fall_at_any_moment_of_the_boot() {
+    let mut dice = Dice(5);
+    for _ in 0..8 {
+        let device = Device::new("boot-falls");
+        let names: Vec<String> = (0..100).map(|i| format!("s{i:03}")).collect();
+        for (at, name) in names.iter().enumerate() {
+            device.sleeper(name);
+            if at % 4 != 0 {
+                device.needs(name, &[names[at - 1].as_str()]);
+            }
+        }
+        let contents: Vec<&str> = names.iter().map(String::as_str).collect();
+        device.bundle("default", &contents).begin();
+        // It is making the live directory, or taking it in, or starting services.
+        std::thread::sleep(Duration::from_micros(dice.roll(60_000)));
+        signal(device.init_pid(), Signal::SEGV);
+        let up = || device.live().join("state").exists() && device.up() == names;
+        wait_for("all services", PATIENCE, || up().then_some(()));
+        // Init writes the files that this compares once it has nothing else to do.
+        let same = || device.rc("diff").out.is_empty();
+        wait_for("files that say the same", PATIENCE, || same().then_some(()));
+        assert_eq!(device.pids().len(), 100);
     }
 }
 
-impl Drop for Tree {
-    fn drop(&mut self) {
-        let _ = applet("s6-svscanctl").arg("-t").arg(self.scan()).status();
-        let _ = self.svscan.wait();
-    }
+/// An init without a database, which `s6-rc-init` brings one to.
+fn empty_init(what: &str) -> Device {
+    let device = Device::new(what);
+    device.sleeper("a").oneshot("o", "true").sleeper("b").needs("b", &["a", "o"]);
+    device.start_svscan();
+    device
 }
 
-fn is_link(path: &Path) -> bool {
-    path.symlink_metadata().is_ok_and(|data| data.is_symlink())
+/// `s6-rc-init` with these words; the scandir is added.
+fn init(device: &Device, words: &str) -> Said {
+    let words = words.split_whitespace();
+    Client::run(applet("s6-rc-init").args(words).arg(device.scandir()))
+}
+
+#[test]
+fn a_live_directory_is_made_as_the_peer_makes_it() {
+    let device = empty_init("made");
+    let database = device.compile();
+    let (live, given) = (device.live(), device.join("current"));
+    symlink(&database, &given).unwrap();
+    let words = format!("-c {} -l {} -p pre- -t 5000 -b", given.display(), live.display());
+    let said = init(&device, &words).expect(0);
+    assert_eq!((said.out.as_str(), said.err.as_str()), ("", ""));
+    // A link to a directory beside it, and in that what others look for.
+    let real = fs::read_link(&live).unwrap();
+    assert!(real.to_str().unwrap().starts_with("live:"), "{real:?}");
+    assert_eq!(fs::read_link(live.join("compiled")).unwrap(), given);
+    assert_eq!(fs::read_link(live.join("scandir")).unwrap(), device.scandir());
+    assert_eq!(fs::read_to_string(live.join("prefix")).unwrap(), "pre-");
+    assert_eq!(fs::read(live.join("state")).unwrap(), [0, 0, 0]);
+    for name in ["a", "b"] {
+        assert!(device.dir(name).join("down").exists(), "all are down at first");
+        let link = fs::read_link(device.scandir().join(format!("pre-{name}"))).unwrap();
+        assert_eq!(link, live.join("servicedirs").join(name));
+        assert_eq!(device.svstat(name, "up,wantedup"), "false false");
+    }
+    device.rc("-u change b").expect(0);
+    assert_eq!(device.up(), ["a", "b", "o"]);
+    assert!(!device.dir("a").join("down").exists());
+    assert_eq!(fs::read(live.join("state")).unwrap()[0] & 1, 1, "bit 0 says up");
+    // Once more changes nothing.
+    let a = device.wait_pid("a");
+    init(&device, &words).expect(0);
+    assert_eq!((device.pid("a"), fs::read_link(&live).unwrap()), (Some(a), real));
+}
+
+#[test]
+fn a_link_to_the_database_can_be_followed_at_once() {
+    let device = empty_init("followed");
+    let (database, given) = (device.compile(), device.join("current"));
+    symlink(&database, &given).unwrap();
+    init(&device, &format!("-d -c {} -l {}", given.display(), device.live().display())).expect(0);
+    let followed = fs::read_link(device.live().join("compiled")).unwrap();
+    assert_eq!(followed, database.canonicalize().unwrap());
+}
+
+#[test]
+fn exit_codes_of_s6_rc_init_are_those_of_the_peer() {
+    let device = empty_init("init-codes");
+    let database = device.compile();
+    let broken = device.join("broken");
+    fs::create_dir(&broken).unwrap();
+    fs::write(broken.join("db"), "no database").unwrap();
+    let (good, bad, live) = (database.display(), broken.display(), device.live());
+    let live = live.display();
+    for (words, code) in [
+        (format!("-c {good} -l relative"), 100),
+        (format!("-c relative -l {live}"), 100),
+        (format!("-c {good} -l {live} -p a/b"), 100),
+        (format!("-c {good} -l {live} -x"), 100),
+        (format!("-c {bad} -l {live}"), 4),
+        (format!("-c /nowhere -l {live}"), 111),
+        (format!("-c {good} -l /nowhere/live"), 111),
+    ] {
+        let said = init(&device, &words).expect(code);
+        assert!(said.err.starts_with("s6-rc-init: fatal: "), "{words}: {}", said.err);
+    }
+    let nobody = device.join("nobody");
+    fs::create_dir(&nobody).unwrap();
+    let words = format!("-c {good} -l {live}");
+    let words = words.split(' ');
+    Client::run(applet("s6-rc-init").args(words.clone()).arg(&nobody)).expect(100);
+    Client::run(applet("s6-rc-init").args(words)).expect(100);
+    // A folder where the link should be: init lets go of what it had taken.
+    fs::create_dir(device.live()).unwrap();
+    init(&device, &format!("-c {good} -l {live}")).expect(111);
+    fs::remove_dir(device.live()).unwrap();
+    init(&device, &format!("-c {good} -l {live}")).expect(0);
+    device.rc("-u change b").expect(0);
+    let left = fs::read_dir(device.join("")).unwrap().flatten();
+    let left = left.filter(|entry| entry.file_name().to_string_lossy().starts_with("live"));
+    assert_eq!(left.count(), 2, "the link and what it leads to");
 }
 
 #[test]
 fn an_init_that_cannot_link_a_name_leaves_nothing_behind() {
-    let tree = Tree::new("init-nothing");
+    let device = empty_init("init-nothing");
+    let (database, live) = (device.compile(), device.live());
+    let words = format!("-c {} -l {}", database.display(), live.display());
+    let link = |name: &str| device.scandir().join(name);
     // Somebody's own service has the name of one of the database.
-    fs::create_dir(tree.scan().join("b")).unwrap();
-    assert_eq!(tree.init(), Some(111));
-    assert_eq!(tree.left(), [] as [PathBuf; 0]);
-    assert!(!is_link(&tree.scan().join("a")), "a name that was linked is taken back");
-    assert!(tree.scan().join("b").is_dir(), "what was there stays");
+    fs::create_dir(link("b")).unwrap();
+    init(&device, &words).expect(111);
+    let beside = fs::read_dir(live.parent().unwrap()).unwrap().flatten();
+    let left = beside.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"live"));
+    assert_eq!(left.count(), 0);
+    assert!(!link("a").is_symlink(), "a name that was linked is taken back");
+    assert!(link("b").is_dir() && !link("b").is_symlink(), "what was there stays");
 
-    fs::remove_dir(tree.scan().join("b")).unwrap();
-    assert_eq!(tree.init(), Some(0));
-    assert!(is_link(&tree.live()) && is_link(&tree.scan().join("b")));
-    stdout(applet("s6-rc").arg("-l").arg(tree.live()).args(["-u", "change", "a"]));
-    let up = stdout(applet("s6-svstat").args(["-o", "up"]).arg(tree.scan().join("a")));
-    assert_eq!(up, "true\n");
-    // A second time it finds everything done.
-    assert_eq!(tree.init(), Some(0));
-    let list = stdout(applet("s6-rc").arg("-l").arg(tree.live()).args(["-a", "list"]));
-    assert_eq!(list, "a\n");
+    fs::remove_dir(link("b")).unwrap();
+    init(&device, &words).expect(0);
+    device.rc("-u change b").expect(0);
+    assert_eq!(device.up(), ["a", "b", "o"]);
 }

@@ -1,5 +1,7 @@
 //! A small generator of chance: the same seed throws the same.
 
+use std::cell::Cell;
+use std::sync::Once;
 use std::time::Duration;
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
@@ -42,21 +44,41 @@ impl Dice {
     }
 }
 
-/// The seeds a test runs: all below `count`, or the one that `SEED` names.
+/// The seeds a test plays: all below `count`, `SEEDS` times as many, or the one
+/// that `SEED` names.
 pub fn seeds(count: u64) -> impl Iterator<Item = u64> {
-    let only: Option<u64> = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let range = match only {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let range = match number("SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..count,
+        None => 0..count * number("SEEDS").unwrap_or(1),
     };
+    say_how_to_play_it_again();
     range.inspect(|seed| CURRENT.set(*seed))
 }
 
-thread_local! {
-    static CURRENT: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
-}
-
-/// The seed that is being run, for messages.
+/// The seed that is being played, for messages.
 pub fn current_seed() -> u64 {
     CURRENT.get()
+}
+
+thread_local! {
+    static CURRENT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Whatever breaks a story off, also a panic of the machine itself, is followed
+/// by the command that plays it again.
+fn say_how_to_play_it_again() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            before(panic);
+            let thread = std::thread::current();
+            let test = thread.name().unwrap_or_default();
+            eprintln!("play it again: cargo xtask sim --seed {} {test}", current_seed());
+            if std::env::var_os("FIRST").is_some() {
+                std::process::exit(101);
+            }
+        }));
+    });
 }

@@ -6,6 +6,8 @@ use model::service::database::{Contents, Database, Kind, Longrun, Oneshot, Servi
 
 use crate::dice::Dice;
 
+const SECOND: Duration = Duration::from_secs(1);
+
 /// A database of `count` services: longruns and oneshots, with needs in any
 /// direction that makes no cycle.
 pub fn database(dice: &mut Dice, count: usize) -> Contents {
@@ -25,6 +27,14 @@ pub fn database(dice: &mut Dice, count: usize) -> Contents {
             Kind::Longrun(Longrun {
                 notification_fd: dice.percent(60).then_some(3),
                 timeout_kill: if dice.percent(50) { dice.millis(20, 200) } else { Duration::ZERO },
+                timeout_finish: if dice.percent(80) {
+                    dice.millis(50, 500)
+                } else {
+                    Duration::ZERO
+                },
+                restart_wait: if dice.percent(20) { dice.millis(10, 2_000) } else { SECOND },
+                down_signal: if dice.percent(20) { 2 } else { 15 },
+                kill_group: dice.percent(20),
                 has_finish: dice.percent(30),
                 ..Longrun::default()
             })
@@ -40,8 +50,8 @@ pub fn database(dice: &mut Dice, count: usize) -> Contents {
             name: format!("s{i}"),
             essential: dice.percent(8),
             recommended: false,
-            timeout_up: dice.millis(100, 3_000),
-            timeout_down: dice.millis(100, 3_000),
+            timeout_up: dice.millis(150, 3_000),
+            timeout_down: dice.millis(150, 3_000),
             needs,
             digest: i as u64,
             kind,

@@ -1,358 +1,96 @@
-//! A town: the real machines of init and the manager, and around them pretend
-//! processes, pretend sockets and pretend clients.
+//! A town: pretend init and manager around the real machines, pretend clients,
+//! people who meddle, and time.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use engine::machine::{Action as Deed, Event as InitEvent, Program, World};
-use engine::service::init::{Init, Unit};
-use engine::service::manage::{Action, Ask, Event, Graph, Manager, News, Outcome, Verb};
-use engine::service::oneshot::Runner;
-use engine::service::supervise::{Rules, Supervisor};
-use model::service::database::{Contents, Index, Kind, Script};
+use engine::service::init::Unit;
+use engine::service::manage::{Ask, Manager, Outcome, Verb};
+use model::service::database::{Contents, Index};
 use model::service::live_state::is_up;
-use model::service::request::{Phase, Slot};
+use model::service::request::{End, Phase, Slot, SlotState};
 use model::service::status::Exit;
 use model::time::Moment;
 
-use crate::dice::{Dice, current_seed};
-use crate::services;
+use crate::judge::Judge;
+use crate::laws::{Law, broken};
+use crate::linux::{Linux, News};
+use crate::office::{Killed, Office};
+use crate::root::Root;
+use crate::streets::{Home, Record, Streets};
 
-/// How unkind the world is, in chances of a hundred.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Weather {
-    pub spawn_fails: u32,
-    /// A longrun never says that it is ready.
-    pub mute: u32,
-    /// A longrun dies by itself.
-    pub dies: u32,
-    /// A `finish` says that there is no going on.
-    pub permanent: u32,
-    /// SIGTERM does not end it.
-    pub stubborn: u32,
-    /// A script exits with 1.
-    pub script_fails: u32,
-    /// A script does not end.
-    pub script_hangs: u32,
-}
+/// Longer than anything takes once the dice rest.
+pub const LONG: Duration = Duration::from_secs(3_600);
 
-/// What happens in the world when its time has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fate {
-    Speaks(u32),
-    Ends(u32, u16),
-}
+/// The patience of all stages of the end together.
+pub const END_MAX: Duration = Duration::from_secs(106);
 
-struct Process {
-    slot: Slot,
-    program: Program,
-    told_to_end: bool,
-}
-
-/// Linux, as init meets it.
-pub struct Streets {
-    pub dice: Dice,
-    pub weather: Weather,
-    now: Moment,
-    pids: u32,
-    processes: BTreeMap<u32, Process>,
-    fates: BinaryHeap<Reverse<(Moment, Fate)>>,
-    /// Programs that were started, for the town to judge.
-    started: Vec<(Slot, Program)>,
-    errors: Vec<String>,
-}
-
-impl Streets {
-    fn at(&mut self, wait: Duration, fate: Fate) {
-        self.fates.push(Reverse((self.now + wait, fate)));
-    }
-
-    fn ends(&mut self, pid: u32, wait: Duration, exit: Exit) {
-        self.at(wait, Fate::Ends(pid, exit.to_wait_status()));
-    }
-
-    fn spawn(&mut self, slot: Slot, program: Program) -> InitEvent {
-        if self.dice.percent(self.weather.spawn_fails) {
-            let errno = *self.dice.pick(&[2, 4, 11, 13]).expect("there are some");
-            return InitEvent::SpawnFailed { errno };
-        }
-        self.pids += 1;
-        let pid = self.pids;
-        let alone = !self.processes.values().any(|p| p.slot == slot);
-        if !alone {
-            self.errors.push(format!("two processes of slot {slot} at once"));
-        }
-        self.processes.insert(pid, Process { slot, program, told_to_end: false });
-        self.started.push((slot, program));
-        let (weather, quick) = (self.weather, self.dice.millis(1, 60));
-        match program {
-            Program::Run => {
-                if !self.dice.percent(weather.mute) {
-                    self.at(quick, Fate::Speaks(pid));
-                }
-                if self.dice.percent(weather.dies) {
-                    let wait = self.dice.millis(1, 2_000);
-                    self.ends(pid, wait, Exit::Code(1));
-                }
-            }
-            Program::Finish { .. } => {
-                let code = if self.dice.percent(weather.permanent) { 125 } else { 0 };
-                self.ends(pid, quick, Exit::Code(code));
-            }
-            Program::Script(_) => {
-                if !self.dice.percent(weather.script_hangs) {
-                    let code = u8::from(self.dice.percent(weather.script_fails));
-                    self.ends(pid, quick, Exit::Code(code));
-                }
-            }
-        }
-        InitEvent::Started { pid }
-    }
-}
-
-impl World for Streets {
-    fn act(&mut self, slot: Slot, _unit: &Unit, deed: Deed) -> Option<InitEvent> {
-        match deed {
-            Deed::Spawn(program) => return Some(self.spawn(slot, program)),
-            Deed::Kill { pid, signal, .. } if self.processes.contains_key(&pid) => {
-                let stubborn = self.dice.percent(self.weather.stubborn);
-                let wait = self.dice.millis(0, 40);
-                match signal {
-                    9 => self.ends(pid, wait, Exit::Signal(9)),
-                    15 if stubborn => {
-                        self.processes.get_mut(&pid).expect("it is there").told_to_end = true;
-                    }
-                    // Some programs say that all went well when they are told to end.
-                    15 if self.dice.percent(30) => self.ends(pid, wait, Exit::Code(0)),
-                    15 => self.ends(pid, wait, Exit::Signal(15)),
-                    _ => {}
-                }
-            }
-            _ => {}
-        }
-        None
-    }
-}
-
-/// A request as its client sees it.
-pub struct Wish {
-    pub ask: Ask,
-    pub outcome: Option<Outcome>,
-    failures: u32,
-    gone: bool,
-}
-
-/// Everything.
 pub struct Town {
-    pub streets: Streets,
-    pub contents: Contents,
-    pub init: Init,
-    pub slots: Vec<Option<Slot>>,
-    pub manager: Option<Manager>,
-    /// `LIVE/state`.
-    pub bytes: Vec<u8>,
-    pub wishes: Vec<Wish>,
-    pub now: Moment,
-    connected: bool,
-    to_init: VecDeque<Action>,
-    /// What init says on connecting comes first and in order.
-    hello: VecDeque<Event>,
-    to_manager: Vec<Event>,
-    /// Since its last start a service has served, and was not told to stop.
-    served: Vec<bool>,
-    actions: Vec<Action>,
-    pub all_down: u32,
-    /// Tell every step: `TELL=1`.
-    tells: bool,
+    pub root: Root,
+    pub office: Office,
+    manager: Slot,
 }
 
 impl Town {
+    /// A town whose manager has begun its work.
     pub fn new(seed: u64, contents: Contents) -> Self {
-        let streets = Streets {
-            dice: Dice::new(seed),
-            weather: Weather::default(),
-            now: Moment::from_nanos(1),
-            pids: 100,
-            processes: BTreeMap::new(),
-            fates: BinaryHeap::new(),
-            started: Vec::new(),
-            errors: Vec::new(),
-        };
+        Self::with(seed, contents, false)
+    }
+
+    /// `first`: init is pid 1.
+    pub fn with(seed: u64, contents: Contents, first: bool) -> Self {
         let count = contents.services.len();
-        let mut town = Self {
-            streets,
-            init: Init::default(),
-            slots: vec![None; count],
-            manager: None,
-            bytes: vec![0; count],
-            wishes: Vec::new(),
-            now: Moment::from_nanos(1),
-            connected: false,
-            to_init: VecDeque::new(),
-            hello: VecDeque::new(),
-            to_manager: Vec::new(),
-            served: vec![false; count],
-            actions: Vec::new(),
-            all_down: 0,
-            tells: std::env::var_os("TELL").is_some(),
-            contents,
-        };
-        for service in 0..count {
-            town.add_slot(service);
-        }
-        town.start_manager();
+        let tells = std::env::var_os("TELL").is_some();
+        let linux = Linux::new(seed, count);
+        let root = Root::new(Streets::new(linux, Judge::new(contents), tells), first);
+        let manager = root.slot_of(Home::Manager).expect("there is one");
+        let mut town = Self { root, office: Office::new(count), manager };
+        town.until(|town| town.office.is_connected());
         town
     }
 
-    fn add_slot(&mut self, service: usize) {
-        let unit = match &self.contents.services[service].kind {
-            Kind::Longrun(longrun) => {
-                Unit::Longrun(Supervisor::new(Rules::from(longrun), false, self.now))
-            }
-            Kind::Oneshot(_) => Unit::Oneshot(Runner::new(self.now)),
-        };
-        self.slots[service] = self.init.add(unit);
+    pub fn now(&self) -> Moment {
+        self.root.now()
+    }
+
+    pub fn dice(&mut self) -> &mut crate::dice::Dice {
+        &mut self.root.streets.linux.dice
+    }
+
+    pub fn len(&self) -> usize {
+        self.root.streets.linux.state.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The manager, which must be there.
+    pub fn manager(&self) -> &Manager {
+        self.office.machine.as_ref().expect("the manager is there")
+    }
+
+    pub fn is_up(&self, service: usize) -> bool {
+        is_up(self.root.streets.linux.state[service])
     }
 
     pub fn is_longrun(&self, service: usize) -> bool {
-        matches!(self.contents.services[service].kind, Kind::Longrun(_))
+        self.root.streets.judge.is_longrun(service)
     }
 
-    fn service_of(&self, slot: Slot) -> Option<usize> {
-        self.slots.iter().position(|known| *known == Some(slot))
+    pub fn slot(&self, service: usize) -> Option<Slot> {
+        self.root.slot_of(Home::Service(service))
     }
 
-    pub fn fail(&self, what: &str) -> ! {
-        panic!("seed {}: {what}", current_seed());
+    /// How init says that a service is.
+    pub fn state(&self, service: usize) -> Option<SlotState> {
+        Some(*self.root.init.unit(self.slot(service)?)?.state())
     }
 
-    // The manager and its socket.
-
-    /// A manager knows the state bytes and nothing else.
-    pub fn start_manager(&mut self) {
-        let bytes = &self.bytes;
-        self.manager =
-            Some(services::open(&self.contents, |db| Manager::new(Graph::from(db), bytes)));
-        self.connect();
-        for at in 0..self.wishes.len() {
-            if self.wishes[at].outcome.is_none() && !self.wishes[at].gone {
-                self.wishes[at].failures = 0;
-                let ask = self.wishes[at].ask.clone();
-                self.event(Event::Ask(ask));
-            }
-        }
+    pub fn tell(&self, text: &str) {
+        self.root.streets.tell(text);
     }
 
-    /// `kill -9`, perhaps in the middle of what it was doing: what it has
-    /// sent is delivered, the rest was never said.
-    pub fn kill_manager(&mut self) {
-        self.manager = None;
-        if self.tells {
-            eprintln!("the manager is killed");
-        }
-        self.drop_connection();
-    }
-
-    /// The connection goes; what was sent to init arrives there still.
-    fn drop_connection(&mut self) {
-        while !self.to_init.is_empty() {
-            self.deliver_to_init();
-        }
-        self.connected = false;
-        self.hello.clear();
-        self.to_manager.clear();
-    }
-
-    pub fn lose_connection(&mut self) {
-        self.drop_connection();
-        self.event(Event::Lost);
-    }
-
-    pub fn connect(&mut self) {
-        self.connected = true;
-        self.hello.clear();
-        self.to_manager.clear();
-        let _ = self.init.changed();
-        for service in 0..self.slots.len() {
-            if let Some(unit) = self.slots[service].and_then(|slot| self.init.unit(slot)) {
-                let (service, state) = (service as Index, *unit.state());
-                self.hello.push_back(Event::Slot { service });
-                self.hello.push_back(Event::State { service, state });
-            }
-        }
-        self.hello.push_back(Event::Welcome);
-    }
-
-    pub fn is_connected(&self) -> bool {
-        self.connected
-    }
-
-    /// Gives the manager an event and does what it wants, perhaps only in part.
-    fn event_until(&mut self, event: Event, dies_after: usize) {
-        let Some(manager) = &mut self.manager else { return };
-        let mut actions = std::mem::take(&mut self.actions);
-        if self.tells {
-            eprintln!("{:?} {event:?}", self.now);
-        }
-        manager.step(self.now, event, &mut actions);
-        if self.tells {
-            actions.iter().for_each(|action| eprintln!("    {action:?}"));
-        }
-        for action in actions.drain(..).take(dies_after) {
-            self.carry_out(action);
-        }
-        self.actions = actions;
-    }
-
-    pub fn event(&mut self, event: Event) {
-        self.event_until(event, usize::MAX);
-    }
-
-    fn carry_out(&mut self, action: Action) {
-        match action {
-            Action::Store { service, byte } => self.store(service as usize, byte),
-            Action::Want { .. } | Action::Run { .. } | Action::Signal { .. } => {
-                if self.connected {
-                    self.to_init.push_back(action);
-                }
-            }
-            Action::Tell { client, news, .. } => self.hear(client, news),
-            Action::Ended { client, outcome, .. } => self.hear_end(client, outcome),
-            Action::AllDown => self.all_down += 1,
-        }
-    }
-
-    fn store(&mut self, service: usize, byte: u8) {
-        if is_up(byte) && !is_up(self.bytes[service]) && !self.has_served(service) {
-            self.fail(&format!("s{service} counts as up and has never served"));
-        }
-        self.bytes[service] = byte;
-    }
-
-    fn hear(&mut self, client: u32, news: News) {
-        let wish = &mut self.wishes[client as usize];
-        wish.failures += u32::from(matches!(news, News::Failed(_)));
-        if wish.outcome.is_some() {
-            self.fail("a request that has ended is told more");
-        }
-    }
-
-    fn hear_end(&mut self, client: u32, outcome: Outcome) {
-        let wish = &mut self.wishes[client as usize];
-        let twice = wish.outcome.replace(outcome).is_some();
-        let (gone, told) = (wish.gone, wish.failures);
-        if twice || gone {
-            self.fail(if gone { "a client that has gone is answered" } else { "ended twice" });
-        }
-        match outcome {
-            Outcome::Failed(failed) if failed != told => self.fail("failures were not all told"),
-            Outcome::Done if told != 0 => self.fail("failures were told, and yet all is done"),
-            _ => {}
-        }
-    }
-
-    // Clients.
+    // Clients and people.
 
     pub fn ask(&mut self, verb: Verb, services: Vec<Index>, limit: Option<Duration>) -> usize {
         self.ask_all(verb, services, limit, false)
@@ -365,330 +103,293 @@ impl Town {
         limit: Option<Duration>,
         prune: bool,
     ) -> usize {
-        let client = self.wishes.len() as u32;
-        let ask = Ask {
-            client,
-            id: 1,
-            pid: 1000 + client,
-            verb,
-            prune,
-            all: false,
-            detail: self.streets.dice.percent(50),
-            services,
-            limit,
-            since: self.now,
-        };
-        self.wishes.push(Wish { ask: ask.clone(), outcome: None, failures: 0, gone: false });
-        self.event(Event::Ask(ask));
+        let client = self.office.wishes.len() as u32;
+        self.tell(&format!("client {client} asks: {verb:?} {services:?}"));
+        let detail = self.dice().percent(50);
+        let (since, pid) = (self.now(), 1_000 + client);
+        let (id, all) = (1, false);
+        self.office.ask(Ask { client, id, pid, verb, prune, all, detail, services, limit, since });
         client as usize
     }
 
-    pub fn leave(&mut self, wish: usize) {
-        if self.wishes[wish].outcome.is_none() {
-            self.event(Event::Gone { client: wish as u32 });
-            self.wishes[wish].gone = true;
-        }
+    pub fn outcome(&self, wish: usize) -> Option<Outcome> {
+        self.office.wishes[wish].outcome
     }
 
+    /// Requests that somebody waits for.
     pub fn waiting(&self) -> usize {
-        self.wishes.iter().filter(|wish| wish.outcome.is_none() && !wish.gone).count()
+        self.office.wishes.iter().filter(|wish| wish.waits()).count()
     }
 
-    // Init.
-
-    fn deliver_to_init(&mut self) {
-        let Some(order) = self.to_init.pop_front() else { return };
-        let (service, event) = match order {
-            Action::Want { service, up, ticket } => {
-                let slot = self.slots[service as usize];
-                if let Some(Unit::Longrun(s)) = slot.and_then(|slot| self.init.unit_mut(slot)) {
-                    s.set_ticket(ticket);
-                }
-                (service, InitEvent::Control(if up { b'u' } else { b'd' }))
-            }
-            Action::Run { service, script, ticket } => (service, InitEvent::Run { script, ticket }),
-            Action::Signal { service, signal } => (service, InitEvent::Signal(signal)),
-            _ => return,
-        };
-        if self.tells {
-            eprintln!("  init hears {order:?}");
+    /// Somebody writes letters into the control fifo of a slot.
+    pub fn letters(&mut self, slot: Slot, letters: &[u8]) {
+        let streets = &mut self.root.streets;
+        if streets.tells {
+            let text = String::from_utf8_lossy(letters);
+            streets.tell(&format!("somebody tells {} {text}", streets.name(slot)));
         }
-        self.judge_order(service as usize, order);
-        let Some(slot) = self.slots[service as usize] else { return };
-        self.init_event(slot, event);
-    }
-
-    pub fn init_event(&mut self, slot: Slot, event: InitEvent) {
-        self.streets.now = self.now;
-        self.init.event(self.now, slot, event, &mut self.streets);
-        self.after_init();
-    }
-
-    fn after_init(&mut self) {
-        if let Some(error) = self.streets.errors.pop() {
-            self.fail(&error);
-        }
-        let started = std::mem::take(&mut self.streets.started);
-        for (slot, program) in started {
-            if let Some(service) = self.service_of(slot) {
-                self.judge_start(service, program);
-            }
-        }
-        for slot in self.init.changed() {
-            let (Some(service), Some(unit)) = (self.service_of(slot), self.init.unit(slot)) else {
-                continue;
-            };
-            let state = *unit.state();
-            let ready = match state.phase {
-                Phase::Ready => self.is_longrun(service),
-                Phase::Up => self.is_longrun(service) && !self.notifies(service),
-                Phase::Down if !self.is_longrun(service) && state.exit == Some(Exit::Code(0)) => {
-                    let script = state.ticket & 3;
-                    if script == Script::Down as u32 {
-                        self.served[service] = false;
-                    }
-                    script == Script::Up as u32
-                }
-                _ => false,
-            };
-            self.served[service] |= ready && (state.wanted_up || !self.is_longrun(service));
-            if self.connected {
-                self.to_manager.push(Event::State { service: service as Index, state });
-            }
+        if let Some(record) = streets.table.get_mut(&slot) {
+            record.letters.extend(letters);
         }
     }
 
-    fn notifies(&self, service: usize) -> bool {
-        match &self.contents.services[service].kind {
-            Kind::Longrun(longrun) => longrun.notification_fd.is_some(),
-            Kind::Oneshot(_) => false,
+    /// `kill -9` of the manager.
+    pub fn kill_manager(&mut self) {
+        if let Some((pid, _)) = self.root.streets.linux.of(self.manager) {
+            self.tell("the manager is killed");
+            self.root.streets.linux.dies(pid, Exit::Signal(9));
+            self.office.is_gone(&mut self.root.wire);
         }
     }
 
-    /// It has nothing to do on its way up.
-    fn is_empty(&self, service: usize) -> bool {
-        match &self.contents.services[service].kind {
-            Kind::Longrun(_) => false,
-            Kind::Oneshot(oneshot) => oneshot.up.is_empty(),
+    /// Lets the manager act, and kills it after some of its deeds.
+    pub fn kill_manager_in_the_middle(&mut self) {
+        self.office.dies_after = Some(self.dice().below(12) as u32);
+        self.manager_turn(false);
+        self.kill_manager();
+    }
+
+    /// Init falls after some more of its steps.
+    pub fn let_init_fall(&mut self) {
+        let steps = self.dice().below(25) as u32;
+        self.root.streets.falls_after = Some(steps);
+    }
+
+    /// Init forgets a service that is down, and hangs up.
+    pub fn drop_slot(&mut self, service: usize) {
+        let Some(slot) = self.slot(service) else { return };
+        let rests = self.root.init.unit(slot).is_some_and(Unit::at_rest);
+        if rests && self.root.streets.linux.state[service] == 0 {
+            self.hang_up_at_init();
+            self.root.forget(slot);
         }
     }
 
-    fn has_served(&self, service: usize) -> bool {
-        self.served[service] || self.is_empty(service)
+    /// Init closes the connection: the manager reads too slowly.
+    pub fn hang_up_at_init(&mut self) {
+        let open: Vec<u32> = self.root.wire.open().map(|(number, _)| number).collect();
+        open.into_iter().for_each(|number| self.root.wire.close_at_init(number));
     }
 
-    /// Needs order: nothing starts before what it needs has served.
-    fn judge_start(&self, service: usize, program: Program) {
-        if !matches!(program, Program::Run | Program::Script(Script::Up)) {
+    pub fn hang_up_at_manager(&mut self) {
+        self.office.hang_up(&mut self.root.streets, &mut self.root.wire);
+    }
+
+    pub fn shut_down(&mut self, end: End) {
+        self.root.shut_down(end);
+    }
+
+    // Turns and time.
+
+    pub fn init_turn(&mut self, all: bool) {
+        self.root.turn(all);
+    }
+
+    pub fn manager_turn(&mut self, all: bool) {
+        if self.office.machine.is_none() || !self.root.streets.linux.can_act(self.manager) {
             return;
         }
-        for &need in &self.contents.services[service].needs {
-            let need = need as usize;
-            let served = self.served[need] || self.is_empty(need) && is_up(self.bytes[need]);
-            if !served {
-                self.fail(&format!("s{service} starts before s{need}, which it needs, is ready"));
-            }
+        let listens = self.root.over.is_none();
+        let root = &mut self.root;
+        if let Err(Killed) = self.office.turn(&mut root.streets, &mut root.wire, listens, all) {
+            self.kill_manager();
         }
     }
 
-    /// Needs order: nothing is told to stop while what needs it is up.
-    fn judge_order(&mut self, service: usize, order: Action) {
-        let stops = match order {
-            Action::Want { up, .. } => !up,
-            Action::Run { script, .. } => script == Script::Down,
-            _ => false,
-        };
-        if !stops {
-            return;
-        }
-        for other in 0..self.contents.services.len() {
-            if self.contents.services[other].needs.contains(&(service as u32))
-                && is_up(self.bytes[other])
-            {
-                self.fail(&format!("s{service} stops while s{other}, which needs it, is up"));
-            }
-        }
-        if self.is_longrun(service) {
-            self.served[service] = false;
-        }
+    fn init_is_awake(&mut self) -> bool {
+        self.root.is_awake()
     }
 
-    // Time and chance.
+    fn manager_is_awake(&mut self) -> bool {
+        let now = self.now();
+        self.root.streets.linux.can_act(self.manager)
+            && self.office.is_awake(&mut self.root.wire, now)
+    }
 
-    /// Delivers one message. `false`: there is none.
-    pub fn deliver(&mut self) -> bool {
-        let hello = usize::from(!self.hello.is_empty());
-        let choices = self.to_init.len() + hello + self.to_manager.len();
-        if choices == 0 || self.manager.is_none() {
-            return false;
-        }
-        if self.streets.dice.below(choices) < self.to_init.len() {
-            self.deliver_to_init();
-        } else if let Some(event) = self.next_to_manager() {
-            self.event(event);
+    /// Somebody who has something to do takes a turn. `false`: nobody has.
+    pub fn somebody_acts(&mut self, all: bool) -> bool {
+        match (self.init_is_awake(), self.manager_is_awake()) {
+            (false, false) => return false,
+            (true, false) => self.init_turn(all),
+            (false, true) => self.manager_turn(all),
+            (true, true) if self.dice().percent(50) => self.init_turn(all),
+            (true, true) => self.manager_turn(all),
         }
         true
-    }
-
-    /// The next thing the manager hears: services may overtake each other,
-    /// news of one service never does.
-    fn next_to_manager(&mut self) -> Option<Event> {
-        if let Some(event) = self.hello.pop_front() {
-            return Some(event);
-        }
-        let of = |event: &Event| match event {
-            Event::State { service, .. } => *service,
-            _ => 0,
-        };
-        let some = of(self.to_manager.get(self.streets.dice.below(self.to_manager.len()))?);
-        let first = self.to_manager.iter().position(|event| of(event) == some)?;
-        Some(self.to_manager.remove(first))
-    }
-
-    /// Delivers one message to the manager and kills it while it acts on it.
-    pub fn kill_in_the_middle(&mut self) {
-        if let Some(event) = self.next_to_manager() {
-            let after = self.streets.dice.below(6);
-            self.event_until(event, after);
-        }
-        self.kill_manager();
-        self.start_manager();
     }
 
     /// Goes to the next moment at which something happens. `false`: never.
     pub fn pass_time(&mut self) -> bool {
-        let fate = self.streets.fates.peek().map(|Reverse((at, _))| *at);
-        let manager = self.manager.as_mut().and_then(Manager::deadline);
-        let Some(next) = [fate, manager, self.init.deadline()].into_iter().flatten().min() else {
-            return false;
+        self.readers_end();
+        let now = self.now();
+        let init = self.root.deadline();
+        let manager = match self.root.streets.linux.can_act(self.manager) {
+            true => self.office.deadline(),
+            false => None,
         };
-        self.now = self.now.max(next);
-        self.streets.now = self.now;
-        while let Some(&Reverse((at, fate))) = self.streets.fates.peek()
-            && at <= self.now
-        {
-            self.streets.fates.pop();
-            self.happen(fate);
+        let linux = self.root.streets.linux.next_at();
+        let next = [linux, init, manager, self.office.patience()].into_iter().flatten().min();
+        let Some(next) = next else { return false };
+        if next > now {
+            self.root.streets.pass();
         }
-        self.init.expire(self.now, &mut self.streets);
-        self.after_init();
-        if manager.is_some_and(|at| at <= self.now) {
-            self.event(Event::Tick);
+        self.root.streets.linux.now = now.max(next);
+        while let Some(news) = self.root.streets.linux.happen() {
+            self.happened(news);
         }
+        self.office.give_up(self.now());
         true
     }
 
-    fn happen(&mut self, fate: Fate) {
-        let (pid, event) = match fate {
-            Fate::Speaks(pid) => (pid, InitEvent::Notified),
-            Fate::Ends(pid, status) => {
-                (pid, InitEvent::Exited { pid, exit: Exit::from_wait_status(status) })
+    fn happened(&mut self, news: News) {
+        match news {
+            News::Spoke { slot, birth } => {
+                if slot == self.manager {
+                    self.office.begins(&self.root.streets);
+                } else if let Some(record) = self.root.streets.table.get_mut(&slot) {
+                    record.hear_line(birth);
+                }
             }
-        };
-        let slot = match fate {
-            Fate::Speaks(_) => self.streets.processes.get(&pid).map(|process| process.slot),
-            Fate::Ends(..) => self.streets.processes.remove(&pid).map(|process| process.slot),
-        };
-        let speaks_in_vain = matches!(fate, Fate::Speaks(_))
-            && slot.and_then(|slot| self.service_of(slot)).is_none_or(|s| !self.notifies(s));
-        if let Some(slot) = slot
-            && !speaks_in_vain
-        {
-            self.init_event(slot, event);
+            News::Died { slot } if slot == self.manager => {
+                self.office.is_gone(&mut self.root.wire);
+            }
+            News::Died { .. } => {}
         }
     }
 
-    /// Runs until nothing more happens, or for `limit`.
-    pub fn run(&mut self, limit: Duration) {
-        let end = self.now + limit;
+    /// Readers whose pipe nobody can write to any more come to its end.
+    fn readers_end(&mut self) {
+        let streets = &mut self.root.streets;
+        let ended = |(slot, record): (&Slot, &Record)| match record.home {
+            Home::Reader { of } if !record.input_open => {
+                let (pid, _) = streets.linux.of(*slot)?;
+                streets.linux.of(of).is_none().then_some(pid)
+            }
+            _ => None,
+        };
+        let ended: Vec<u32> = streets.table.iter().filter_map(ended).collect();
+        ended.into_iter().for_each(|pid| streets.linux.ends_soon(pid));
+    }
+
+    /// Runs until nothing more happens, or for `limit`. `false`: the latter.
+    pub fn run(&mut self, limit: Duration) -> bool {
+        let end = self.now() + limit;
         loop {
-            while self.deliver() {}
-            if self.now >= end || !self.pass_time() {
-                return;
+            while self.somebody_acts(true) {}
+            if self.now() >= end {
+                return false;
+            }
+            if !self.pass_time() {
+                return true;
+            }
+        }
+    }
+
+    /// Runs until something holds, which it must.
+    pub fn until(&mut self, mut holds: impl FnMut(&Self) -> bool) {
+        let end = self.now() + LONG;
+        while !holds(self) {
+            if !self.somebody_acts(true) && (self.now() >= end || !self.pass_time()) {
+                broken(
+                    Law::Settles,
+                    format!("what was waited for never comes\n{}", self.describe()),
+                );
             }
         }
     }
 
     /// Nothing is asked for a while.
     pub fn rest(&mut self, span: Duration) {
+        let end = self.now() + span;
         self.run(span);
-        self.now = self.now + span;
+        self.root.streets.linux.now = self.now().max(end);
+        self.root.streets.pass();
     }
 
-    /// No more faults; whoever did not listen to SIGTERM does now.
+    // Judging.
+
+    /// No more faults: what was stuck comes loose, and what init forgot is
+    /// known again.
     pub fn calm(&mut self) {
-        self.streets.weather = Weather::default();
-        let stuck: Vec<u32> = (self.streets.processes.iter())
-            .filter(|(_, p)| p.told_to_end || matches!(p.program, Program::Script(_)))
-            .map(|(pid, _)| *pid)
-            .collect();
-        for pid in stuck {
-            self.streets.now = self.now;
-            self.streets.ends(pid, Duration::from_millis(1), Exit::Code(0));
-        }
-        for service in 0..self.slots.len() {
-            if self.slots[service].is_none() {
-                self.add_slot(service);
+        self.tell("the dice rest");
+        self.root.streets.falls_after = None;
+        self.office.dies_after = None;
+        self.root.streets.table.values_mut().for_each(|record| record.letters.clear());
+        self.root.streets.linux.calm();
+        for service in 0..self.len() {
+            if self.slot(service).is_none() {
+                self.root.add_service(service);
+                self.hang_up_at_init();
             }
-        }
-        self.lose_connection();
-        self.connect();
-    }
-
-    /// Init forgets a service that is down; it is known again after [`Town::calm`].
-    pub fn drop_slot(&mut self, service: usize) {
-        let rests =
-            self.slots[service].and_then(|slot| self.init.unit(slot)).is_some_and(Unit::at_rest);
-        if rests && self.bytes[service] == 0 {
-            self.lose_connection();
-            if let Some(slot) = self.slots[service].take() {
-                self.init.remove(slot);
-            }
-            self.connect();
         }
     }
 
-    /// Every service in one line, for messages.
-    pub fn describe(&self) -> String {
-        let Some(manager) = &self.manager else { return "there is no manager".into() };
-        let mut text = format!("at {:?}\n", self.now);
-        for service in 0..self.slots.len() {
-            let index = service as Index;
-            let init = self.slots[service].and_then(|slot| self.init.unit(slot));
-            text += &format!(
-                "s{service} {:?} goal {} byte {:#x} needs {:?} {:?}\n   known {:?}\n   init {:?}\n",
-                manager.actual(index),
-                manager.goal(index),
-                self.bytes[service],
-                self.contents.services[service].needs,
-                manager.trouble(index),
-                manager.state(index),
-                init.map(Unit::state),
-            );
+    /// Runs until all is settled, and holds that against the laws.
+    pub fn settle(&mut self) {
+        if !self.run(LONG) {
+            broken(Law::Quiet, format!("it goes on for ever\n{}", self.describe()));
         }
-        for wish in self.wishes.iter().filter(|wish| wish.outcome.is_none() && !wish.gone) {
-            text += &format!("waits: {:?}\n", wish.ask);
+        if self.waiting() != 0 {
+            broken(Law::Ends, format!("a request waits for ever\n{}", self.describe()));
         }
-        text
+        if !self.office.is_connected() {
+            broken(Law::Settles, "the manager has no connection to init");
+        }
+        if !self.manager().at_rest() {
+            broken(Law::Settles, format!("something is under way for ever\n{}", self.describe()));
+        }
+        if let Some(slot) = self.leaving() {
+            broken(Law::Leaves, format!("{} was told to go", self.root.streets.name(slot)));
+        }
+    }
+
+    /// A slot that is down and was told to go, and is still there.
+    fn leaving(&self) -> Option<Slot> {
+        let leaves = |unit: &Unit| matches!(unit, Unit::Longrun(s) if s.is_leaving());
+        let mut all = self.root.init.slots();
+        all.find(|(_, unit)| leaves(unit) && unit.at_rest()).map(|(slot, _)| slot)
     }
 
     /// What the files say is what init says.
     pub fn check_truth(&self, what: &str) {
-        for service in 0..self.slots.len() {
-            let Some(unit) = self.slots[service].and_then(|slot| self.init.unit(slot)) else {
+        for service in 0..self.len() {
+            let (Some(state), byte) = (self.state(service), self.root.streets.linux.state[service])
+            else {
                 continue;
             };
-            let (state, byte) = (unit.state(), self.bytes[service]);
             let true_state = if !self.is_longrun(service) {
-                state.phase == Phase::Down && (!is_up(byte) || self.has_served(service))
+                let served = self.root.streets.judge.has_served(service);
+                state.phase == Phase::Down && (!is_up(byte) || served)
             } else if is_up(byte) {
                 state.wanted_up && matches!(state.phase, Phase::Up | Phase::Ready)
             } else {
                 !state.wanted_up && state.phase == Phase::Down
             };
             if !true_state || byte & !3 & 0x3f != 0 {
-                self.fail(&format!("{what}: s{service} has {byte:#x}, init says {state:?}"));
+                let text = format!("{what}: s{service} has {byte:#x}, init says {state:?}");
+                broken(Law::Truth, text);
             }
         }
+    }
+
+    /// Every service in a few lines, for messages.
+    pub fn describe(&self) -> String {
+        let mut text = format!("at {:?}\n", self.now());
+        for service in 0..self.len() {
+            let init = self.state(service);
+            let entry = &self.root.streets.judge.contents.services[service];
+            let byte = self.root.streets.linux.state[service];
+            text +=
+                &format!("s{service} byte {byte:#x} needs {:?}\n   init {init:?}\n", entry.needs);
+            let Some(manager) = &self.office.machine else { continue };
+            let index = service as Index;
+            let (actual, goal) = (manager.actual(index), manager.goal(index));
+            let (known, trouble) = (manager.state(index), manager.trouble(index));
+            text += &format!("   {actual:?} goal {goal} {trouble:?}\n   known {known:?}\n");
+        }
+        for wish in self.office.wishes.iter().filter(|wish| wish.waits()) {
+            text += &format!("waits: {:?}\n", wish.ask);
+        }
+        text
     }
 }

@@ -9,8 +9,10 @@ use cli::{Exit, Failure};
 use engine::service::manage::{Along, Graph};
 use model::service::database::{Database, Entry, Index};
 use model::service::manager_request::{FromManager, Manner, Step, Verb};
-use os::service::database_file::DatabaseFile;
+use os::service::database_file::{DatabaseFile, DatabaseFileError};
 use os::service::manager_client::{AskError, Asking, Ending, Heard, Wish};
+
+use super::peers::s6_rc::list::{not_a_database, open};
 
 /// One change of services.
 pub struct Change<'a> {
@@ -19,6 +21,8 @@ pub struct Change<'a> {
     pub manner: Manner,
     pub names: &'a [&'a str],
     pub limit: Option<Duration>,
+    /// Say [`Heard::Line`] for what scripts print.
+    pub scripts: bool,
     /// Say [`Heard::Quiet`] once a second.
     pub ticks: bool,
 }
@@ -26,9 +30,17 @@ pub struct Change<'a> {
 impl Change<'_> {
     /// Asks for it; `heard` is given every step, and the output of scripts.
     pub fn ask(&self, heard: &mut dyn FnMut(Heard<'_>)) -> Result<Ending, Failure> {
-        let file = DatabaseFile::read(&self.live.join("compiled")).ok();
-        let database = file.as_ref().and_then(|file| file.database().ok());
-        let scripts = database.map(|database| self.scripts(&database)).unwrap_or_default();
+        // A manager that cannot read its database either would be waited for in vain.
+        let file = match DatabaseFile::read(&self.live.join("compiled")) {
+            Ok(file) => Some(file),
+            Err(DatabaseFileError::Refused(_)) => None,
+            Err(error) => return Err(not_a_database(self.live, &error)),
+        };
+        let database = file.as_ref().map(open).transpose()?;
+        let scripts = match database.filter(|_| self.scripts) {
+            Some(database) => self.run(&database),
+            None => Vec::new(),
+        };
         let asking = Asking {
             live: self.live,
             names: self.names,
@@ -42,7 +54,7 @@ impl Change<'_> {
     }
 
     /// The oneshots that this may run.
-    fn scripts<'d>(&self, database: &Database<'d>) -> Vec<&'d str> {
+    fn run<'d>(&self, database: &Database<'d>) -> Vec<&'d str> {
         let mut named: Vec<Index> = Vec::new();
         for name in self.names {
             match database.find(name) {

@@ -61,7 +61,7 @@ pub const INIT: Command = Command {
         Opt("-l LIVE", "The live directory to make (/run/s6-rc)"),
         Opt("-b BUNDLE", "The bundle to bring up (default)"),
         Opt("-L LOGDIR", "Where everything is logged (/run/uncaught-logs)"),
-        Opt("-g GROUP", "Let members of this group ask how things are (by number)"),
+        Opt("-g GROUP", "Only members of this group may ask how things are (by number)"),
         Opt("-d FD", "Write a newline there once orders are heard"),
         Opt("--container", "As pid 1, leave at the end instead of rebooting"),
     ],

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use cli::{Args, Command, Exit, Failure, Opt};
 use model::service::request::{End, ToInit};
-use os::service::{init_client::Client, live_dir};
+use os::service::init_client::{AskError, Client};
+use os::service::live_dir;
 
 const SCANDIR: Opt = Opt("-s SCANDIR", "The scandir of the init to ask (/run/service)");
 
@@ -76,23 +77,43 @@ fn reexec(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     }
     let program = args.operand();
     let program = program.as_deref().map(cli::text).transpose()?;
+    if let Some(program) = program {
+        check_program(program)?;
+    }
     let message = if fault { ToInit::Fault } else { ToInit::Reexec { program } };
     match connect(&scandir)?.ask(&message) {
         // Init fell before it could answer: that was asked for.
-        Err(os::service::init_client::AskError::Io(_)) if fault => {}
+        Err(AskError::Io(_)) if fault => {}
         outcome => outcome.map_err(Failure::refused)?,
     }
     // It listens again once it is back.
     connect_again(&scandir)
 }
 
+/// Makes sure that a program is a `ward`: init becomes whatever it is given.
+fn check_program(program: &str) -> Result<(), Failure> {
+    if !program.starts_with('/') {
+        return Err(Failure::usage(format!("{program} must be an absolute path")));
+    }
+    let said = std::process::Command::new(program).arg("--version").output();
+    let said = said.map_err(|e| Failure::refused(format!("cannot execute {program}: {e}")))?;
+    match said.stdout.starts_with(b"ward ") {
+        true => Ok(()),
+        false => Err(Failure::refused(format!("{program} is no ward; init stays what it is"))),
+    }
+}
+
 fn connect_again(scandir: &Path) -> Result<Exit, Failure> {
     let mut wait = std::time::Duration::from_millis(1);
     loop {
-        match connect(scandir) {
-            Ok(_) => return Ok(Exit::DONE),
-            Err(failure) if wait > std::time::Duration::from_secs(4) => return Err(failure),
-            Err(_) => std::thread::sleep(wait),
+        // Whoever gets an answer, even a refusal, has not been let in by the
+        // program before.
+        match connect(scandir).map(|mut init| init.ask(&ToInit::Release { live: "" })) {
+            Ok(Ok(()) | Err(AskError::Refused(_))) => return Ok(Exit::DONE),
+            outcome if wait > std::time::Duration::from_secs(4) => {
+                return outcome?.map(|()| Exit::DONE).map_err(Failure::refused);
+            }
+            _ => std::thread::sleep(wait),
         }
         wait *= 2;
     }

@@ -23,7 +23,7 @@ use os::trouble::Trouble;
 
 use clients::Clients;
 use init_link::InitLink;
-use update::{UPDATER, Update};
+use update::{RESTORER, UPDATER, Updates};
 
 pub const COMMAND: Command = Command {
     name: "manager",
@@ -43,13 +43,21 @@ const INIT: u64 = 0;
 const LISTENER: u64 = 1;
 const FIRST_CLIENT: u64 = 2;
 
+/// Room for actions that is kept from one event to the next.
+const ACTIONS_KEPT: usize = 64;
+
 fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     if let Some(option) = args.option()? {
         return Err(args.unknown(&option));
     }
     let path = args.operand().ok_or_else(|| Failure::usage("it needs a live directory"))?;
     signals::ignore_pipe();
-    let live = LiveDir::open(&PathBuf::from(path)).map_err(Failure::refused)?;
+    let mut live = LiveDir::open(&PathBuf::from(path)).map_err(Failure::refused)?;
+    if let Some(lack) = &live.damage {
+        let path = live.path.display();
+        eprintln!("manager: {path}/state was damaged ({lack}): what is not in it counts as down");
+    }
+    live.take_up_stopped();
     complain(live_upkeep::adopt(&live, None));
     let mut program = Program::new(live)?;
     loop {
@@ -65,8 +73,8 @@ struct Program {
     clients: Clients,
     events: EventLoop,
     actions: Vec<Action>,
-    /// An update that is under way, and how its stopping has ended.
-    update: Option<Update>,
+    updates: Updates,
+    /// How the stopping for an update has ended.
     stopped: Option<Outcome>,
     now: Moment,
 }
@@ -84,7 +92,7 @@ impl Program {
             clients,
             events,
             actions: Vec::new(),
-            update: None,
+            updates: Updates::default(),
             stopped: None,
             now: clock::now(),
             live,
@@ -98,7 +106,7 @@ impl Program {
             eprintln!("init does not listen ({error}); trying again");
         }
         self.flush();
-        let deadline = [self.graph.deadline(), self.init.retry(), self.clients.retry()];
+        let deadline = [self.graph.deadline(), self.init.retry(), self.clients.deadline()];
         let deadline = deadline.into_iter().flatten().min();
         let ready = self.events.wait(deadline).map_err(Failure::refused)?;
         self.now = clock::now();
@@ -130,22 +138,22 @@ impl Program {
                     self.init.order(action);
                 }
                 Action::AllDown => self.init.all_down(),
+                Action::Tell { client: UPDATER, service, news, .. } => {
+                    for (client, id) in self.updates.clients() {
+                        self.clients.tell_step(&self.live, client as u32, id, service, news);
+                    }
+                }
                 Action::Tell { client, id, service, news } => {
-                    let client = self.real_client(client);
                     self.clients.tell_step(&self.live, client, id, service, news);
                 }
                 Action::Ended { client: UPDATER, outcome, .. } => self.stopped = Some(outcome),
+                Action::Ended { client: RESTORER, .. } => self.restored(),
                 Action::Ended { client, id, outcome } => self.clients.tell_end(client, id, outcome),
             }
         }
-        self.actions = actions;
-    }
-
-    /// Who is told about what an update does.
-    fn real_client(&self, client: u32) -> u32 {
-        match &self.update {
-            Some(update) if client == UPDATER => update.client(),
-            _ => client,
+        // A large request comes rarely: its room is not kept.
+        if actions.capacity() <= ACTIONS_KEPT {
+            self.actions = actions;
         }
     }
 
@@ -156,7 +164,12 @@ impl Program {
         // Not for ever: clients want to be heard, too.
         for _ in 0..16 {
             match self.init.receive() {
-                Ok(Some(datagram)) => self.hear_datagram(&datagram),
+                Ok(Some(datagram)) => {
+                    self.hear_datagram(&datagram);
+                    if os::socket::is_last(datagram.len()) {
+                        return;
+                    }
+                }
                 Ok(None) => return,
                 // It may be starting itself anew, or end: the next connection tells.
                 Err(_) => return self.lose_init(),
@@ -213,10 +226,16 @@ impl Program {
         }
     }
 
+    fn lose_client(&mut self, number: usize) {
+        self.clients.remove(number);
+        self.updates.forget(number);
+        self.step(Event::Gone { client: number as u32 });
+    }
+
     fn flush(&mut self) {
         self.init.flush(&self.events);
         for client in self.clients.flush(&self.events) {
-            self.step(Event::Gone { client });
+            self.lose_client(client as usize);
         }
     }
 }

@@ -155,6 +155,13 @@ impl Ending {
         self.deadline
     }
 
+    /// Nothing may be started any more ([`crate::service::init::Init::close`]):
+    /// all goes down without the managers. What one of them, or anybody,
+    /// orders late would start something that nobody ends.
+    pub fn is_past_managers(&self) -> bool {
+        !matches!(self.stage, Stage::Return | Stage::Graph)
+    }
+
     /// The next thing to do, `None` where there is only waiting until
     /// something changes or the deadline comes. To be called until `None`.
     pub fn next(&mut self, now: Moment, view: &View) -> Option<Order> {

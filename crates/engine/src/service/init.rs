@@ -66,6 +66,8 @@ pub struct Init {
     timers: BinaryHeap<Reverse<(Moment, Slot)>>,
     changed: Vec<Slot>,
     actions: Vec<Action>,
+    /// Nothing is started any more that does not run.
+    closed: bool,
 }
 
 impl Init {
@@ -146,10 +148,34 @@ impl Init {
         self.carry_out(now, slot, world);
     }
 
+    /// From here on nobody's word starts anything: init ends. What is kept up
+    /// until its turn comes still is.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Tells a slot what happened, and does all that follows. An event for a
     /// slot that is gone is void.
     pub fn event(&mut self, now: Moment, slot: Slot, event: Event, world: &mut impl World) {
+        let starts = matches!(event, Event::Run { .. } | Event::Control(b'u' | b'U' | b'o'));
+        if self.closed && starts {
+            return;
+        }
         self.with(slot, |unit, actions| unit.step(now, event, actions));
+        self.carry_out(now, slot, world);
+    }
+
+    /// See [`Supervisor::stay`].
+    pub fn stay(&mut self, now: Moment, slot: Slot, world: &mut impl World) {
+        self.with(slot, |unit, actions| {
+            if let Unit::Longrun(supervisor) = unit {
+                supervisor.stay(actions);
+            }
+        });
         self.carry_out(now, slot, world);
     }
 
@@ -185,6 +211,9 @@ impl Init {
                 unit.step(now, answer, &mut actions);
                 self.touch(slot);
             }
+        }
+        if let Some(unit) = self.unit(slot) {
+            world.save(slot, unit);
         }
         actions.clear();
         self.actions = actions;

@@ -86,6 +86,8 @@ pub struct Ask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     Up,
+    /// The same for what was up before: nobody asks for it by name now.
+    UpAgain,
     /// Essential services are spared unless they are included.
     Down {
         essential: bool,
@@ -305,6 +307,17 @@ impl Manager {
     /// Why it last did not become what was asked for; forgotten once it does.
     pub fn trouble(&self, service: Index) -> Option<Reason<Index>> {
         self.units[service as usize].trouble
+    }
+
+    /// The place of the newest request in the order of all.
+    pub fn newest(&self) -> u32 {
+        self.newest
+    }
+
+    /// Somebody asked for it to be down in a request that is newer than `order`.
+    pub fn stopped_since(&self, service: Index, order: u32) -> bool {
+        let unit = &self.units[service as usize];
+        unit.claim > order && !unit.goal
     }
 
     /// The byte that the state file has for it.

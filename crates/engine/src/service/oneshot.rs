@@ -56,6 +56,9 @@ impl Runner {
             Event::Signal(signal) if self.state.pid != 0 && signal != 0 => {
                 actions.push(Action::Kill { pid: self.state.pid, signal, group: true });
             }
+            Event::Kill if self.state.pid != 0 => {
+                actions.push(Action::Kill { pid: self.state.pid, signal: SIGKILL, group: true });
+            }
             _ => {}
         }
     }
@@ -90,6 +93,8 @@ impl Runner {
         }
     }
 }
+
+const SIGKILL: u8 = 9;
 
 /// `EINTR`: what a start is told that init's own fall cut short.
 const INTERRUPTED: u16 = 4;

@@ -82,6 +82,8 @@ pub struct Supervisor {
     group: u32,
     /// End supervision once the service is down.
     leaving: bool,
+    /// Init ends and does not wait any more: no `finish` is run.
+    hurried: bool,
 }
 
 impl Supervisor {
@@ -93,6 +95,7 @@ impl Supervisor {
             spawn_failures: 0,
             group: 0,
             leaving: false,
+            hurried: false,
         }
     }
 
@@ -119,6 +122,17 @@ impl Supervisor {
         self.state.phase == Phase::Down
     }
 
+    /// It goes once it is down.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    /// It was told to go, and its place is to be kept: supervision begins anew.
+    pub fn stay(&mut self, actions: &mut Vec<Action>) {
+        self.leaving = false;
+        actions.push(Action::Announce(b's'));
+    }
+
     /// `run` is alive.
     fn running(&self) -> bool {
         matches!(self.state.phase, Phase::Up | Phase::Ready | Phase::Stopping)
@@ -135,6 +149,7 @@ impl Supervisor {
         match event {
             Event::Control(letter) => self.control(now, letter, actions),
             Event::Signal(signal) => self.signal(signal, false, actions),
+            Event::Kill => self.kill(now, actions),
             Event::Started { pid } => self.started(now, pid, actions),
             Event::SpawnFailed { errno } => self.spawn_failed(now, errno, actions),
             Event::Notified if self.state.phase == Phase::Up => {
@@ -232,6 +247,17 @@ impl Supervisor {
         }
     }
 
+    /// Ends `run` or `finish` at once.
+    fn kill(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        self.state.wanted_up = false;
+        self.hurried = true;
+        if self.state.pid != 0 {
+            let pid = self.state.pid;
+            actions.push(Action::Kill { pid, signal: SIGKILL, group: true });
+        }
+        self.settle(now, actions);
+    }
+
     /// Nothing runs: does what the wanted state asks for next.
     fn settle(&mut self, now: Moment, actions: &mut Vec<Action>) {
         match self.state.phase {
@@ -309,7 +335,7 @@ impl Supervisor {
         self.state.paused = false;
         actions.push(Action::Tally(exit));
         actions.push(Action::Announce(b'd'));
-        if self.rules.has_finish {
+        if self.rules.has_finish && !self.hurried {
             self.enter(Phase::Finishing, now);
             self.state.deadline = after(now, self.rules.timeout_finish.into());
             actions.push(Action::Spawn(Program::Finish { exit, group }));
@@ -367,25 +393,34 @@ impl Supervisor {
             spawn_failures: r.u8()?,
             group: r.u32()?,
             leaving: r.bool()?,
+            hurried: false,
         })
     }
 
-    /// Init fell between asking for a process and hearing of it; the kernel
-    /// wrote down its number, or 0 where there is none.
+    /// Goes on where init fell. Between asking for a process and hearing of
+    /// it, the kernel wrote down its number: `spawned`, or 0 where there is
+    /// none; while it is a `finish` that was asked for, perhaps still that of
+    /// the `run` before it.
     pub fn resume(&mut self, now: Moment, spawned: u32, actions: &mut Vec<Action>) {
-        if self.state.pid != 0 || !(self.running() || self.state.phase == Phase::Finishing) {
-            return;
+        match self.state.phase {
+            Phase::Down | Phase::Waiting => return self.settle(now, actions),
+            _ if self.state.pid != 0 => {}
+            Phase::Finishing if spawned == 0 || spawned == self.group => {
+                let exit = self.state.exit.unwrap_or(Exit::Code(0));
+                actions.push(Action::Spawn(Program::Finish { exit, group: self.group }));
+            }
+            _ if spawned != 0 => self.started(now, spawned, actions),
+            _ => return self.start(now, actions),
         }
-        if spawned != 0 {
-            self.started(now, spawned, actions);
-        } else if self.state.phase == Phase::Finishing {
-            let program = Program::Finish {
-                exit: self.state.exit.unwrap_or(Exit::Code(0)),
-                group: self.group,
-            };
-            actions.push(Action::Spawn(program));
-        } else {
-            self.start(now, actions);
+        // What was due may have been written down and not done.
+        match self.state.phase {
+            Phase::Stopping => {
+                self.signal(self.rules.down_signal, false, actions);
+                self.signal(SIGCONT, false, actions);
+                self.state.deadline = after(now, self.rules.timeout_kill.into());
+            }
+            Phase::Finishing => self.state.deadline = after(now, self.rules.timeout_finish.into()),
+            _ => {}
         }
     }
 }

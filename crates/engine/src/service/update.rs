@@ -9,7 +9,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use model::service::database::{Database, Entry, Index};
-use model::service::live_state::{AGAIN, RUN_SHIFT, STARTING, UP, WANTED};
+use model::service::live_state::{AGAIN, RUN_SHIFT, STARTING, STOPPING, UP, WANTED};
 
 /// An instruction about one service of the old database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Plan {
     /// Services of the old database that must be down first, closed under
     /// what needs them as far as that is up.
     pub stop: Vec<Index>,
+    /// Some of these are not down yet; others may be, and only wait to start again.
+    pub busy: bool,
     /// Old and new number of those that keep their place in init.
     pub moved: Vec<(Index, Index)>,
     /// Services of the new database that are to be up again.
@@ -211,6 +213,7 @@ impl<'a, 'd> Comparison<'a, 'd> {
             let byte = self.bytes.get(at).copied().unwrap_or(0);
             if self.active[at] && !kept {
                 plan.stop.push(at as Index);
+                plan.busy |= byte & (UP | STARTING | STOPPING) != 0;
                 let wanted = byte & WANTED;
                 let mut again = |target: Index| {
                     plan.start.push(target);

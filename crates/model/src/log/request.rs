@@ -13,6 +13,8 @@ pub enum ToLogger<'a> {
     /// Read everything that the followed services have written so far, also
     /// a last line without newline, then answer [`FromLogger::Synced`].
     Sync { number: u32 },
+    /// The same for one of them; of a service that is not followed, nothing.
+    SyncOne { number: u32, name: &'a str },
 }
 
 /// From the logger to a listener.
@@ -21,7 +23,7 @@ pub enum FromLogger<'a> {
     /// One line of a followed service, without newline, or one piece of a
     /// line that was too long for the log (`cut`).
     Line { name: &'a str, text: &'a [u8], cut: bool },
-    /// All lines up to that [`ToLogger::Sync`] have been sent.
+    /// All lines up to the question with this number have been sent.
     Synced { number: u32 },
 }
 
@@ -30,6 +32,7 @@ impl<'a> ToLogger<'a> {
         match *self {
             Self::Follow { name } => w.u8(0).text(name),
             Self::Sync { number } => w.u8(1).u32(number),
+            Self::SyncOne { number, name } => w.u8(2).u32(number).text(name),
         };
     }
 
@@ -37,6 +40,7 @@ impl<'a> ToLogger<'a> {
         Ok(match r.u8()? {
             0 => Self::Follow { name: r.text()? },
             1 => Self::Sync { number: r.u32()? },
+            2 => Self::SyncOne { number: r.u32()?, name: r.text()? },
             _ => return Err(ReadError::Impossible),
         })
     }
@@ -65,7 +69,11 @@ mod tests {
 
     #[test]
     fn messages_read_back_one_behind_the_other() {
-        let asked = [ToLogger::Follow { name: "dns" }, ToLogger::Sync { number: 7 }];
+        let asked = [
+            ToLogger::Follow { name: "dns" },
+            ToLogger::Sync { number: 7 },
+            ToLogger::SyncOne { number: 8, name: "dns" },
+        ];
         let mut w = Writer::new();
         asked.iter().for_each(|message| message.write(&mut w));
         let mut r = Reader::new(w.as_bytes());

@@ -635,11 +635,11 @@ impl<'a> Bundle<'a> {
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(core::array::from_fn(|i| bytes[at + i]))
+    u32::from_le_bytes(*bytes[at..].first_chunk().expect("opening checked the length"))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(core::array::from_fn(|i| bytes[at + i]))
+    u64::from_le_bytes(*bytes[at..].first_chunk().expect("opening checked the length"))
 }
 
 #[cfg(test)]

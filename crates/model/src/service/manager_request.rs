@@ -67,11 +67,14 @@ pub enum ToManager<'a> {
     },
     /// Go over to the compiled database in the directory `database`.
     /// `as_is`: the same services in another format; nothing is restarted.
+    /// `repeated`: it was asked before and no answer came, so that it may have
+    /// been done.
     Update {
         id: u32,
         database: &'a str,
         manner: Manner,
         as_is: bool,
+        repeated: bool,
         limit: u32,
     },
 }
@@ -175,8 +178,9 @@ impl<'a> ToManager<'a> {
             Self::Convert { old, new, restart } => {
                 w.u8(4).text(old).text(new.unwrap_or("")).bool(restart);
             }
-            Self::Update { id, database, manner, as_is, limit } => {
-                w.u8(5).u32(id).text(database).u8(manner.to_byte()).bool(as_is).u32(limit);
+            Self::Update { id, database, manner, as_is, repeated, limit } => {
+                w.u8(5).u32(id).text(database).u8(manner.to_byte()).bool(as_is);
+                w.bool(repeated).u32(limit);
             }
         }
     }
@@ -209,6 +213,7 @@ impl<'a> ToManager<'a> {
                 database: r.text()?,
                 manner: Manner::from_byte(r.u8()?)?,
                 as_is: r.bool()?,
+                repeated: r.bool()?,
                 limit: r.u32()?,
             },
             _ => return Err(ReadError::Impossible),
@@ -323,7 +328,14 @@ mod tests {
             ToManager::Status { id: 2 },
             ToManager::Convert { old: "dns", new: Some("resolver"), restart: true },
             ToManager::Convert { old: "lan", new: None, restart: true },
-            ToManager::Update { id: 3, database: "/db", manner, as_is: false, limit: 0 },
+            ToManager::Update {
+                id: 3,
+                database: "/db",
+                manner,
+                as_is: false,
+                repeated: true,
+                limit: 0,
+            },
         ];
         let mut w = Writer::new();
         asked.iter().for_each(|message| message.write(&mut w));

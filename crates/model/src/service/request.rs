@@ -152,9 +152,10 @@ pub enum FromInit<'a> {
     Welcome { protocol: u16 },
     /// The state of a slot, at first and whenever it changes.
     State { slot: Slot, state: SlotState },
-    /// To the logger, with one descriptor: the reading end of this slot's pipe.
+    /// To the logger, with one descriptor: the reading end of this slot's
+    /// pipe. Again where the slot has another name.
     Pipe { slot: Slot, name: &'a str },
-    /// To the logger: nobody will write there any more.
+    /// To the logger: the slot is no more.
     PipeEnded { slot: Slot },
     /// The answer to anything that a [`Role::Client`] asks; empty: done.
     Reply { error: &'a str },

@@ -36,6 +36,9 @@ const TURNS_MAX: usize = 32;
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
+/// How long to wait after a connection to init that came to nothing.
+const RECONNECT_WAIT: Duration = Duration::from_secs(1);
+
 /// Text that one turn may make of what it reads: short lines grow by their label.
 const TEXT_BYTES_MAX: usize = 64 << 10;
 
@@ -144,6 +147,7 @@ impl Collector {
                 busy.then_some(Moment::ZERO),
                 self.stalled.map(|(at, _)| at),
                 self.reconnect.map(|(at, _)| at),
+                self.listeners.deadline(),
             ];
             for (token, readiness) in self.events.wait(deadlines.into_iter().flatten().min())? {
                 match token {
@@ -176,6 +180,7 @@ impl Collector {
                 self.turn_of(slot);
             }
             self.listeners.answer_syncs(&self.pipes, &self.events);
+            self.listeners.listen_again(&self.events, now);
         }
     }
 
@@ -199,7 +204,8 @@ impl Collector {
             Ok(Turned::More) => self.queue.push_back(slot),
             Ok(Turned::Empty) => {
                 self.pipes[at].queued = false;
-                if self.pipes[at].ended {
+                // Whoever else holds its other end would be killed by its next line.
+                if self.pipes[at].ended && self.pipes[at].is_abandoned() {
                     self.drop_pipe(at);
                 }
             }
@@ -371,6 +377,8 @@ impl Collector {
     }
 
     fn hear_listener(&mut self, token: u64, readiness: Readiness) {
+        // The service that is asked about may have its pipe since a moment.
+        self.hear_init();
         for slot in self.listeners.hear(token, readiness, &self.events, &mut self.pipes) {
             self.enqueue(slot);
         }
@@ -431,9 +439,12 @@ impl Collector {
                 Err(_) => break,
             }
         }
-        // Init is starting anew, and keeps the pipes; it will listen again.
+        // Init is starting anew, and keeps the pipes; it will listen again. One
+        // that could not even tell of them (no descriptors are left) is not
+        // asked again at once.
         let _ = self.events.remove(&connection);
-        self.reconnect = Some((clock::now(), 0));
+        let wait = if self.named.is_some() { RECONNECT_WAIT } else { Duration::ZERO };
+        self.reconnect = Some((clock::now() + wait, 0));
     }
 
     /// Receives one datagram and does what it says.
@@ -469,6 +480,7 @@ impl Collector {
         if let Some(at) = self.find(slot) {
             if self.pipes[at].inode == pipe.inode {
                 self.pipes[at].name = pipe.name;
+                self.pipes[at].followed = pipe.followed;
                 return Ok(());
             }
             self.drop_pipe(at);

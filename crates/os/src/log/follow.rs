@@ -60,13 +60,18 @@ impl Follower {
     }
 
     /// Asks the logger to read everything that the followed services have
-    /// written so far. [`News::Synced`] with this number comes behind it.
-    pub fn sync(&mut self) -> io::Result<u32> {
+    /// written so far, or that one of them has. [`News::Synced`] with this
+    /// number comes behind it; ask again only then.
+    pub fn sync(&mut self, name: Option<&str>) -> io::Result<u32> {
         self.syncs += 1;
+        let number = self.syncs;
         let mut w = Writer::new();
-        ToLogger::Sync { number: self.syncs }.write(&mut w);
+        match name {
+            None => ToLogger::Sync { number }.write(&mut w),
+            Some(name) => ToLogger::SyncOne { number, name }.write(&mut w),
+        }
         self.connection.send(w.as_bytes())?;
-        Ok(self.syncs)
+        Ok(number)
     }
 
     /// Makes [`Follower::next`] say `WouldBlock` where there is nothing to read.

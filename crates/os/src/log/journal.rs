@@ -18,7 +18,8 @@ pub struct Journal(Mapping);
 
 impl Journal {
     pub fn open(directory: &OwnedFd) -> io::Result<Self> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = fs::openat(directory, ".journal", flags, Mode::from_raw_mode(0o600))?;
         // A file system that cannot reserve space gets it written.
         match fs::fallocate(&file, FallocateFlags::empty(), 0, JOURNAL_BYTES as u64) {

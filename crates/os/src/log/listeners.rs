@@ -8,10 +8,13 @@ use model::bytes::{Reader, Writer};
 use model::limits::{LOG_FOLLOWED_MAX, LOG_LISTENERS_MAX, MESSAGE_BYTES_MAX};
 use model::log::request::{FromLogger, ToLogger};
 use model::service::request::Slot;
+use model::time::Moment;
 
+use crate::clock;
+use crate::door::Door;
 use crate::event_loop::{EventLoop, Readiness};
 use crate::log::pipes::Pipe;
-use crate::socket::{Connection, Listener};
+use crate::socket::Connection;
 
 /// Tokens of the event loop from here on are the listeners'.
 pub const FIRST: u64 = 1 << 32;
@@ -25,12 +28,19 @@ struct Follower {
     connection: Connection,
     /// Services, sorted.
     names: Vec<Box<str>>,
-    /// The answers it waits for.
-    sync: Option<u32>,
+    /// The answer it waits for.
+    sync: Option<Sync>,
+}
+
+/// A question whether everything was told.
+struct Sync {
+    number: u32,
+    /// `None`: about every service that is followed.
+    name: Option<Box<str>>,
 }
 
 pub struct Listeners {
-    socket: Listener,
+    door: Door,
     followers: Vec<Follower>,
     next_token: u64,
 }
@@ -38,9 +48,17 @@ pub struct Listeners {
 impl Listeners {
     /// Listens beside the socket of init.
     pub fn open(init: &Path, events: &EventLoop) -> io::Result<Self> {
-        let socket = Listener::bind(&init.with_file_name("log"), 0o600)?;
-        events.add(&socket, SOCKET, Readiness::IN)?;
-        Ok(Self { socket, followers: Vec::new(), next_token: FIRST + 1 })
+        let door = Door::open(&init.with_file_name("log"), 0o600, events, SOCKET)?;
+        Ok(Self { door, followers: Vec::new(), next_token: FIRST + 1 })
+    }
+
+    /// When [`Listeners::listen_again`] has something to do.
+    pub fn deadline(&self) -> Option<Moment> {
+        self.door.deadline()
+    }
+
+    pub fn listen_again(&mut self, events: &EventLoop, now: Moment) {
+        self.door.listen_again(events, now);
     }
 
     /// Whether somebody follows the service `name`.
@@ -50,8 +68,7 @@ impl Listeners {
 
     /// Whether somebody waits for all that `pipe` holds, unfinished or not.
     pub fn wants_all(&self, pipe: &Pipe) -> bool {
-        let waits = |f: &Follower| f.sync.is_some() && f.follows(&pipe.name);
-        pipe.followed && self.followers.iter().any(waits)
+        pipe.followed && self.followers.iter().any(|follower| follower.waits_for(&pipe.name))
     }
 
     /// Reads what came for `token`; gives the services to look at now.
@@ -71,12 +88,11 @@ impl Listeners {
         };
         let mut wanted = Vec::new();
         let follower = &mut self.followers[at];
-        let had_sync = follower.sync.is_some();
         if follower.hear().is_err() {
             self.remove(at, events);
-        } else if !had_sync && follower.sync.is_some() {
-            let follows = |pipe: &&mut Pipe| follower.follows(&pipe.name);
-            wanted.extend(pipes.iter_mut().filter(follows).map(|pipe| pipe.slot));
+        } else {
+            let waits = |pipe: &&mut Pipe| follower.waits_for(&pipe.name);
+            wanted.extend(pipes.iter_mut().filter(waits).map(|pipe| pipe.slot));
         }
         for pipe in pipes {
             pipe.followed = self.follow(&pipe.name);
@@ -85,7 +101,7 @@ impl Listeners {
     }
 
     fn accept(&mut self, events: &EventLoop) {
-        while let Ok(Some(connection)) = self.socket.accept() {
+        while let Some(connection) = self.door.accept(events, clock::now()) {
             let own = rustix::process::geteuid().as_raw();
             let allowed = connection.peer().is_ok_and(|peer| peer.uid == 0 || peer.uid == own);
             if !allowed || self.followers.len() >= LOG_LISTENERS_MAX {
@@ -119,8 +135,8 @@ impl Listeners {
         let mut at = 0;
         while at < self.followers.len() {
             let follower = &mut self.followers[at];
-            let busy = |pipe: &Pipe| pipe.queued && follower.follows(&pipe.name);
-            if let Some(number) = follower.sync
+            let busy = |pipe: &Pipe| pipe.queued && follower.waits_for(&pipe.name);
+            if let Some(number) = follower.sync.as_ref().map(|sync| sync.number)
                 && !pipes.iter().any(busy)
             {
                 follower.sync = None;
@@ -147,24 +163,32 @@ impl Follower {
         self.names.binary_search_by(|own| (**own).cmp(name)).is_ok()
     }
 
-    /// Reads messages until there are no more; an error: it has to go.
+    /// Its question is about this service, too.
+    fn waits_for(&self, name: &str) -> bool {
+        let meant = |sync: &Sync| sync.name.as_deref().is_none_or(|meant| meant == name);
+        self.sync.as_ref().is_some_and(meant) && self.follows(name)
+    }
+
+    /// Reads one datagram, for services are waiting; an error: it has to go.
     fn hear(&mut self) -> io::Result<()> {
         let mut buffer = vec![0; MESSAGE_BYTES_MAX];
-        loop {
-            let length = match self.connection.receive(&mut buffer) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(length) => length,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            let mut reader = Reader::new(&buffer[..length]);
-            while reader.left() > 0 {
-                match ToLogger::read(&mut reader).map_err(|_| io::ErrorKind::InvalidData)? {
-                    ToLogger::Follow { name } => self.add(name)?,
-                    ToLogger::Sync { number } => self.sync = Some(number),
+        let length = match self.connection.receive(&mut buffer) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut reader = Reader::new(&buffer[..length]);
+        while reader.left() > 0 {
+            match ToLogger::read(&mut reader).map_err(|_| io::ErrorKind::InvalidData)? {
+                ToLogger::Follow { name } => self.add(name)?,
+                ToLogger::Sync { number } => self.sync = Some(Sync { number, name: None }),
+                ToLogger::SyncOne { number, name } => {
+                    self.sync = Some(Sync { number, name: Some(name.into()) });
                 }
             }
         }
+        Ok(())
     }
 
     fn add(&mut self, name: &str) -> io::Result<()> {

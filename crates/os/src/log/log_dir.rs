@@ -58,7 +58,8 @@ impl LogDir {
             Err(error) => return Err(error.into()),
         }
         let directory = crate::files::directory(path)?;
-        let made = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+        // A fifo that somebody put there must not keep its writer waiting.
+        let made = OFlags::WRONLY | OFlags::CREATE | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let lock = fs::openat(&directory, "lock", made, GROWING)?;
         match fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -116,7 +117,12 @@ impl LogDir {
         let (_, length) = self.look()?;
         if length > 0 {
             let mut last = [b'\n'];
-            let file = fs::openat(&self.directory, "current", OFlags::CLOEXEC, Mode::empty())?;
+            let file = fs::openat(
+                &self.directory,
+                "current",
+                OFlags::NONBLOCK | OFlags::CLOEXEC,
+                Mode::empty(),
+            )?;
             rustix::io::pread(file, &mut last, length - 1)?;
             if last != [b'\n'] {
                 self.append(b"\n")?;
@@ -200,7 +206,7 @@ fn tidy_up(directory: &OwnedFd) -> io::Result<bool> {
 /// Gives what a processor made its final names. It counts as made once
 /// `processed` is marked as closed; all this can be done again if it is cut off.
 fn finish_processed(directory: &OwnedFd) -> io::Result<()> {
-    let read_only = OFlags::RDONLY | OFlags::CLOEXEC;
+    let read_only = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let processed = fs::openat(directory, PROCESSED, read_only, Mode::empty())?;
     let mode = Mode::from_raw_mode(fs::fstat(&processed)?.st_mode);
     if !mode.contains(CLOSED) {
@@ -262,7 +268,8 @@ fn archives(directory: &OwnedFd) -> io::Result<Vec<(Archive, u64)>> {
 
 /// Opens `current` to append to it, and says its inode number and length.
 fn open_current(directory: &OwnedFd) -> io::Result<(OwnedFd, u64, u64)> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
+    let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let current = fs::openat(directory, "current", flags, GROWING)?;
     let found = fs::fstat(&current)?;
     let mode = Mode::from_raw_mode(found.st_mode);

@@ -21,7 +21,7 @@ pub struct Pipe {
     pub queued: bool,
     /// An unfinished line lies in it; [`notice`] was asked for.
     pub unfinished: bool,
-    /// Nobody can write there any more.
+    /// Its service is no more; a process that it left may still write there.
     pub ended: bool,
     /// Somebody follows this service.
     pub followed: bool,
@@ -42,6 +42,13 @@ impl Pipe {
             self.unfinished = unfinished;
         }
         Ok(())
+    }
+
+    /// Whether nobody can write there any more.
+    pub fn is_abandoned(&self) -> bool {
+        let mut end = [PollFd::new(&self.end, PollFlags::empty())];
+        let polled = poll(&mut end, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        polled.is_ok() && end[0].revents().contains(PollFlags::HUP)
     }
 
     /// Bytes that lie in it.

@@ -9,6 +9,7 @@ use model::service::database::{Database, DatabaseError};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 
 /// The bytes of a database that was read, but not looked at yet.
+#[derive(PartialEq, Eq)]
 pub struct DatabaseFile {
     bytes: Vec<u8>,
 }
@@ -59,6 +60,11 @@ impl DatabaseFile {
             }
         }
         Ok(Self { bytes })
+    }
+
+    /// How many bytes it has.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Checks the bytes and opens them.

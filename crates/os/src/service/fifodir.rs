@@ -188,7 +188,7 @@ fn new_name() -> io::Result<[u8; HIDDEN_BYTES]> {
 /// Whether nobody listens, found out with one system call: an empty directory
 /// of a tmpfs has a size of 40, and each entry adds 20 (Linux `mm/shmem.c`,
 /// `BOGO_DIRENT_SIZE`). `false` means nothing.
-fn empty_for_sure(directory: BorrowedFd<'_>, name: &CStr) -> bool {
+pub(super) fn empty_for_sure(directory: BorrowedFd<'_>, name: &CStr) -> bool {
     /// The last file system that was asked about: its device, and in the top
     /// bit whether it is a tmpfs. All of them lie on one, as a rule.
     /// The device is a minor number of 20 bits (Linux `include/linux/kdev_t.h`).

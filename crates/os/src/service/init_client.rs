@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use model::bytes::{Reader, Writer};
 use model::limits::MESSAGE_BYTES_MAX;
 use model::service::request::{FromInit, PROTOCOL, Role, ToInit};
 
+use crate::clock;
 use crate::socket::Connection;
 
 /// A connection as [`Role::Client`].
@@ -55,6 +57,24 @@ impl Client {
             Ok(FromInit::Reply { error: "" }) => Ok(()),
             Ok(FromInit::Reply { error }) => Err(AskError::Refused(error.to_owned())),
             _ => Err(AskError::Io(io::ErrorKind::InvalidData.into())),
+        }
+    }
+}
+
+/// Asks the init that listens at `socket`, and asks again where it goes away
+/// before it answers: it starts itself anew, and remembers what it has done.
+///
+/// # Errors
+/// It was away for `limit`, or says no.
+pub fn ask(socket: &Path, message: &ToInit<'_>, limit: Duration) -> Result<(), AskError> {
+    let until = clock::now() + limit;
+    loop {
+        let answer = Client::connect(socket).map_err(AskError::Io).and_then(|mut c| c.ask(message));
+        match answer {
+            Err(AskError::Io(_)) if clock::now() < until => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            answer => return answer,
         }
     }
 }

@@ -27,10 +27,18 @@ pub const STATE: &str = "state";
 /// The file that every `supervise/lock` is another name of: one descriptor
 /// holds the lock of all.
 pub const SUPERVISED: &str = ".supervised";
+/// What every file `down` is another name of. Scripts of the peer that lock
+/// it find it.
+pub const EMPTY: &str = "lock";
 /// What every `supervise/status` is a name of, until it is replaced.
 const STATUS: &str = ".status";
 /// Lines `OLD NEW`: services that go over from the previous live directory.
 pub const MOVED: &str = "moved";
+/// One byte per service while an update is under way: what it has stopped and
+/// will start again.
+pub const STOPPED: &str = "stopped";
+/// The number of the group that may look, where there is one.
+const READERS: &str = "group";
 /// The socket of the manager.
 pub const MANAGER: &str = "manager";
 /// The socket of init, below the scandir.
@@ -53,6 +61,9 @@ pub struct Making<'a> {
     pub brought: &'a dyn Fn(&str) -> bool,
     /// The first state of every service.
     pub state: &'a [u8],
+    /// The members of this group may look, and nobody else but the owner; all
+    /// may where there is none.
+    pub readers: Option<u32>,
 }
 
 /// Makes `LIVE:SUFFIX` with everything in it and gives its path. Nothing
@@ -90,24 +101,25 @@ fn unused_name(live: &Path) -> Result<PathBuf, Trouble> {
 fn fill(making: &Making<'_>, real: &Path) -> Result<(), Trouble> {
     let within = |what: &str| format!("make {what} in {}", real.display());
     let directory = files::directory(real).to(|| within("."))?;
+    if let Some(group) = making.readers {
+        // Before anything is in it.
+        std::os::unix::fs::fchown(&directory, None, Some(group))
+            .and_then(|()| Ok(fs::fchmod(&directory, Mode::from_raw_mode(0o750))?))
+            .to(|| format!("give {} to group {group}", real.display()))?;
+        write(&directory, READERS, format!("{group}\n").as_bytes(), 0o644)
+            .to(|| within(READERS))?;
+    }
     fs::symlinkat(making.compiled, &directory, "compiled").to(|| within("compiled"))?;
     fs::symlinkat(making.scandir, &directory, "scandir").to(|| within("scandir"))?;
     write(&directory, "prefix", making.prefix.as_bytes(), 0o644).to(|| within("prefix"))?;
     write(&directory, STATE, making.state, 0o644).to(|| within(STATE))?;
-    write(&directory, "lock", b"", 0o644).to(|| within("lock"))?;
+    write(&directory, EMPTY, b"", 0o644).to(|| within(EMPTY))?;
     write(&directory, SUPERVISED, b"", 0o600).to(|| within(SUPERVISED))?;
     fs::mkdirat(&directory, SERVICE_DIRS, Mode::from_raw_mode(0o755))
         .to(|| within(SERVICE_DIRS))?;
     let mode = Mode::from_raw_mode(0o2755);
     fs::chmodat(&directory, SERVICE_DIRS, mode, AtFlags::empty()).to(|| within(SERVICE_DIRS))?;
-    let first = Status {
-        changed: crate::clock::today(),
-        readied: crate::clock::today(),
-        paused: true,
-        ready: true,
-        ..Status::default()
-    };
-    write(&directory, STATUS, &first.to_bytes(), 0o644).to(|| within(STATUS))?;
+    write(&directory, STATUS, &first_status().to_bytes(), 0o644).to(|| within(STATUS))?;
     let services = files::directory_at(&directory, SERVICE_DIRS).to(|| within(SERVICE_DIRS))?;
     let compiled = making.compiled.join(SERVICE_DIRS);
     let sources = files::directory(&compiled).to(|| format!("open {}", compiled.display()))?;
@@ -143,7 +155,7 @@ impl Maker<'_> {
         };
         if !up {
             let none = AtFlags::empty();
-            fs::linkat(self.live, "lock", self.services, &*at("down"), none)?;
+            fs::linkat(self.live, EMPTY, self.services, &*at("down"), none)?;
         }
         if !brought {
             let none = AtFlags::empty();
@@ -231,6 +243,12 @@ fn make_event(folder: &OwnedFd) -> rustix::io::Result<()> {
     fs::chmodat(folder, "event", EVENT_MODE, AtFlags::empty())
 }
 
+/// Down, and never started.
+fn first_status() -> Status {
+    let today = crate::clock::today();
+    Status { changed: today, readied: today, paused: true, ready: true, ..Status::default() }
+}
+
 /// Makes what a supervisor needs in a service directory, keeping what is
 /// there already.
 pub fn make_supervise(folder: &OwnedFd) -> io::Result<()> {
@@ -238,21 +256,35 @@ pub fn make_supervise(folder: &OwnedFd) -> io::Result<()> {
         Err(Errno::EXIST) => Ok(()),
         other => other,
     };
-    there(fs::mkdirat(folder, "supervise", Mode::from_raw_mode(0o700)))?;
+    let made = fs::mkdirat(folder, "supervise", Mode::from_raw_mode(0o700));
+    if made.is_ok() {
+        // Before its lock says that it is supervised: whoever sees that asks
+        // next how it is. A full file system must not keep it from running.
+        let _ = write(folder, "supervise/status", &first_status().to_bytes(), 0o644);
+    }
+    there(made)?;
     there(make_fifo(folder, "supervise/control"))?;
     there(make_event(folder))?;
     Ok(())
 }
 
-/// Makes `live` lead to `real`, at once and whole.
+/// The group that may look at the live directory `real`.
+pub fn readers(real: &Path) -> Option<u32> {
+    std::fs::read_to_string(real.join(READERS)).ok()?.trim().parse().ok()
+}
+
+/// Makes `live` lead to `real`, at once and whole. Two programs may do it at
+/// the same time: whoever makes the live directory, and its new manager.
 pub fn publish(live: &Path, real: &Path) -> Result<(), Trouble> {
     let mut new = real.as_os_str().to_owned();
-    new.push(".link");
+    new.push(format!(".{}", std::process::id()));
     let _ = fs::unlink(&*new);
     let target = real.file_name().unwrap_or(real.as_os_str());
-    fs::symlink(target, &*new)
-        .and_then(|()| fs::rename(&*new, live))
-        .to(|| format!("make {} lead to {}", live.display(), real.display()))
+    let published = fs::symlink(target, &*new).and_then(|()| fs::rename(&*new, live));
+    if published.is_err() {
+        let _ = fs::unlink(&*new);
+    }
+    published.to(|| format!("make {} lead to {}", live.display(), real.display()))
 }
 
 /// Takes back what [`publish`] did.

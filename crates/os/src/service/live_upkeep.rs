@@ -26,14 +26,6 @@ pub fn places(real: &Path) -> Result<Places, Trouble> {
     Ok(Places { scandir: real.join(scandir), prefix })
 }
 
-/// Who may look is the same in the new live directory.
-pub fn copy_group(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::copy(from.join("group"), to.join("group")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// Makes everything lead to `live`, which init serves: the link, the names in
 /// the scandir. Removes what an earlier live directory left. All of it can be
 /// repeated; what failed is told by the answer, and the next manager tries again.
@@ -64,6 +56,7 @@ pub fn adopt(live: &LiveDir, before: Option<&LiveDir>) -> Vec<Trouble> {
             prefix: &places.prefix,
             brought: &|_| true,
             state: live.bytes(),
+            readers: None,
         };
         if let Err(trouble) = live_dir::link_into_scandir(&making) {
             troubles.push(trouble);
@@ -117,12 +110,13 @@ fn remove_leftovers(link: &Path, real: &Path) {
 }
 
 /// Whether an init holds the lock of a live directory. One that cannot be
-/// looked at counts as served.
+/// looked at counts as served; one whose manager was killed while it made it
+/// has no lock yet.
 fn is_served(path: &Path) -> bool {
     use rustix::process::{Flock, FlockType, fcntl_getlk};
     match fs::File::open(path.join(SUPERVISED)) {
         Ok(file) => fcntl_getlk(&file, &Flock::from(FlockType::WriteLock))
             .map_or(true, |holder| holder.is_some()),
-        Err(_) => true,
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }

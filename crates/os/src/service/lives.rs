@@ -1,27 +1,26 @@
 //! Live directories that init serves: taking one in, letting one go.
 
 use std::ffi::CString;
-use std::fs::File;
-use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use engine::machine::Event;
 use engine::service::ending::Class;
 use engine::service::init::{Init, Unit};
 use engine::service::oneshot::Runner;
 use engine::service::supervise::{Rules, Supervisor};
-use model::limits::{DATABASE_BYTES_MAX, LIVE_DIRS_MAX};
-use model::service::database::{Database, Index, Script, Service};
+use model::limits::LIVE_DIRS_MAX;
+use model::service::database::{Database, Script, Service};
 use model::service::request::Slot;
-use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{self, FlockOperation, Mode, OFlags};
 
 use crate::clock;
 use crate::event_loop::Readiness;
-use crate::files;
 use crate::service::held::{Held, Home, Pipe, inherited};
-use crate::service::live_dir::{self, MOVED, SERVICE_DIRS, SUPERVISED};
+use crate::service::kept_database::KeptDatabase;
+use crate::service::live_dir::SUPERVISED;
 use crate::service::table::{Fixed, Found, Kind};
-use crate::service::tree::{Tree, token};
+use crate::service::takeover::Taking;
+use crate::service::tree::{Tree, saved, token};
 use crate::trouble::{Trouble, While};
 
 /// A live directory that is served.
@@ -34,43 +33,71 @@ pub struct Live {
     /// The longrun that keeps its graph.
     pub manager: Slot,
     /// Where the table remembers it.
-    record: u32,
-    /// The database, checked when it was read.
-    bytes: Vec<u8>,
+    pub(super) record: u32,
+    /// It is being taken in; that is finished if init falls meanwhile.
+    pub(super) taking: Option<Taking>,
+    database: KeptDatabase,
     /// Holds the lock of all its services.
-    lock: Option<OwnedFd>,
+    pub(super) lock: Option<OwnedFd>,
 }
 
 impl Live {
     pub fn database(&self) -> Database<'_> {
-        Database::reopen(&self.bytes)
+        self.database.open()
     }
 
     /// Reads a live directory without serving it yet.
     fn open(path: &str) -> Result<Self, Trouble> {
-        let directory = files::directory(path).to(|| format!("open {path}"))?;
-        let what = || format!("read the database of {path}");
-        let file = fs::openat(
-            &directory,
-            "compiled/db",
-            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
-            Mode::empty(),
-        );
-        let mut bytes = Vec::new();
-        let file = File::from(file.to(what)?);
-        file.take(DATABASE_BYTES_MAX as u64).read_to_end(&mut bytes).to(what)?;
-        if let Err(error) = Database::open(&bytes) {
-            return Err(std::io::Error::other(error.to_string())).to(what);
-        }
-        Ok(Self {
+        // Kept by exec, as all that is held of it.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let directory = fs::open(path, flags, Mode::empty()).to(|| format!("open {path}"))?;
+        let database = KeptDatabase::read(&directory);
+        let database = database.to(|| format!("read the database of {path}"))?;
+        Ok(Self::new(path, directory, database))
+    }
+
+    /// What the program before this one served.
+    fn resume(found: &Found) -> Result<Self, Trouble> {
+        let path = &*found.name;
+        let mut live = match inherited(found.fixed.directory) {
+            Some(directory) => {
+                let database = KeptDatabase::inherited(found.fixed.control);
+                let database = database.to(|| format!("go on with the database of {path}"))?;
+                Self::new(path, directory, database)
+            }
+            // An older program did not keep them.
+            None => Self::open(path)?,
+        };
+        live.record = found.record;
+        live.slots = vec![Slot::MAX; live.database().len()];
+        live.lock = inherited(found.fixed.lock);
+        live.taking = Taking::of_class(found.fixed.class);
+        Ok(live)
+    }
+
+    fn new(path: &str, directory: OwnedFd, database: KeptDatabase) -> Self {
+        Self {
             path: path.to_owned(),
             directory,
             slots: Vec::new(),
             manager: Slot::MAX,
             record: 0,
-            bytes,
+            taking: None,
+            database,
             lock: None,
-        })
+        }
+    }
+
+    /// What the table remembers of it.
+    pub(super) fn fixed(&self, number: u8) -> Fixed {
+        Fixed {
+            home: number,
+            class: self.taking.map_or(0, Taking::to_class),
+            control: self.database.number(),
+            directory: self.directory.as_raw_fd(),
+            lock: self.lock.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+            ..Fixed::default()
+        }
     }
 
     /// Takes the lock that says that its services are supervised.
@@ -94,8 +121,11 @@ impl Tree {
         (0u8..).zip(&self.lives).filter_map(|(n, live)| Some((n, live.as_ref()?)))
     }
 
+    /// The live directory that `path` leads to, if it is served.
     pub fn find_live(&self, path: &str) -> Option<u8> {
-        self.live_dirs().find(|(_, live)| live.path == path).map(|(number, _)| number)
+        let found = |path: &str| self.live_dirs().find(|(_, live)| live.path == path);
+        let number = found(path).or_else(|| found(&real(path).ok()?));
+        number.map(|(number, _)| number)
     }
 
     /// Serves the live directory `path`. Where `previous` names one that is
@@ -114,8 +144,10 @@ impl Tree {
             what: format!("serve {path}"),
             error: std::io::Error::other(why.to_owned()),
         };
-        if self.find_live(path).is_some() {
-            return Err(no("it is served already"));
+        match self.find_live(path) {
+            Some(number) if previous.is_none() => return Ok(number),
+            Some(_) => return Err(no("it is served already")),
+            None => {}
         }
         let old = match previous {
             Some(previous) => {
@@ -123,29 +155,21 @@ impl Tree {
             }
             None => None,
         };
+        let path = &*real(path).to(|| format!("find {path}"))?;
         let mut live = Live::open(path)?;
         live.lock()?;
         let number =
             self.free_number().ok_or_else(|| no("too many live directories are served"))?;
-        let lock = live.lock.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-        let fixed = Fixed { home: number, lock, ..Fixed::default() };
-        live.record = self.table.add(Kind::Live, &fixed, path).to(|| format!("serve {path}"))?;
-        let moved = match old {
-            Some(old) => self.moved(&live, old)?,
-            None => Vec::new(),
-        };
-        let names: Vec<String> = live.database().services().map(|s| s.name().to_owned()).collect();
+        live.taking = Some(Taking { previous: old });
+        live.record = self
+            .table
+            .add(Kind::Live, &live.fixed(number), path, &[])
+            .to(|| format!("serve {path}"))?;
         self.lives[usize::from(number)] = Some(live);
-        let added = self.add_services(init, number, &names, &moved);
-        if let Err(trouble) = added {
+        if let Err(trouble) = self.settle_in(init, number) {
             self.undo(init, number);
             return Err(trouble);
         }
-        match old {
-            Some(old) => self.succeed(init, old, number, &moved),
-            None => self.add_manager(init, number),
-        }
-        self.join_pipelines(number);
         Ok(number)
     }
 
@@ -159,63 +183,13 @@ impl Tree {
         (number <= LIVE_DIRS_MAX).then_some(number as u8)
     }
 
-    /// Which slot of `old` becomes which service of `live`: `moved` holds
-    /// lines `OLD NEW`.
-    fn moved(&self, live: &Live, old: u8) -> Result<Vec<(Slot, Index)>, Trouble> {
-        let what = || format!("read {}/{MOVED}", live.path);
-        let mut text = String::new();
-        let file =
-            fs::openat(&live.directory, MOVED, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        match file {
-            Ok(file) => {
-                let file = File::from(file);
-                file.take(DATABASE_BYTES_MAX as u64).read_to_string(&mut text).to(what)?
-            }
-            Err(rustix::io::Errno::NOENT) => 0,
-            Err(error) => return Err(error).to(what),
-        };
-        let Some(from) = self.live(old) else { return Ok(Vec::new()) };
-        let (before, after) = (from.database(), live.database());
-        let find = |database: Database<'_>, name: &str| match database.find(name) {
-            Some(model::service::database::Entry::Service(index)) => Some(index),
-            _ => None,
-        };
-        let pairs = text.lines().map(|line| {
-            let (was, is) = line.split_once(' ')?;
-            let (was, is) = (find(before, was)?, find(after, is)?);
-            let alike = before.service(was).is_longrun() == after.service(is).is_longrun();
-            alike.then_some((*from.slots.get(was as usize)?, is))
-        });
-        let pairs: Option<Vec<_>> = pairs.collect();
-        pairs.ok_or_else(|| std::io::Error::other("it names what is not there")).to(what)
-    }
-
-    /// Adds every service that does not come from the previous directory.
-    fn add_services(
+    /// Adds one service of a live directory, down.
+    pub(super) fn add_service(
         &mut self,
         init: &mut Init,
-        number: u8,
-        names: &[String],
-        moved: &[(Slot, Index)],
-    ) -> Result<(), Trouble> {
-        let mut slots = vec![Slot::MAX; names.len()];
-        for &(slot, index) in moved {
-            slots[index as usize] = slot;
-        }
-        for (index, name) in names.iter().enumerate() {
-            if slots[index] == Slot::MAX {
-                let home = Home::Live { live: number, index: index as Index };
-                slots[index] = self.add_service(init, name, home)?;
-            }
-            if let Some(Some(live)) = self.lives.get_mut(usize::from(number)) {
-                live.slots.clone_from(&slots);
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds one service of a live directory, down.
-    fn add_service(&mut self, init: &mut Init, name: &str, home: Home) -> Result<Slot, Trouble> {
+        name: &str,
+        home: Home,
+    ) -> Result<Slot, Trouble> {
         let now = clock::now();
         let longrun = self.longrun_of(home);
         let unit = match &longrun {
@@ -240,7 +214,7 @@ impl Tree {
         Ok(slot)
     }
 
-    fn longrun_of(&self, home: Home) -> Option<model::service::database::Longrun> {
+    pub(super) fn longrun_of(&self, home: Home) -> Option<model::service::database::Longrun> {
         let Home::Live { live, index } = home else { return None };
         self.live(live)?.database().service(index).longrun()
     }
@@ -255,9 +229,10 @@ impl Tree {
         class: Class,
     ) -> Result<Slot, Trouble> {
         let what = || format!("supervise {name}");
+        let state = saved(&unit);
         let slot = init.add(unit).ok_or(std::io::ErrorKind::OutOfMemory).to(what)?;
         let mut held = Held::new(slot, name, home, class);
-        match self.table.add(Kind::Slot, &held.fixed(), name).to(what) {
+        match self.table.add(Kind::Slot, &held.fixed(), name, state.as_bytes()).to(what) {
             Ok(record) => held.record = record,
             Err(trouble) => {
                 init.remove(slot);
@@ -297,74 +272,6 @@ impl Tree {
         }
     }
 
-    /// The services that moved are from now on those of `new`; the others of
-    /// `old` leave once they are down.
-    fn succeed(&mut self, init: &mut Init, old: u8, new: u8, moved: &[(Slot, Index)]) {
-        for &(slot, index) in moved {
-            self.move_service(init, slot, Home::Live { live: new, index });
-        }
-        let Some(before) = self.lives[usize::from(old)].take() else { return };
-        self.table.remove(before.record);
-        for slot in before.slots {
-            let stays = self
-                .held(slot)
-                .is_some_and(|held| matches!(held.home, Home::Live { live, .. } if live == new));
-            if !stays {
-                self.dismiss(init, slot);
-            }
-        }
-        if let Some(Some(live)) = self.lives.get_mut(usize::from(new)) {
-            live.manager = before.manager;
-        }
-        if let Some(held) = self.held_mut(before.manager) {
-            held.home = Home::Manager { live: new };
-        }
-        self.remember(before.manager);
-    }
-
-    /// Brings `supervise` and `event` of a service along, and gives it its
-    /// new settings.
-    fn move_service(&mut self, init: &mut Init, slot: Slot, home: Home) {
-        let Some(held) = self.held(slot) else { return };
-        let from = held.folder();
-        let Home::Live { live, index } = home else { return };
-        let Some(there) = self.live(live) else { return };
-        let name = there.database().service(index).name().to_owned();
-        let to = format!("{SERVICE_DIRS}/{name}");
-        if !held.oneshot {
-            let (old, new) = (self.base(held), there.directory.as_fd());
-            for part in ["supervise", "event"] {
-                // It was there a moment ago and the new place is empty. If it
-                // still fails, the service runs on without its directory.
-                let (was, is) = (format!("{from}/{part}"), format!("{to}/{part}"));
-                let _ = fs::renameat(old, &*was, new, &*is);
-            }
-            let (lock, locked) =
-                (format!("{to}/supervise/lock.new"), format!("{to}/supervise/lock"));
-            let _ = fs::linkat(new, SUPERVISED, new, &*lock, AtFlags::empty())
-                .and_then(|()| fs::renameat(new, &*lock, new, &*locked));
-        }
-        let longrun = self.longrun_of(home);
-        if let (Some(longrun), Some(Unit::Longrun(supervisor))) = (&longrun, init.unit_mut(slot)) {
-            supervisor.set_rules(Rules::from(longrun));
-        }
-        let Some(held) = self.held_mut(slot) else { return };
-        held.home = home;
-        held.name = name.into();
-        let (old_record, fixed, name) = (held.record, held.fixed(), held.name.clone());
-        if let Ok(record) = self.table.add(Kind::Slot, &fixed, &name) {
-            if let Some(held) = self.held_mut(slot) {
-                held.record = record;
-            }
-            self.table.remove(old_record);
-        }
-        self.unwritten(slot);
-        init.note(slot);
-        if let Some(unit) = init.unit(slot) {
-            self.save(slot, unit);
-        }
-    }
-
     /// Brings a slot down for good.
     pub fn dismiss(&mut self, init: &mut Init, slot: Slot) {
         match init.unit(slot) {
@@ -380,6 +287,14 @@ impl Tree {
             Some(Unit::Oneshot(_)) => self.left.push(slot),
             None => {}
         }
+    }
+
+    /// A live directory that is served holds this slot: whoever sends its
+    /// supervisor away (`s6-svc -x`) does not take it from the graph.
+    pub fn is_counted_on(&self, slot: Slot) -> bool {
+        let home = self.held(slot).map(|held| held.home);
+        let Some(Home::Live { live, index }) = home else { return false };
+        self.live(live).is_some_and(|live| live.slots.get(index as usize) == Some(&slot))
     }
 
     /// Gives up a live directory whose longruns are all down.
@@ -403,7 +318,7 @@ impl Tree {
         Ok(())
     }
 
-    fn add_manager(&mut self, init: &mut Init, number: u8) {
+    pub(super) fn add_manager(&mut self, init: &mut Init, number: u8) {
         let home = Home::Manager { live: number };
         if let Ok(slot) = self.add_longrun(init, "manager", home, Class::Manager, Vec::new())
             && let Some(Some(live)) = self.lives.get_mut(usize::from(number))
@@ -452,7 +367,7 @@ impl Tree {
     }
 
     /// Gives each consumer its pipe, and each producer its consumer.
-    fn join_pipelines(&mut self, number: u8) {
+    pub(super) fn join_pipelines(&mut self, number: u8) {
         let Some(live) = self.live(number) else { return };
         let joints: Vec<(Slot, Slot)> = live
             .database()
@@ -486,10 +401,8 @@ impl Tree {
 
     /// After a fresh start: serves again what the table remembers.
     pub(super) fn resume_live(&mut self, found: &Found) -> Result<(), Trouble> {
-        let mut live = Live::open(&found.name)?;
-        live.record = found.record;
-        live.slots = vec![Slot::MAX; live.database().len()];
-        live.lock = inherited(found.fixed.lock);
+        let live = Live::resume(found)?;
+        self.table.set_fixed(found.record, &live.fixed(found.fixed.home));
         let number = usize::from(found.fixed.home);
         if self.lives.len() <= number {
             self.lives.resize_with(number + 1, || None);
@@ -534,39 +447,16 @@ impl Tree {
     }
 }
 
+/// The path as the manager knows it, too, whatever links somebody went by.
+fn real(path: &str) -> std::io::Result<String> {
+    let real = std::fs::canonicalize(path)?.into_os_string().into_string();
+    real.map_err(|_| std::io::ErrorKind::InvalidFilename.into())
+}
+
 /// The settings of init's own longruns.
 pub(super) fn own_longrun() -> model::service::database::Longrun {
     model::service::database::Longrun {
         timeout_kill: std::time::Duration::from_secs(5),
         ..Default::default()
-    }
-}
-
-/// Makes the directory of a plain service ready to be supervised, takes its
-/// lock, and opens its control fifo.
-impl Tree {
-    pub(super) fn open_plain(&mut self, slot: Slot) -> Result<(), Trouble> {
-        let Some(held) = self.held(slot) else { return Ok(()) };
-        let name = held.name.clone();
-        let what = || format!("supervise {name}");
-        let folder = {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-            fs::openat(&self.scandir, &*name, flags, Mode::empty()).to(what)?
-        };
-        live_dir::make_supervise(&folder).to(what)?;
-        let flags = OFlags::RDWR | OFlags::CREATE;
-        let mode = Mode::from_raw_mode(0o644);
-        let lock = fs::openat(&folder, "supervise/lock", flags, mode).to(what)?;
-        fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .to(|| format!("supervise {name}: another supervisor does"))?;
-        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC;
-        let _ = fs::openat(&folder, "supervise/death_tally", flags, Mode::empty());
-        if let Some(held) = self.held_mut(slot) {
-            held.lock = Some(lock);
-            held.directory = Some(folder);
-        }
-        self.open_control(slot)?;
-        self.remember(slot);
-        Ok(())
     }
 }

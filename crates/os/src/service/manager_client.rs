@@ -5,26 +5,22 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use model::bytes::{Reader, Writer};
 use model::limits::MESSAGE_BYTES_MAX;
-use model::service::manager_request::{FromManager, Manner, PROTOCOL, ToManager, Verb};
+use model::service::manager_request::{FromManager, Manner, PROTOCOL, Step, ToManager, Verb};
 use model::time::Moment;
 
 use crate::clock;
 use crate::event_loop::{EventLoop, Readiness};
-use crate::log::follow::{Follower, Inbox, News};
-use crate::service::live_dir::{INIT, MANAGER};
+use crate::service::live_dir::MANAGER;
+use crate::service::script_output::ScriptOutput;
 use crate::socket::Connection;
 
 /// How long the manager may be away before it counts as not there.
 const AWAY_MAX: Duration = Duration::from_secs(30);
-
-/// How long to wait for the last lines of scripts that have ended.
-const LAST_LINES_MAX: Duration = Duration::from_secs(1);
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +111,16 @@ pub struct Asking<'a> {
     pub patient: bool,
 }
 
+/// One request, over all connections that it takes.
+struct Meeting {
+    since: Moment,
+    deadline: Option<Moment>,
+    /// The manager has spoken in this connection.
+    welcome: bool,
+    /// It has in an earlier one, and was killed before it answered.
+    repeated: bool,
+}
+
 const MANAGER_TOKEN: u64 = 0;
 const LOG_TOKEN: u64 = 1;
 
@@ -123,15 +129,17 @@ impl Asking<'_> {
     pub fn ask(&self, heard: &mut dyn FnMut(Heard<'_>)) -> Result<Ending, AskError> {
         let since = clock::now();
         let deadline = self.limit.map(|limit| since + limit);
-        let mut log = self.follow();
+        let mut scripts = ScriptOutput::follow(self.live, self.followed);
         let mut wait = Duration::from_millis(1);
         let mut away = since + AWAY_MAX;
+        let mut meeting = Meeting { since, deadline, welcome: false, repeated: false };
         loop {
-            match self.once(since, deadline, &mut log, heard) {
+            match self.once(&mut meeting, &mut scripts, heard) {
                 Ok(ending) => return Ok(ending),
                 // The manager comes back, and at most as late as init starts it again.
                 Err(AskError::Io(error)) if self.patient && comes_back(&error) => {
-                    if error.kind() == io::ErrorKind::UnexpectedEof {
+                    if std::mem::take(&mut meeting.welcome) {
+                        meeting.repeated = true;
                         wait = Duration::from_millis(1);
                         away = clock::now() + AWAY_MAX;
                     }
@@ -153,46 +161,34 @@ impl Asking<'_> {
         }
     }
 
-    fn follow(&self) -> Option<(Follower, Inbox)> {
-        if self.followed.is_empty() {
-            return None;
-        }
-        let path: PathBuf = self.live.join("scandir").join(INIT).with_file_name("log");
-        let mut follower = Follower::connect(&path).ok()?;
-        follower.follow(self.followed).ok()?;
-        // From here on nothing is missed.
-        follower.set_nonblocking().ok()?;
-        Some((follower, Inbox::default()))
-    }
-
     fn once(
         &self,
-        since: Moment,
-        deadline: Option<Moment>,
-        log: &mut Option<(Follower, Inbox)>,
+        meeting: &mut Meeting,
+        scripts: &mut ScriptOutput<'_>,
         heard: &mut dyn FnMut(Heard<'_>),
     ) -> Result<Ending, AskError> {
+        let deadline = meeting.deadline;
         let connection = Connection::connect(&self.live.join(MANAGER))?;
         let left = deadline.map(|deadline| deadline.since(clock::now()));
         if left == Some(Duration::ZERO) {
             return Err(AskError::TimedOut);
         }
-        self.send(&connection, since, left)?;
-        let simple = log.is_none() && deadline.is_none() && !self.ticks;
+        self.send(&connection, meeting, left)?;
+        let simple = scripts.descriptor().is_none() && deadline.is_none() && !self.ticks;
         let mut events = None;
         if !simple {
             connection.set_nonblocking()?;
             let new = EventLoop::new()?;
             new.add(&connection, MANAGER_TOKEN, Readiness::IN)?;
-            if let Some((follower, _)) = log {
-                new.add(follower.as_fd(), LOG_TOKEN, Readiness::IN)?;
+            if let Some(lines) = scripts.descriptor() {
+                new.add(lines, LOG_TOKEN, Readiness::IN)?;
             }
             events = Some(new);
         }
         let mut buffer = vec![0; MESSAGE_BYTES_MAX];
         loop {
             if let Some(events) = &mut events {
-                self.wait(events, deadline, log, heard)?;
+                self.wait(events, deadline, scripts, heard)?;
             }
             loop {
                 let length = match connection.receive(&mut buffer) {
@@ -202,8 +198,9 @@ impl Asking<'_> {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(error) => return Err(error.into()),
                 };
-                if let Some(ending) = self.hear(&buffer[..length], heard)? {
-                    last_lines(log, heard);
+                meeting.welcome = true;
+                if let Some(ending) = self.hear(&buffer[..length], scripts, heard)? {
+                    scripts.finish(&mut |line| heard(Heard::Line(line)));
                     return Ok(ending);
                 }
             }
@@ -215,7 +212,7 @@ impl Asking<'_> {
         &self,
         events: &mut EventLoop,
         deadline: Option<Moment>,
-        log: &mut Option<(Follower, Inbox)>,
+        scripts: &mut ScriptOutput<'_>,
         heard: &mut dyn FnMut(Heard<'_>),
     ) -> Result<(), AskError> {
         // The manager ends a request in time itself; this is for one that cannot.
@@ -223,8 +220,8 @@ impl Asking<'_> {
         let tick = self.ticks.then(|| clock::now() + Duration::from_secs(1));
         let until = [last, tick].into_iter().flatten().min();
         let ready = events.wait(until)?;
-        if ready.iter().any(|(token, _)| *token == LOG_TOKEN) && pass_lines(log, heard).is_err() {
-            *log = None;
+        if ready.iter().any(|(token, _)| *token == LOG_TOKEN) {
+            scripts.pass(&mut |line| heard(Heard::Line(line)));
         }
         if ready.is_empty() {
             if last.is_some_and(|last| clock::now() >= last) {
@@ -238,7 +235,7 @@ impl Asking<'_> {
     fn send(
         &self,
         connection: &Connection,
-        since: Moment,
+        meeting: &Meeting,
         left: Option<Duration>,
     ) -> io::Result<()> {
         let mut w = Writer::new();
@@ -259,7 +256,7 @@ impl Asking<'_> {
         let id = 1;
         match self.wish {
             Wish::Change { verb, manner } => {
-                ToManager::Ask { id, verb, manner, limit, since }.write(&mut w);
+                ToManager::Ask { id, verb, manner, limit, since: meeting.since }.write(&mut w);
             }
             Wish::Status => ToManager::Status { id }.write(&mut w),
             Wish::Update { database, manner, as_is, conversions } => {
@@ -269,7 +266,8 @@ impl Asking<'_> {
                     ToManager::Convert { old, new, restart: *restart }.write(&mut w);
                 }
                 room(&mut w, database.len())?;
-                ToManager::Update { id, database, manner, as_is, limit }.write(&mut w);
+                let repeated = meeting.repeated;
+                ToManager::Update { id, database, manner, as_is, repeated, limit }.write(&mut w);
             }
         }
         connection.send(w.as_bytes())
@@ -279,6 +277,7 @@ impl Asking<'_> {
     fn hear(
         &self,
         datagram: &[u8],
+        scripts: &mut ScriptOutput<'_>,
         heard: &mut dyn FnMut(Heard<'_>),
     ) -> Result<Option<Ending>, AskError> {
         let mut reader = Reader::new(datagram);
@@ -296,6 +295,11 @@ impl Asking<'_> {
                     let (why, hint) = (why.to_owned(), hint.to_owned());
                     return Err(AskError::Refused { exit, why, hint });
                 }
+                // What a script printed comes before the news that it has ended.
+                FromManager::Step { name, step, .. } if ends_a_script(&step) => {
+                    scripts.ended(name, &mut |line| heard(Heard::Line(line)));
+                    heard(Heard::Manager(message));
+                }
                 _ => heard(Heard::Manager(message)),
             }
         }
@@ -312,42 +316,6 @@ fn comes_back(error: &io::Error) -> bool {
     )
 }
 
-/// Passes on the lines that are there. `Err`: there will be no more.
-fn pass_lines(
-    log: &mut Option<(Follower, Inbox)>,
-    heard: &mut dyn FnMut(Heard<'_>),
-) -> io::Result<()> {
-    let Some((follower, inbox)) = log else { return Ok(()) };
-    loop {
-        match follower.next(inbox) {
-            Ok(News::Line { text, .. }) => heard(Heard::Line(text)),
-            Ok(News::Synced(_)) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// What scripts printed just before they ended is on its way still.
-fn last_lines(log: &mut Option<(Follower, Inbox)>, heard: &mut dyn FnMut(Heard<'_>)) {
-    let Some((follower, inbox)) = log else { return };
-    let until = clock::now() + LAST_LINES_MAX;
-    let Ok(number) = follower.sync() else { return };
-    let Ok(mut events) = EventLoop::new() else { return };
-    if events.add(follower.as_fd(), LOG_TOKEN, Readiness::IN).is_err() {
-        return;
-    }
-    loop {
-        match follower.next(inbox) {
-            Ok(News::Line { text, .. }) => heard(Heard::Line(text)),
-            Ok(News::Synced(synced)) if synced == number => return,
-            Ok(News::Synced(_)) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if clock::now() >= until || events.wait(Some(until)).is_err() {
-                    return;
-                }
-            }
-            Err(_) => return,
-        }
-    }
+fn ends_a_script(step: &Step<'_>) -> bool {
+    matches!(step, Step::Up | Step::Down | Step::Reloaded | Step::Failed(_))
 }

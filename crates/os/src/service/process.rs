@@ -1,9 +1,10 @@
 //! Starting the programs of a slot: `run`, `finish`, the scripts of a oneshot,
 //! and init's own.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, c_char};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::AtomicU32;
 
 use engine::machine::Program;
 use model::service::database::{Longrun, Script};
@@ -15,7 +16,7 @@ use crate::service::tree::Tree;
 use crate::sys::spawn::Plan;
 
 /// This program itself, whatever its file is called by now (`proc(5)`).
-pub const SELF: &std::ffi::CStr = c"/proc/self/exe";
+pub const SELF: &CStr = c"/proc/self/exe";
 
 /// Where programs are looked for when nothing says so: those of the device.
 const PATH: &str = "/usr/bin:/usr/sbin:/bin:/sbin";
@@ -37,19 +38,22 @@ impl Tree {
     pub(super) fn spawn(&mut self, slot: Slot, program: Program) -> io::Result<u32> {
         let command = self.command(slot, program)?;
         self.pipe(slot)?;
-        let notify = match (program, self.settings_of(slot).and_then(|l| l.notification_fd)) {
-            (Program::Run, Some(number)) => Some((rustix::pipe::pipe()?, number)),
-            _ => None,
-        };
-        let given = notify.as_ref().map(|((_, writer), number)| (writer.as_fd(), *number as i32));
-        let pid = self.execute(slot, program, &command, given)?;
-        if let Some(((reader, _), _)) = notify {
+        let mut notify = None;
+        if let (Program::Run, Some(number)) =
+            (program, self.settings_of(slot).and_then(|l| l.notification_fd))
+        {
+            let (reader, writer) = rustix::pipe::pipe()?;
             rustix::io::ioctl_fionbio(&reader, true)?;
-            // Without it the service runs and never counts as ready; the
-            // manager's time limit then ends it.
-            let _ = self.watch_notify(slot, reader);
+            // Before there is a process: init may fall as soon as there is.
+            self.watch_notify(slot, reader)?;
+            notify = Some((writer, number as i32));
         }
-        Ok(pid)
+        let given = notify.as_ref().map(|(writer, number)| (writer.as_fd(), *number));
+        let started = self.execute(slot, program, &command, given);
+        if started.is_err() {
+            self.drop_notify(slot);
+        }
+        started
     }
 
     fn execute(
@@ -99,6 +103,27 @@ impl Tree {
         };
         let cell = self.table.pid_cell(held.record);
         self.spawner.spawn(&plan, cell)
+    }
+
+    /// Starts a program in the scandir that nobody waits for. It gets none of
+    /// init's descriptors but the standard streams.
+    pub fn run_beside(&self, path: &CStr) -> io::Result<u32> {
+        let [stdin, stdout, stderr] = crate::sys::inherit::standard_streams();
+        let plan = Plan {
+            programs: &[path.as_ptr()],
+            argv: &[path.as_ptr(), std::ptr::null()],
+            environment: &self.environment,
+            base: self.scandir.as_fd(),
+            folder: c".",
+            stdin,
+            stdout,
+            stderr,
+            notify: None,
+            descriptors_max: self.descriptors_max,
+            new_session: false,
+            new_pid_namespace: false,
+        };
+        self.spawner.spawn(&plan, &AtomicU32::new(0))
     }
 
     fn settings_of(&self, slot: Slot) -> Option<Longrun> {
@@ -174,7 +199,7 @@ fn own(words: Vec<CString>) -> Command {
 }
 
 /// The files that a command without a slash may be.
-fn in_path(word: &std::ffi::CStr) -> Vec<CString> {
+fn in_path(word: &CStr) -> Vec<CString> {
     let path = std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned());
     let name = word.to_bytes();
     path.split(':')

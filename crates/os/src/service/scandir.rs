@@ -15,25 +15,32 @@ use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir};
 
 use crate::clock;
 use crate::service::held::Home;
+use crate::service::live_dir;
 use crate::service::settings;
 use crate::service::tree::Tree;
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, While};
 
-/// Opens `folder/control`, a fifo for the letters of `s6-svscanctl`, and takes
-/// the lock of the scandir; `None` for the lock where another holds it.
-pub fn open_control(folder: &Path) -> std::io::Result<(Option<OwnedFd>, OwnedFd)> {
-    let directory = crate::files::directory(folder)?;
-    let mode = Mode::from_raw_mode(0o600);
-    let flags = OFlags::RDWR | OFlags::CREATE;
-    let lock = fs::openat(&directory, "lock", flags, mode)?;
+/// Orders are for the owner of the tree.
+const CONTROL_MODE: Mode = Mode::from_raw_mode(0o600);
+
+/// Takes the lock of the scandir, `folder/lock`; `None` where another holds it.
+/// It is kept by exec.
+pub fn lock(folder: &Path) -> std::io::Result<Option<OwnedFd>> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK;
+    let lock = fs::open(folder.join("lock"), flags, CONTROL_MODE)?;
     let locked = fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
-    match fs::mknodat(&directory, "control", FileType::Fifo, mode, 0) {
+    Ok(locked.then_some(lock))
+}
+
+/// Opens `folder/control`, a fifo for the letters of `s6-svscanctl`.
+pub fn open_control(folder: &Path) -> std::io::Result<OwnedFd> {
+    let control = folder.join("control");
+    match fs::mknodat(fs::CWD, &control, FileType::Fifo, CONTROL_MODE, 0) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let control = fs::openat(&directory, "control", flags, Mode::empty())?;
-    Ok((locked.then_some(lock), control))
+    Ok(fs::open(&control, flags, Mode::empty())?)
 }
 
 /// Whether `path` can be executed.
@@ -159,6 +166,33 @@ impl Tree {
             return Err(trouble);
         }
         Ok(slot)
+    }
+
+    /// Makes the directory of a plain service ready to be supervised, takes its
+    /// lock, and opens its control fifo.
+    fn open_plain(&mut self, slot: Slot) -> Result<(), Trouble> {
+        let Some(held) = self.held(slot) else { return Ok(()) };
+        let name = held.name.clone();
+        let what = || format!("supervise {name}");
+        let folder = {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            fs::openat(&self.scandir, &*name, flags, Mode::empty()).to(what)?
+        };
+        live_dir::make_supervise(&folder).to(what)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK;
+        let mode = Mode::from_raw_mode(0o644);
+        let lock = fs::openat(&folder, "supervise/lock", flags, mode).to(what)?;
+        fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .to(|| format!("supervise {name}: another supervisor does"))?;
+        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let _ = fs::openat(&folder, "supervise/death_tally", flags, Mode::empty());
+        if let Some(held) = self.held_mut(slot) {
+            held.lock = Some(lock);
+            held.directory = Some(folder);
+        }
+        self.open_control(slot)?;
+        self.remember(slot);
+        Ok(())
     }
 
     /// Ends supervision of what the last scan did not find. Readers may

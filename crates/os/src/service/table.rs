@@ -21,6 +21,8 @@ const RECORD_BYTES: usize = 256;
 
 const KIND: usize = 0;
 const CURRENT: usize = 1;
+/// What was last read of its notification descriptor.
+const READ: usize = 2;
 const SLOT: usize = 4;
 /// The kernel writes the id of a new process here.
 const PID: usize = 8;
@@ -82,9 +84,18 @@ pub struct Found {
     pub name: String,
     /// The process that the kernel wrote down last.
     pub pid: u32,
+    /// It has said that it is ready: the end of a line was read.
+    pub line: bool,
     /// When it last went up or down, and became ready.
     pub dates: [[u8; 12]; 2],
     pub state: [u8; STATE_BYTES - 24],
+}
+
+impl Found {
+    /// The number of a live directory.
+    pub fn live(&self) -> Option<u8> {
+        (self.kind == Kind::Live).then_some(self.fixed.home)
+    }
 }
 
 pub struct Table {
@@ -94,16 +105,17 @@ pub struct Table {
 
 impl Table {
     pub fn new() -> io::Result<Self> {
-        let mut memory = SharedMemory::new(64 * RECORD_BYTES)?;
+        let mut memory = SharedMemory::new(c"ward-table", 64 * RECORD_BYTES)?;
         memory.bytes_mut()[..8].copy_from_slice(MAGIC);
         memory.bytes_mut()[8..12].copy_from_slice(&VERSION.to_le_bytes());
         Ok(Self { memory, free: (1..64).rev().collect() })
     }
 
-    /// The table that the program before this one left.
+    /// The table that the program before this one left. What of it is damaged
+    /// is not in the answer.
     ///
     /// # Errors
-    /// `InvalidData` where it is none.
+    /// `InvalidData` where it is none. The descriptor stays open.
     pub fn resume(file: OwnedFd) -> io::Result<(Self, Vec<Found>)> {
         let memory = SharedMemory::from_file(file)?;
         let bytes = memory.bytes();
@@ -118,11 +130,22 @@ impl Table {
         let mut found = Vec::new();
         let mut rests = Vec::new();
         for record in 1..(table.memory.bytes().len() / RECORD_BYTES) as u32 {
-            match table.bytes(record)[KIND] {
-                1 => found.push(table.found(record, Kind::Slot)?),
-                2 => found.push(table.found(record, Kind::Live)?),
-                3 => rests.push(record),
-                _ => table.free.push(record),
+            let kind = match table.bytes(record)[KIND] {
+                1 => Kind::Slot,
+                2 => Kind::Live,
+                3 => {
+                    rests.push(record);
+                    continue;
+                }
+                _ => Kind::Free,
+            };
+            match table.read(record, kind) {
+                Ok(whole) if kind != Kind::Free => found.push(whole),
+                // Whatever made init fall has damaged it: one is lost, not all.
+                _ => {
+                    table.bytes_mut(record)[KIND] = Kind::Free as u8;
+                    table.free.push(record);
+                }
             }
         }
         // The rest of a name whose record was not finished, or was freed first.
@@ -142,7 +165,33 @@ impl Table {
     }
 
     /// Adds a record. It counts only once all of it is there.
-    pub fn add(&mut self, kind: Kind, fixed: &Fixed, name: &str) -> io::Result<u32> {
+    pub fn add(&mut self, kind: Kind, fixed: &Fixed, name: &str, state: &[u8]) -> io::Result<u32> {
+        let record = self.prepare(fixed, name)?;
+        self.set_state(record, [[0; 12]; 2], state);
+        self.bytes_mut(record)[KIND] = kind as u8;
+        Ok(record)
+    }
+
+    /// Gives the slot of a record another name, and it another record. For a
+    /// moment both are there, and say the same.
+    ///
+    /// # Errors
+    /// The old record stays as it was.
+    pub fn rename(&mut self, old: u32, fixed: &Fixed, name: &str) -> io::Result<u32> {
+        let record = self.prepare(fixed, name)?;
+        let known: [u8; RECORD_BYTES] = self.bytes(old).try_into().expect("all are of that size");
+        let bytes = self.bytes_mut(record);
+        bytes[CURRENT] = known[CURRENT];
+        bytes[READ] = known[READ];
+        bytes[PID..FIXED].copy_from_slice(&known[PID..FIXED]);
+        bytes[STATES[0]..TEXT].copy_from_slice(&known[STATES[0]..TEXT]);
+        bytes[KIND] = Kind::Slot as u8;
+        self.remove(old);
+        Ok(record)
+    }
+
+    /// A new record with all but its kind and its state.
+    fn prepare(&mut self, fixed: &Fixed, name: &str) -> io::Result<u32> {
         if name.len() > TEXT_BYTES - 8 + RECORD_BYTES - 8 {
             return Err(io::Error::new(io::ErrorKind::InvalidFilename, "the path is too long"));
         }
@@ -164,7 +213,6 @@ impl Table {
             bytes[KIND] = Kind::Rest as u8;
         }
         self.set_fixed(record, fixed);
-        self.bytes_mut(record)[KIND] = kind as u8;
         Ok(record)
     }
 
@@ -209,6 +257,12 @@ impl Table {
         self.memory.cell(record as usize * RECORD_BYTES + PID)
     }
 
+    /// Where the kernel writes what is read of this slot's notification
+    /// descriptor, one byte after the other: what is read is not lost.
+    pub fn read_cell(&mut self, record: u32) -> &mut [u8] {
+        &mut self.bytes_mut(record)[READ..READ + 1]
+    }
+
     /// Gives a record free.
     pub fn remove(&mut self, record: u32) {
         let rest = self.rest_of(record);
@@ -241,6 +295,15 @@ impl Table {
         let mut w = Writer::new();
         w.u32((pipe[0] + 1) as u32).u32((pipe[1] + 1) as u32);
         self.memory.bytes_mut()[80..88].copy_from_slice(w.as_bytes());
+    }
+
+    /// The descriptor that holds the lock of the scandir.
+    pub fn own_lock(&self) -> RawFd {
+        Reader::new(&self.memory.bytes()[104..108]).u32().unwrap_or(0) as RawFd - 1
+    }
+
+    pub fn set_own_lock(&mut self, lock: RawFd) {
+        self.memory.bytes_mut()[104..108].copy_from_slice(&(lock + 1).to_le_bytes());
     }
 
     /// A number that is set once: the limit of open files that init was given.
@@ -283,11 +346,6 @@ impl Table {
         (rest != 0).then_some(rest)
     }
 
-    fn found(&self, record: u32, kind: Kind) -> io::Result<Found> {
-        self.read(record, kind)
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a record of init is damaged"))
-    }
-
     fn read(&self, record: u32, kind: Kind) -> Result<Found, ReadError> {
         let bytes = self.bytes(record);
         let mut r = Reader::new(&bytes[SLOT..]);
@@ -326,6 +384,7 @@ impl Table {
             fixed,
             name,
             pid,
+            line: bytes[READ] == b'\n',
             dates: [date(at), date(at + 12)],
             state: std::array::from_fn(|i| bytes[at + 24 + i]),
         })
@@ -341,17 +400,22 @@ mod tests {
         let mut table = Table::new().unwrap();
         let fixed = Fixed { slot: 70_000, home: 3, control: 17, ..Fixed::default() };
         let long = "x".repeat(240);
-        let first = table.add(Kind::Slot, &fixed, "dns").unwrap();
-        let gone = table.add(Kind::Slot, &fixed, &long).unwrap();
+        let first = table.add(Kind::Slot, &fixed, "dns", b"").unwrap();
+        let gone = table.add(Kind::Slot, &fixed, &long, b"").unwrap();
         table.remove(gone);
         for _ in 0..100 {
-            table.add(Kind::Slot, &Fixed::default(), &long).unwrap();
+            table.add(Kind::Slot, &Fixed::default(), &long, b"new").unwrap();
         }
         let dates = [[5; 12], [7; 12]];
         table.set_state(first, dates, b"one");
         table.set_state(first, dates, b"two");
         table.pid_cell(first).store(4711, std::sync::atomic::Ordering::Relaxed);
         table.set_own_pipe([5, 6]);
+        table.set_own_lock(9);
+        // A record that was written over: it alone is lost.
+        let broken = table.add(Kind::Slot, &fixed, "broken", &[]).unwrap();
+        table.bytes_mut(broken)[TEXT + 8] = 0xff;
+        table.read_cell(first)[0] = b'\n';
         table.set_mode(2);
 
         let file = table.file().try_clone_to_owned().unwrap();
@@ -360,13 +424,15 @@ mod tests {
         let record = found.iter().find(|f| f.record == first).unwrap();
         assert_eq!((record.fixed, record.name.as_str(), record.pid), (fixed, "dns", 4711));
         assert_eq!((record.dates, &record.state[..3]), (dates, b"two".as_slice()));
-        assert!(found.iter().filter(|f| f.name == long).count() == 100);
-        assert_eq!((again.own_pipe(), again.mode()), ([5, 6], 2));
+        assert!(record.line);
+        let new = |f: &&Found| f.name == long && &f.state[..3] == b"new" && !f.line;
+        assert_eq!(found.iter().filter(new).count(), 100);
+        assert_eq!((again.own_pipe(), again.own_lock(), again.mode()), ([5, 6], 9, 2));
     }
 
     #[test]
     fn a_file_that_is_no_table_is_refused() {
-        let other = SharedMemory::new(64 * RECORD_BYTES).unwrap();
+        let other = SharedMemory::new(c"other", 64 * RECORD_BYTES).unwrap();
         let file = other.as_fd().try_clone_to_owned().unwrap();
         assert!(Table::resume(file).is_err());
     }

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_char};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
 
-use engine::machine::{Action, Event, World};
+use engine::machine::{Action, Event, Program, World};
+use engine::service::ending::Class;
 use engine::service::init::{Init, SLOTS_MAX, Unit};
 use model::bytes::Writer;
 use model::service::database::Longrun;
 use model::service::request::{Phase, Slot};
 use model::service::status::{Death, Exit, Status};
 use model::time::Date;
-use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use xxhash_rust::xxh64::xxh64;
 
 use crate::clock;
@@ -21,6 +23,8 @@ use crate::event_loop::{EventLoop, Readiness};
 use crate::files;
 use crate::service::fifodir;
 use crate::service::held::{Held, Home, Pipe};
+use crate::service::late::Late;
+use crate::service::live_dir;
 use crate::service::lives::Live;
 use crate::service::table::Table;
 use crate::sys::children;
@@ -40,6 +44,9 @@ const DESCRIPTORS_SPARE: u64 = 16;
 /// Children reaped in one turn.
 const REAPED_MAX: usize = 256;
 
+/// Bytes read from a notification descriptor at once.
+const NOTICE_BYTES_MAX: usize = 256;
+
 /// Letters read from a control fifo at once; whoever writes more waits a turn.
 const LETTERS_MAX: usize = 64;
 
@@ -53,8 +60,14 @@ pub struct Tree {
     pub logged: bool,
     /// Slots that have a new pipe, for the logger.
     pub new_pipes: Vec<Slot>,
+    /// What the log should say.
+    pub notes: Vec<String>,
+    /// Slots that are no more, whose pipes the logger still holds.
+    pub ended_pipes: Vec<Slot>,
     /// Slots whose supervision has ended.
     pub left: Vec<Slot>,
+    /// Slots whose status is to be written, but not at once.
+    pub late: Late,
     /// The limit of open files that services get: the one init was given.
     pub(super) descriptors_max: Option<u64>,
     pub(super) spawner: Spawner,
@@ -68,30 +81,34 @@ impl Tree {
     /// An empty tree that starts programs with `environment`, as the C
     /// library's `environ` is: strings that are never freed, then null.
     pub fn new(
+        events: EventLoop,
         mut table: Table,
         scandir: OwnedFd,
         spawner: Spawner,
         environment: Vec<*const c_char>,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let raised = raise_limit();
         if table.limit() == 0 {
             table.set_limit(raised.unwrap_or(0));
         }
         let given = table.limit();
-        Ok(Self {
-            events: EventLoop::new()?,
+        Self {
+            events,
             table,
             scandir,
             logged: false,
             new_pipes: Vec::new(),
+            notes: Vec::new(),
+            ended_pipes: Vec::new(),
             left: Vec::new(),
-            descriptors_max: (given != 0).then_some(given),
+            late: Late::default(),
+            descriptors_max: (given != 0 && !is_limit(given)).then_some(given),
             spawner,
             environment,
             lives: Vec::new(),
             held: Vec::new(),
             pids: BTreeMap::new(),
-        })
+        }
     }
 
     pub fn held(&self, slot: Slot) -> Option<&Held> {
@@ -124,7 +141,11 @@ impl Tree {
 
     /// Forgets a slot, and closes what it had open.
     pub fn forget(&mut self, slot: Slot) -> Option<Box<Held>> {
-        let record = self.held(slot)?.record;
+        let held = self.held(slot)?;
+        let (record, piped) = (held.record, held.pipe.is_some());
+        if piped {
+            self.ended_pipes.push(slot);
+        }
         if let Some(pid) = self.pids.iter().find(|(_, s)| **s == slot).map(|(pid, _)| *pid) {
             self.pids.remove(&pid);
         }
@@ -172,18 +193,6 @@ impl Tree {
         }
     }
 
-    /// Writes what the table remembers of a slot's state.
-    pub fn save(&mut self, slot: Slot, unit: &Unit) {
-        let Some(held) = self.held(slot) else { return };
-        let (record, dates) = (held.record, held.dates);
-        let mut w = Writer::new();
-        match unit {
-            Unit::Longrun(supervisor) => supervisor.save(&mut w),
-            Unit::Oneshot(runner) => runner.save(&mut w),
-        }
-        self.table.set_state(record, dates, w.as_bytes());
-    }
-
     /// Takes note of which process belongs to a slot.
     pub(super) fn process(&mut self, pid: u32, slot: Slot) {
         self.pids.insert(pid, slot);
@@ -197,11 +206,12 @@ impl Tree {
             let Some((pid, exit)) = children::peek() else { return false };
             if let Some(slot) = self.pids.remove(&pid) {
                 self.settings_again(init, slot);
-                self.drop_notify(slot);
-                init.event(clock::now(), slot, Event::Exited { pid, exit }, self);
-                if let Some(unit) = init.unit(slot) {
-                    self.save(slot, unit);
+                // One that had ended before init fell may be met again, when
+                // the next one has begun.
+                if init.unit(slot).is_some_and(|unit| unit.state().pid == pid) {
+                    self.drop_notify(slot);
                 }
+                init.event(clock::now(), slot, Event::Exited { pid, exit }, self);
             }
             // Only now is the news written down, so only now may it go.
             children::reap(pid);
@@ -222,26 +232,29 @@ impl Tree {
 
     /// Reads a notification descriptor: a line says that the service is ready.
     pub fn notified(&mut self, init: &mut Init, slot: Slot) {
-        let mut text = [0; 256];
-        let Some(notify) = self.held(slot).and_then(|held| held.notify.as_ref()) else { return };
-        match rustix::io::read(notify, &mut text) {
-            Ok(count) if count > 0 => {
-                if text[..count].contains(&b'\n') {
+        for _ in 0..NOTICE_BYTES_MAX {
+            let held = self.held.get(slot as usize % SLOTS_MAX).and_then(Option::as_deref);
+            let Some(held) = held.filter(|held| held.slot == slot) else { return };
+            let Some(notify) = &held.notify else { return };
+            let cell = self.table.read_cell(held.record);
+            match rustix::io::read(notify, &mut *cell) {
+                Ok(1) if cell[0] == b'\n' => {
                     self.drop_notify(slot);
-                    init.event(clock::now(), slot, Event::Notified, self);
+                    return init.event(clock::now(), slot, Event::Notified, self);
                 }
+                Ok(1) => {}
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return,
+                // Closed without a line: it will never be ready.
+                _ => return self.drop_notify(slot),
             }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-            // Closed without a line: it will never be ready.
-            _ => self.drop_notify(slot),
         }
     }
 
-    fn drop_notify(&mut self, slot: Slot) {
-        let Some(notify) = self.held_mut(slot).and_then(|held| held.notify.take()) else { return };
-        let _ = self.events.remove(&notify);
-        drop(notify);
-        self.remember(slot);
+    pub(super) fn drop_notify(&mut self, slot: Slot) {
+        // Nobody else has this end: closing it also ends watching it.
+        if self.held_mut(slot).and_then(|held| held.notify.take()).is_some() {
+            self.remember(slot);
+        }
     }
 
     pub(super) fn watch_notify(&mut self, slot: Slot, notify: OwnedFd) -> io::Result<()> {
@@ -284,35 +297,54 @@ impl Tree {
         }
     }
 
+    /// Whether all that has changed about a slot may wait ([`Late`]): it has
+    /// started, is to say yet that it is ready, and nobody listens. A first
+    /// status never waits: whoever looks must find one.
+    pub fn may_wait(&self, slot: Slot, unit: &Unit) -> bool {
+        self.held(slot).is_some_and(|held| {
+            held.control.is_some()
+                && held.written != 0
+                && held.notify.is_some()
+                && held.events.letters() == b"u"
+                && unit.state().phase == Phase::Up
+                && fifodir::empty_for_sure(self.base(held), &event_of(held))
+        })
+    }
+
     /// Publishes what has changed about a slot: the table first, then the
     /// status file, then the event, so that whoever hears the event reads the
-    /// new status.
-    pub fn publish(&mut self, slot: Slot, unit: &Unit) {
+    /// new status. A status that comes with no event may be a little late,
+    /// unless `now`.
+    pub fn publish(&mut self, slot: Slot, unit: &Unit, now: bool) {
         self.save(slot, unit);
         let Some(held) = self.held_mut(slot) else { return };
         let events = std::mem::take(&mut held.events);
         if held.control.is_none() {
             return;
         }
+        let silent = events.letters().is_empty();
+        if std::mem::take(&mut held.quiet) && silent {
+            held.written = xxh64(&status_of(held, unit).to_bytes(), 1);
+        } else if silent && !now && held.written != 0 {
+            self.late.add(slot, clock::now());
+        } else {
+            self.write_status(slot, unit);
+            if let Some(held) = self.held(slot).filter(|_| !silent) {
+                let _ = fifodir::notify(self.base(held), &event_of(held), events.letters());
+            }
+        }
+    }
+
+    /// Replaces the status file where it would say something else.
+    fn write_status(&mut self, slot: Slot, unit: &Unit) {
+        let Some(held) = self.held_mut(slot) else { return };
         let status = status_of(held, unit).to_bytes();
         let hash = xxh64(&status, 1);
-        let quiet = std::mem::take(&mut held.quiet) && events.letters().is_empty();
-        let changed = std::mem::replace(&mut held.written, hash) != hash && !quiet;
-        let mut path = held.folder();
-        let Some(held) = self.held(slot) else { return };
-        let base = self.base(held);
-        let stem = path.len();
-        if changed {
-            path.push_str("/supervise/status");
+        if std::mem::replace(&mut held.written, hash) != hash {
+            let path = held.folder() + "/supervise/status";
+            let Some(held) = self.held(slot) else { return };
             // A full /run must not stop supervision: the status stays old.
-            let _ = files::replace(base, &path, &status, 0o644);
-            path.truncate(stem);
-        }
-        if !events.letters().is_empty() {
-            path.push_str("/event");
-            if let Ok(path) = CString::new(path) {
-                let _ = fifodir::notify(base, &path, events.letters());
-            }
+            let _ = files::replace(self.base(held), &path, &status, 0o644);
         }
     }
 
@@ -343,21 +375,38 @@ impl Tree {
         let path = format!("{}/supervise/death_tally", held.folder());
         let base = self.base(held);
         let death = Death { date: clock::today(), exit }.to_bytes();
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
-        let file = fs::openat(base, &*path, flags, Mode::from_raw_mode(0o644))?;
-        let size = fs::fstat(&file)?.st_size as usize;
-        if size < most * death.len() {
+        // Whatever somebody has put there, init does not wait for it.
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::NONBLOCK;
+        let file = fs::openat(base, &*path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))?;
+        let stat = fs::fstat(&file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let whole = stat.st_size as u64 / death.len() as u64;
+        if whole < most as u64 && stat.st_size as u64 % death.len() as u64 == 0 {
             rustix::io::write(&file, &death)?;
             return Ok(());
         }
-        drop(file);
-        let file = fs::openat(base, &*path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        let mut all = Vec::new();
-        io::Read::read_to_end(&mut std::fs::File::from(file), &mut all)?;
-        let dropped = (all.len() / death.len() + 1).saturating_sub(most) * death.len();
-        all.drain(..dropped.min(all.len()));
-        all.extend_from_slice(&death);
-        files::replace(base, &path, &all, 0o644)
+        // The newest ones, and nothing of one that was cut off.
+        let kept = whole.min(most as u64 - 1);
+        let mut newest = vec![0; kept as usize * death.len()];
+        let from = (whole - kept) * death.len() as u64;
+        std::os::unix::fs::FileExt::read_exact_at(&File::from(file), &mut newest, from)?;
+        newest.extend_from_slice(&death);
+        files::replace(base, &path, &newest, 0o644)
+    }
+
+    /// Takes note of a program of init's own that fell: what is wrong with it
+    /// nobody else would say.
+    fn note_fall(&mut self, slot: Slot, unit: &Unit, exit: Exit) {
+        let Some(held) = self.held(slot) else { return };
+        if matches!(held.class, Class::Manager | Class::Logger) && unit.state().wanted_up {
+            let how = match exit {
+                Exit::Code(code) => format!("exited {code}"),
+                Exit::Signal(signal) => format!("was killed by signal {signal}"),
+            };
+            self.notes.push(format!("the {} {how} and is started again", held.name));
+        }
     }
 
     /// Makes or removes the file `down`.
@@ -368,13 +417,20 @@ impl Tree {
         }
         let path = format!("{}/down", held.folder());
         let base = self.base(held);
-        if down {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
-            fs::openat(base, &*path, flags, Mode::from_raw_mode(0o644))?;
-            return Ok(());
-        }
-        match fs::unlinkat(base, &*path, AtFlags::empty()) {
-            Err(rustix::io::Errno::NOENT) | Ok(()) => Ok(()),
+        let changed = match (down, held.home) {
+            (false, _) => fs::unlinkat(base, &*path, AtFlags::empty()),
+            // As when the live directory was made: one more name of an empty
+            // file costs less than a file.
+            (true, Home::Live { .. }) => {
+                fs::linkat(base, live_dir::EMPTY, base, &*path, AtFlags::empty())
+            }
+            (true, _) => {
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                fs::openat(base, &*path, flags, Mode::from_raw_mode(0o644)).map(drop)
+            }
+        };
+        match changed {
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::EXIST) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -390,11 +446,17 @@ impl World for Tree {
         match action {
             Action::Spawn(program) => {
                 // The kernel writes the new process down; what it is for must
-                // be written before.
-                if let Some(held) = self.held(slot) {
-                    self.table.pid_cell(held.record).store(0, Relaxed);
+                // be written before. The number of `run` stays until it is
+                // written that it has ended.
+                let finish = matches!(program, Program::Finish { .. });
+                if let Some(record) = self.held(slot).map(|held| held.record) {
+                    if !finish {
+                        self.table.pid_cell(record).store(0, Relaxed);
+                    }
+                    self.table.read_cell(record)[0] = 0;
+                    self.save(slot, unit);
+                    self.table.pid_cell(record).store(0, Relaxed);
                 }
-                self.save(slot, unit);
                 return Some(match self.spawn(slot, program) {
                     Ok(pid) => {
                         self.process(pid, slot);
@@ -407,6 +469,7 @@ impl World for Tree {
                 });
             }
             Action::Kill { pid, signal, group } => {
+                self.save(slot, unit);
                 let led = self.held(slot).is_none_or(|held| {
                     self.settings(held).is_none_or(|longrun| !longrun.same_session)
                 });
@@ -428,12 +491,31 @@ impl World for Tree {
             }
             // What cannot be written (a full /run) is left out: keeping the
             // service up matters more.
-            Action::Tally(exit) => drop(self.tally(slot, exit)),
+            Action::Tally(exit) => {
+                self.note_fall(slot, unit, exit);
+                drop(self.tally(slot, exit));
+            }
             Action::StayDown(down) => drop(self.stay_down(slot, down)),
             Action::Leave => self.left.push(slot),
         }
         None
     }
+
+    fn save(&mut self, slot: Slot, unit: &Unit) {
+        let Some(held) = self.held(slot) else { return };
+        let (record, dates) = (held.record, held.dates);
+        self.table.set_state(record, dates, saved(unit).as_bytes());
+    }
+}
+
+/// What the table remembers of the state of a unit.
+pub(super) fn saved(unit: &Unit) -> Writer {
+    let mut w = Writer::new();
+    match unit {
+        Unit::Longrun(supervisor) => supervisor.save(&mut w),
+        Unit::Oneshot(runner) => runner.save(&mut w),
+    }
+    w
 }
 
 /// Lets this process open as many files as it may, and says how many it might
@@ -446,8 +528,20 @@ fn raise_limit() -> Option<u64> {
     old.current
 }
 
+/// Whether this process may open as many files already, so that a child need
+/// not be told.
+fn is_limit(most: u64) -> bool {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Nofile).current == Some(most)
+}
+
 fn libc_eio() -> i32 {
     rustix::io::Errno::IO.raw_os_error()
+}
+
+/// The fifodir of a slot.
+fn event_of(held: &Held) -> CString {
+    CString::new(held.folder() + "/event").expect("a name has no zero byte")
 }
 
 /// What s6's clients are to read about a longrun.

@@ -6,7 +6,7 @@
 
 use std::ffi::{CString, OsStr, OsString, c_char, c_int};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering::SeqCst};
@@ -90,25 +90,23 @@ pub fn install(
     Ok(())
 }
 
-/// Exchanges the program that [`execute`] and a fault start, keeping words
-/// and environment.
-pub fn use_program(path: &Path) -> io::Result<()> {
-    let program = open_program(path)?;
-    let old = AGAIN.load(SeqCst);
-    // SAFETY: null, or leaked by `install` and never changed.
-    let Some(old) = (unsafe { old.as_ref() }) else { return Err(io::ErrorKind::NotFound.into()) };
-    let again = Again { program, argv: old.argv.clone(), environment: old.environment.clone() };
-    AGAIN.store(Box::leak(Box::new(again)), SeqCst);
-    Ok(())
-}
-
 extern "C" fn handler(fault: c_int) {
     const SAID: &[u8] = b"ward init: fault, starting anew\n";
     // SAFETY: only calls that are safe in a handler (signal-safety(7)).
     unsafe {
         if libc::getpid() == OWNER.load(SeqCst) {
-            libc::write(2, SAID.as_ptr().cast(), SAID.len());
-            execute();
+            // Where nobody reads, it is left out rather than waited for.
+            let mut room = libc::pollfd { fd: 2, events: libc::POLLOUT, revents: 0 };
+            if libc::poll(&mut room, 1, 0) > 0 {
+                libc::write(2, SAID.as_ptr().cast(), SAID.len());
+            }
+            while let libc::ENOMEM | libc::EAGAIN | libc::ENFILE | libc::EINTR | libc::ETXTBSY =
+                again()
+            {
+                // It will pass, and whoever ends here takes every service along.
+                let wait = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+                libc::nanosleep(&wait, std::ptr::null_mut());
+            }
         }
         // A child that has not become its program yet, or a program file that
         // cannot be executed: nothing better is left.
@@ -116,24 +114,44 @@ extern "C" fn handler(fault: c_int) {
     }
 }
 
-/// Executes the program that [`install`] was given. Returns where the kernel
-/// refused.
+/// Executes what [`install`] was given. Returns where the kernel refused.
 pub fn execute() -> io::Error {
+    io::Error::from_raw_os_error(again())
+}
+
+/// Executes the program at `path` instead, with the same words and
+/// environment. Returns where the kernel refused; then all is as it was.
+pub fn execute_program(path: &Path) -> io::Error {
+    match open_program(path) {
+        Ok(program) => io::Error::from_raw_os_error(execute_file(program.as_raw_fd())),
+        Err(error) => error,
+    }
+}
+
+fn again() -> c_int {
     let again = AGAIN.load(SeqCst);
+    // SAFETY: null, or leaked by `install` and never changed.
+    match unsafe { again.as_ref() } {
+        Some(again) => execute_file(again.program.as_raw_fd()),
+        None => libc::ENOENT,
+    }
+}
+
+/// Gives the error, if it comes back.
+fn execute_file(program: RawFd) -> c_int {
     // SAFETY: `again` is null or was leaked by `install`; its words end with null.
     unsafe {
-        if let Some(again) = again.as_ref() {
-            libc::syscall(
-                libc::SYS_execveat,
-                again.program.as_raw_fd(),
-                c"".as_ptr(),
-                again.argv.as_ptr(),
-                again.environment.as_ptr(),
-                libc::AT_EMPTY_PATH,
-            );
-        }
+        let Some(again) = AGAIN.load(SeqCst).as_ref() else { return libc::ENOENT };
+        libc::syscall(
+            libc::SYS_execveat,
+            program,
+            c"".as_ptr(),
+            again.argv.as_ptr(),
+            again.environment.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+        *libc::__errno_location()
     }
-    io::Error::last_os_error()
 }
 
 /// Makes a fault on purpose, to show that it is survived.

@@ -1,13 +1,14 @@
 //! Memory that outlives `exec`: a file without a name (`memfd_create(2)`),
 //! mapped as long as it is.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
 use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
-use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap, mremap};
+use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap, mremap, munmap};
 
 /// Bytes that only this process maps, and the program it becomes.
 pub struct SharedMemory {
@@ -17,30 +18,34 @@ pub struct SharedMemory {
 }
 
 impl SharedMemory {
-    /// New memory, all zero.
-    pub fn new(bytes: usize) -> io::Result<Self> {
+    /// New memory, all zero. `name` is for people who look into `/proc`.
+    pub fn new(name: &CStr, bytes: usize) -> io::Result<Self> {
         // Not closed by exec: that is what it is for.
-        let file = memfd_create("ward-table", MemfdFlags::empty())?;
+        let file = memfd_create(name, MemfdFlags::empty())?;
         ftruncate(&file, bytes as u64)?;
-        Self::map(file, bytes)
+        let start = map(&file, bytes)?;
+        Ok(Self { file, start, bytes })
     }
 
     /// The memory behind a descriptor that an earlier program made.
+    ///
+    /// # Errors
+    /// The descriptor stays open: what it holds may be all there is.
     pub fn from_file(file: OwnedFd) -> io::Result<Self> {
-        let bytes = usize::try_from(fstat(&file)?.st_size).unwrap_or(0);
-        if bytes == 0 {
-            return Err(io::ErrorKind::InvalidData.into());
+        let mapped = fstat(&file).map_err(io::Error::from).and_then(|stat| {
+            let bytes = usize::try_from(stat.st_size).unwrap_or(0);
+            match bytes {
+                0 => Err(io::ErrorKind::InvalidData.into()),
+                _ => Ok((map(&file, bytes)?, bytes)),
+            }
+        });
+        match mapped {
+            Ok((start, bytes)) => Ok(Self { file, start, bytes }),
+            Err(error) => {
+                std::mem::forget(file);
+                Err(error)
+            }
         }
-        Self::map(file, bytes)
-    }
-
-    fn map(file: OwnedFd, bytes: usize) -> io::Result<Self> {
-        let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a new mapping, at a place that the kernel chooses.
-        let start =
-            unsafe { mmap(std::ptr::null_mut(), bytes, access, MapFlags::SHARED, &file, 0)? };
-        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { file, start, bytes })
     }
 
     /// Makes it at least this long; what is new is zero.
@@ -74,6 +79,20 @@ impl SharedMemory {
         // the whole memory, and nobody has `bytes_mut`.
         unsafe { AtomicU32::from_ptr(self.start.as_ptr().add(offset).cast()) }
     }
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this one's, and nothing borrows from it any more.
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.bytes) };
+    }
+}
+
+fn map(file: &OwnedFd, bytes: usize) -> io::Result<NonNull<u8>> {
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping, at a place that the kernel chooses.
+    let start = unsafe { mmap(std::ptr::null_mut(), bytes, access, MapFlags::SHARED, file, 0)? };
+    Ok(NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?)
 }
 
 impl AsFd for SharedMemory {

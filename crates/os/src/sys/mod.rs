@@ -1,6 +1,7 @@
 //! The only unsafe code: thin wrappers, one file per kernel subject.
 
 pub mod account;
+pub mod allocator;
 pub mod ask;
 pub mod children;
 pub mod crash;
@@ -20,6 +21,7 @@ pub mod rlimit;
 pub mod session;
 pub mod signals;
 pub mod spawn;
+pub mod wall_clock;
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 

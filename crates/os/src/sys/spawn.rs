@@ -62,6 +62,8 @@ pub struct Spawner {
 /// What the child must know, and where it says why it failed.
 struct Child<'a> {
     plan: &'a Plan<'a>,
+    /// What becomes 0, 1 and 2 of the program.
+    streams: [RawFd; 3],
     unshare: bool,
     highest: RawFd,
     errno: c_int,
@@ -95,9 +97,10 @@ impl Spawner {
     /// # Errors
     /// Why there is no process, or why none of the programs could be executed.
     pub fn spawn(&self, plan: &Plan<'_>, pid: &AtomicU32) -> io::Result<u32> {
-        self.hand_over(plan)?;
+        let streams = self.hand_over(plan)?;
         let mut child = Child {
             plan,
+            streams,
             unshare: self.unshare,
             highest: highest_descriptor(self.unshare),
             errno: 0,
@@ -122,9 +125,11 @@ impl Spawner {
             )
         });
         for fd in [STDIN, STDOUT, STDERR, NOTIFY] {
-            // A pipe must be able to end.
-            // SAFETY: reserved numbers; the last one is always /dev/null.
-            unsafe { libc::dup3(KEPT_MAX - 1, fd, libc::O_CLOEXEC) };
+            if streams.contains(&fd) || (fd == NOTIFY && plan.notify.is_some()) {
+                // A pipe must be able to end.
+                // SAFETY: reserved numbers; the last one is always /dev/null.
+                unsafe { libc::dup3(KEPT_MAX - 1, fd, libc::O_CLOEXEC) };
+            }
         }
         // SAFETY: the child wrote `errno` before this thread went on.
         let errno = unsafe { ptr::read_volatile(&raw const child.errno) };
@@ -138,21 +143,30 @@ impl Spawner {
         Ok(id as u32)
     }
 
-    /// Puts what the child needs where it survives.
-    fn hand_over(&self, plan: &Plan<'_>) -> io::Result<()> {
-        let streams = [
-            (plan.stdin.as_raw_fd(), STDIN),
-            (plan.stdout.as_raw_fd(), STDOUT),
-            (plan.stderr.as_raw_fd(), STDERR),
-        ];
-        for (from, to) in
-            streams.into_iter().chain(plan.notify.map(|(fd, _)| (fd.as_raw_fd(), NOTIFY)))
-        {
-            // SAFETY: `from` is open, `to` is reserved for this.
-            check(unsafe { libc::dup3(from, to, libc::O_CLOEXEC) })?;
+    /// Puts what the child needs where it survives, and says where its
+    /// standard streams are. What it shares with this process, or is there
+    /// already, needs no new place.
+    fn hand_over(&self, plan: &Plan<'_>) -> io::Result<[RawFd; 3]> {
+        let wanted = [plan.stdin, plan.stdout, plan.stderr].map(|fd| fd.as_raw_fd());
+        let mut streams = [STDIN, STDOUT, STDERR];
+        for at in 0..3 {
+            let place = streams[at];
+            streams[at] = match wanted[..at].iter().position(|&before| before == wanted[at]) {
+                _ if wanted[at] == at as RawFd => wanted[at],
+                Some(before) => streams[before],
+                None => hand_over(wanted[at], place)?,
+            };
         }
-        Ok(())
+        if let Some((fd, _)) = plan.notify {
+            hand_over(fd.as_raw_fd(), NOTIFY)?;
+        }
+        Ok(streams)
     }
+}
+
+fn hand_over(from: RawFd, to: RawFd) -> io::Result<RawFd> {
+    // SAFETY: `from` is open, `to` is reserved for this.
+    check(unsafe { libc::dup3(from, to, libc::O_CLOEXEC) })
 }
 
 /// One above the highest descriptor in use, for kernels that cannot unshare.
@@ -211,20 +225,15 @@ unsafe fn become_program(child: &Child<'_>) -> c_int {
                 libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
             }
         }
-        for (from, to) in [(STDIN, 0), (STDOUT, 1), (STDERR, 2)] {
-            if libc::dup2(from, to) < 0 {
+        for (from, to) in child.streams.into_iter().zip(0..) {
+            if give(from, to) < 0 {
                 return *libc::__errno_location();
             }
         }
-        if let Some((_, number)) = plan.notify {
-            let moved = if number == NOTIFY {
-                libc::fcntl(NOTIFY, libc::F_SETFD, 0)
-            } else {
-                libc::dup2(NOTIFY, number)
-            };
-            if moved < 0 {
-                return *libc::__errno_location();
-            }
+        if let Some((_, number)) = plan.notify
+            && give(NOTIFY, number) < 0
+        {
+            return *libc::__errno_location();
         }
         super::signals::unblock_all();
         let mut errno = libc::ENOENT;
@@ -237,4 +246,10 @@ unsafe fn become_program(child: &Child<'_>) -> c_int {
         }
         errno
     }
+}
+
+/// Makes `from` the descriptor `to`, which the next program gets.
+unsafe fn give(from: RawFd, to: RawFd) -> c_int {
+    // SAFETY: numbers only; in the child, whose table nobody shares any more.
+    unsafe { if from == to { libc::fcntl(to, libc::F_SETFD, 0) } else { libc::dup2(from, to) } }
 }

@@ -3,10 +3,10 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use engine::machine::Event;
+use engine::machine::{Event, World};
 use engine::service::init::Unit;
 use model::limits::MESSAGE_BYTES_MAX;
-use model::service::request::{End, FromInit, Slot, ToInit};
+use model::service::request::{FromInit, Slot, ToInit};
 use os::event_loop::Readiness;
 use os::service::held::Home;
 use os::sys::crash;
@@ -18,18 +18,21 @@ impl Program {
     pub fn hear_client(&mut self, event: u64, readiness: Readiness) {
         let Some(server) = &mut self.server else { return };
         let Some(number) = server.client_of(event) else {
-            return server.accept(&self.tree.events);
+            return server.accept(&self.tree.events, os::clock::now());
         };
-        let mut buffer = [0; MESSAGE_BYTES_MAX];
-        while readiness.intersects(Readiness::IN | Readiness::HUP | Readiness::ERR) {
-            let Some(server) = &mut self.server else { return };
-            let Some(length) = server.receive(number, &mut buffer) else { return };
-            if !messages(&buffer[..length], |message| self.obey(number, message))
-                && let Some(server) = &mut self.server
-            {
-                server.drop(number);
-            }
+        if !readiness.intersects(Readiness::IN | Readiness::HUP | Readiness::ERR) {
+            return; // There is room to write, which the next flush uses.
         }
+        // One in a turn: services and others are waiting.
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(MESSAGE_BYTES_MAX, 0);
+        if let Some(length) = server.receive(number, &mut buffer)
+            && !messages(&buffer[..length], |message| self.obey(number, message))
+            && let Some(server) = &mut self.server
+        {
+            server.drop(number);
+        }
+        self.buffer = buffer;
     }
 
     fn part(&mut self, number: usize) -> Option<Part> {
@@ -77,7 +80,6 @@ impl Program {
                 self.answer(number, outcome.map_err(|trouble| trouble.to_string()));
             }
             (Part::Client, ToInit::Shutdown { end }) => {
-                let end = if self.first { end } else { End::Exit };
                 self.shut_down(end);
                 self.reply(number, "");
             }
@@ -122,6 +124,7 @@ impl Program {
             }
             Part::Logger => {
                 self.tree.new_pipes.clear();
+                self.tree.ended_pipes.clear();
                 let Some(client) = self.server.as_mut().and_then(|s| s.client(number)) else {
                     return;
                 };
@@ -181,11 +184,9 @@ impl Program {
     fn reexec(&mut self, number: usize, program: Option<&str>) {
         let path = program.unwrap_or("/proc/self/exe");
         self.reply(number, "");
+        self.publish_late();
         self.publish();
-        let error = match crash::use_program(Path::new(path)) {
-            Ok(()) => crash::execute(),
-            Err(error) => error,
-        };
+        let error = crash::execute_program(Path::new(path));
         self.say(&format!("cannot start {path} in place of this program: {error}"));
     }
 
@@ -193,21 +194,20 @@ impl Program {
     pub fn publish(&mut self) {
         let changed = self.init.changed();
         for &slot in &changed {
-            let (Some(unit), Some(held)) = (self.init.unit(slot), self.tree.held(slot)) else {
-                continue;
-            };
-            if let Home::Live { live, .. } = held.home
-                && let Some(server) = &mut self.server
+            if let Some(unit) = self.init.unit(slot)
+                && self.tree.may_wait(slot, unit)
             {
-                for client in server.clients() {
-                    if client.part == (Part::Manager { live }) {
-                        client.tell_state(slot, *unit.state());
-                    }
-                }
+                self.tree.save(slot, unit);
+                self.tree.late.add(slot, os::clock::now());
+            } else {
+                self.tell_of(slot);
+                self.publish_slot(slot, false);
             }
-            self.tree.publish(slot, unit);
         }
         self.init.reuse(changed);
+        for note in std::mem::take(&mut self.tree.notes) {
+            self.say(&note);
+        }
         self.say_farewell();
         self.tell_pipes();
         let Some(server) = &mut self.server else { return };
@@ -221,27 +221,57 @@ impl Program {
         });
     }
 
+    /// Tells what was left for later.
+    pub fn publish_late(&mut self) {
+        for slot in self.tree.late.take() {
+            if self.tree.held(slot).is_some_and(|held| !held.events.letters().is_empty()) {
+                self.tell_of(slot);
+            }
+            self.publish_slot(slot, true);
+        }
+    }
+
+    fn publish_slot(&mut self, slot: Slot, now: bool) {
+        if let Some(unit) = self.init.unit(slot) {
+            self.tree.publish(slot, unit, now);
+        }
+    }
+
+    /// Tells the manager of a slot.
+    fn tell_of(&mut self, slot: Slot) {
+        let (Some(unit), Some(held)) = (self.init.unit(slot), self.tree.held(slot)) else { return };
+        let Home::Live { live, .. } = held.home else { return };
+        let Some(server) = &mut self.server else { return };
+        for client in server.clients().filter(|client| client.part == (Part::Manager { live })) {
+            client.tell_state(slot, *unit.state());
+        }
+    }
+
     /// Forgets the slots whose supervision has ended.
     fn say_farewell(&mut self) {
         for slot in std::mem::take(&mut self.tree.left) {
-            if self.init.unit(slot).is_none_or(|unit| unit.at_rest()) {
+            if self.init.unit(slot).is_some_and(|unit| !unit.at_rest()) {
+                self.tree.left.push(slot);
+            } else if self.ending.is_none() && self.tree.is_counted_on(slot) {
+                self.init.stay(os::clock::now(), slot, &mut self.tree);
+            } else {
                 self.init.remove(slot);
                 self.tree.forget(slot);
-            } else {
-                self.tree.left.push(slot);
             }
         }
     }
 
-    /// Hands the pipes that are new to the logger.
+    /// Hands the pipes that are new, or have another name, to the logger, and
+    /// tells it which are no more.
     fn tell_pipes(&mut self) {
-        if self.tree.new_pipes.is_empty() {
-            return;
-        }
-        let slots = std::mem::take(&mut self.tree.new_pipes);
+        let ended = std::mem::take(&mut self.tree.ended_pipes);
+        let new = std::mem::take(&mut self.tree.new_pipes);
         let Some(server) = &mut self.server else { return };
         for client in server.clients().filter(|client| client.part == Part::Logger) {
-            for &slot in &slots {
+            for &slot in &ended {
+                client.tell(&FromInit::PipeEnded { slot });
+            }
+            for &slot in &new {
                 if let Some(held) = self.tree.held(slot) {
                     client.tell(&FromInit::Pipe { slot, name: &held.name });
                 }

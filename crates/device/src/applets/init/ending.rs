@@ -6,12 +6,23 @@ use model::service::request::{End, FromInit, Slot};
 use os::clock;
 use os::sys::children;
 
+use super::Kind;
 use super::program::Program;
 
 impl Program {
+    /// Whether this is pid 1 of a machine (or what looks like one).
+    pub fn is_machine(&self) -> bool {
+        self.first && self.config.kind == Kind::Init && !self.config.container
+    }
+
     /// Begins to bring everything down, or changes how that is to end.
     pub fn shut_down(&mut self, end: End) {
-        let end = if self.config.container { End::Exit } else { end };
+        let end = match end {
+            _ if !self.is_machine() => End::Exit,
+            // The kernel does not survive the end of pid 1.
+            End::Exit => End::Reboot,
+            end => end,
+        };
         match &mut self.ending {
             Some(ending) => ending.set_end(end),
             None => {
@@ -27,6 +38,9 @@ impl Program {
         let mut ending = self.ending.take()?;
         let mut finished = None;
         while let Some(order) = ending.next(clock::now(), &self.view()) {
+            if ending.is_past_managers() {
+                self.init.close();
+            }
             match order {
                 Order::AskManagers => self.ask_managers(),
                 Order::Down(class) => self.bring_down(class),
@@ -91,9 +105,7 @@ impl Program {
 
     fn kill(&mut self, class: Class) {
         for slot in self.of_class(class) {
-            for event in [Event::Control(b'd'), Event::Control(b'k'), Event::Signal(9)] {
-                self.init.event(clock::now(), slot, event, &mut self.tree);
-            }
+            self.init.event(clock::now(), slot, Event::Kill, &mut self.tree);
         }
     }
 }

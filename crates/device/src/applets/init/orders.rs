@@ -1,5 +1,6 @@
 //! Orders that reach init as signals and as letters in its fifo.
 
+use std::ffi::CString;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -30,14 +31,12 @@ impl Program {
         if self.config.kind == Kind::Svscan && self.divert(signal) {
             return;
         }
-        let machine = self.first && self.config.kind == Kind::Init;
-        let end = |end: End| if machine { end } else { End::Exit };
         match signal {
-            libc_signal::TERM | libc_signal::INT => self.shut_down(end(End::Reboot)),
+            libc_signal::TERM | libc_signal::INT => self.shut_down(End::Reboot),
             libc_signal::QUIT => self.quit(),
-            libc_signal::USR1 if self.config.kind == Kind::Init => self.shut_down(end(End::Halt)),
+            libc_signal::USR1 if self.config.kind == Kind::Init => self.shut_down(End::Halt),
             libc_signal::USR2 | libc_signal::PWR if self.config.kind == Kind::Init => {
-                self.shut_down(end(End::PowerOff));
+                self.shut_down(End::PowerOff);
             }
             libc_signal::HUP => {
                 self.rescan();
@@ -57,8 +56,8 @@ impl Program {
         if signal == libc_signal::ALRM || !os::service::scandir::executable(&path) {
             return false;
         }
-        // The C library's way is good enough here: it happens by hand.
-        std::process::Command::new(Path::new(".").join(path)).spawn().is_ok()
+        let path = CString::new(path.as_os_str().as_encoded_bytes());
+        path.is_ok_and(|path| self.tree.run_beside(&path).is_ok())
     }
 
     fn quit(&mut self) {
@@ -98,7 +97,12 @@ impl Program {
         let mut letters = [0; 64];
         let Some(control) = &self.control else { return };
         let Ok(count) = os::files::read(control, &mut letters) else { return };
+        let mut last = 0;
         for &letter in &letters[..count] {
+            // The same again has nothing new to find.
+            if std::mem::replace(&mut last, letter) == letter {
+                continue;
+            }
             match letter {
                 b'z' => self.unreaped = true,
                 b'a' => self.rescan(),
@@ -110,6 +114,8 @@ impl Program {
                 b'N' => self.tree.prune(&mut self.init, true),
                 b't' | b'i' => self.shut_down(End::Exit),
                 b'q' => self.quit(),
+                // A machine cannot do without it.
+                b'b' if self.is_machine() => self.shut_down(End::Reboot),
                 b'b' => self.abort = true,
                 _ => {}
             }

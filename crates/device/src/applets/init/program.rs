@@ -1,7 +1,6 @@
 //! The loop of init: events in, orders carried out, everyone told.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -11,8 +10,8 @@ use engine::service::ending::{Class, Ending};
 use engine::service::init::Init;
 use model::service::request::{End, Slot};
 use model::time::Moment;
-use os::event_loop::Readiness;
-use os::service::held::{Home, Pipe, inherited_pipe};
+use os::event_loop::{EventLoop, Readiness};
+use os::service::held::{Home, Pipe, inherited, inherited_pipe};
 use os::service::live_dir;
 use os::service::table::Table;
 use os::service::tree::{Tree, token};
@@ -48,6 +47,11 @@ use os::sys::signals::number as libc_signal;
 const FAULTS_SPAN: Duration = Duration::from_secs(10);
 const FAULTS_WAIT: Duration = Duration::from_secs(1);
 
+/// How long to wait where the system refuses what nothing goes on without.
+const NEED_WAIT: Duration = Duration::from_millis(200);
+/// The same, for what only orders need.
+const LISTEN_WAIT: Duration = Duration::from_secs(1);
+
 pub struct Program {
     pub config: Config,
     pub init: Init,
@@ -63,11 +67,15 @@ pub struct Program {
     /// What init itself says goes there, like what a service says.
     pub voice: Option<Pipe>,
     next_scan: Option<Moment>,
+    /// When to try again to listen for orders.
+    next_listen: Option<Moment>,
     /// More children have ended than were reaped.
     pub unreaped: bool,
     /// Leave without waiting for anything.
     pub abort: bool,
     logger: Slot,
+    /// Datagrams are received here.
+    pub buffer: Vec<u8>,
 }
 
 /// Runs a tree until it is told to end.
@@ -77,47 +85,69 @@ pub fn run(config: Config, name: &str, words: Vec<OsString>) -> Result<Exit, Fai
     Ok(program.finish(end))
 }
 
+/// Asks the system for what nothing goes on without. Of a program that starts
+/// anew services depend: it asks until it is given.
+fn insist<T>(
+    again: bool,
+    what: &str,
+    mut attempt: impl FnMut() -> std::io::Result<T>,
+) -> Result<T, Failure> {
+    loop {
+        match attempt() {
+            Err(error) if again && error.raw_os_error().is_some() => {
+                let line = format!("init: cannot {what}: {error}; trying again\n");
+                os::files::write_if_room(std::io::stderr(), line.as_bytes());
+                std::thread::sleep(NEED_WAIT);
+            }
+            outcome => return outcome.map_err(refused(what)),
+        }
+    }
+}
+
 fn refused(what: &str) -> impl Fn(std::io::Error) -> Failure + '_ {
     move |error| Failure::refused(format!("cannot {what}: {error}"))
 }
 
 impl Program {
     fn new(config: Config, name: &str, words: &[OsString]) -> Result<Self, Failure> {
+        os::sys::allocator::wait_for_memory();
         let first = std::process::id() == 1;
-        inherit::open_standard_streams().map_err(refused("open /dev/null"))?;
+        let again = config.resume.is_some();
+        insist(again, "open /dev/null", inherit::open_standard_streams)?;
         // What was handed over must not lie where children get theirs.
-        let notify = match config.notify.filter(|_| config.resume.is_none()) {
+        let notify = match config.notify.filter(|_| !again) {
             Some(fd) => {
                 let fd = inherit::descriptor(fd).map_err(refused("use the descriptor of -d"))?;
                 Some(inherit::move_up(fd, LOWEST).map_err(refused("keep a descriptor"))?)
             }
             None => None,
         };
-        let spawner = Spawner::new().map_err(refused("reserve descriptors"))?;
+        let spawner = insist(again, "reserve descriptors", Spawner::new)?;
         let scandir = enter_scandir(&config)?;
+        let signals = insist(again, "read signals", || signals::read_from(&HEARD))?;
+        if !first && config.kind != Kind::Supervise {
+            children::adopt_orphans().map_err(refused("become the parent of orphans"))?;
+        }
+        let events = insist(again, "make an event loop", || {
+            let events = EventLoop::new()?;
+            events.add(&signals, SIGNALS, Readiness::IN)?;
+            Ok(events)
+        })?;
         let (table, found) = match config.resume {
             Some(fd) => {
-                let file = inherit::kept(fd)
-                    .ok_or_else(|| Failure::usage("--resume is for init's own use"))?;
-                let (table, found) =
-                    Table::resume(file).map_err(refused("go on with what was remembered"))?;
+                let (table, found) = insist(again, "go on with what was remembered", || {
+                    Table::resume(inherit::kept(fd).ok_or(std::io::ErrorKind::InvalidInput)?)
+                })?;
                 (table, Some(found))
             }
             None => (Table::new().map_err(refused("make memory that outlives exec"))?, None),
         };
-        let signals = signals::read_from(&HEARD).map_err(refused("read signals"))?;
-        if !first && config.kind != Kind::Supervise {
-            children::adopt_orphans().map_err(refused("become the parent of orphans"))?;
-        }
-        prepare_crash(&table, name, words)?;
+        insist(again, "prepare for faults", || prepare_crash(&table, name, words))?;
         let environment = crash::environment_words(DEFAULT_PATH);
-        let tree = Tree::new(table, scandir, spawner, environment)
-            .map_err(refused("make an event loop"))?;
-        tree.events.add(&signals, SIGNALS, Readiness::IN).map_err(refused("wait for signals"))?;
         let mut program = Self {
             config,
             init: Init::default(),
-            tree,
+            tree: Tree::new(events, table, scandir, spawner, environment),
             server: None,
             ending: None,
             first,
@@ -126,13 +156,15 @@ impl Program {
             lock: None,
             voice: None,
             next_scan: None,
+            next_listen: None,
             // One may have ended before its signal could be heard.
             unreaped: true,
             abort: false,
             logger: Slot::MAX,
+            buffer: Vec::new(),
         };
         match found {
-            Some(found) => program.go_on(found)?,
+            Some(found) => program.go_on(found),
             None => program.begin()?,
         }
         if let Some(notify) = notify {
@@ -165,16 +197,16 @@ impl Program {
         Ok(())
     }
 
-    /// A later start: everything runs already.
-    fn go_on(&mut self, found: Vec<os::service::table::Found>) -> Result<(), Failure> {
+    /// A later start: everything runs already, and nothing may end it.
+    fn go_on(&mut self, found: Vec<os::service::table::Found>) {
         let now = os::clock::now();
         self.tree.logged = self.config.kind == Kind::Init;
         self.voice = inherited_pipe(self.tree.table.own_pipe());
+        self.lock = inherited(self.tree.table.own_lock());
         let troubles = self.tree.resume(&mut self.init, found);
-        if self.config.kind != Kind::Supervise {
-            self.open_control()?;
-        }
+        let whole = troubles.is_empty();
         self.complain(troubles);
+        self.listen_again();
         let words = self.logger_words();
         let logger = self.tree.all().find(|held| held.class == Class::Logger).map(|h| h.slot);
         if let Some(held) = logger.and_then(|slot| self.tree.held_mut(slot)) {
@@ -189,8 +221,22 @@ impl Program {
         if faults[0] != 0 && now.since(Moment::from_nanos(faults[0])) < FAULTS_SPAN {
             std::thread::sleep(FAULTS_WAIT);
         }
-        self.say("started anew; every service goes on");
-        Ok(())
+        self.say(if whole {
+            "started anew; every service goes on"
+        } else {
+            "started anew; the other services go on"
+        });
+    }
+
+    /// Opens what orders come in by; where that fails, later again.
+    fn listen_again(&mut self) {
+        self.next_listen = None;
+        if self.config.kind != Kind::Supervise
+            && let Err(failure) = self.open_control()
+        {
+            self.say(&failure.message);
+            self.next_listen = Some(os::clock::now() + LISTEN_WAIT);
+        }
     }
 
     /// Takes the lock of the scandir and opens what orders come in by.
@@ -202,19 +248,30 @@ impl Program {
             }
             _ => {}
         }
-        let (lock, control) = os::service::scandir::open_control(folder)
-            .map_err(refused("open .s6-svscan/control"))?;
-        self.lock = Some(lock.ok_or_else(|| {
-            Failure::usage("another s6-svscan or ward init serves this scandir already")
-        })?);
-        self.tree
-            .events
-            .add(&control, SCAN_CONTROL, Readiness::IN)
-            .map_err(refused("wait for orders"))?;
-        self.control = Some(control);
-        let server = Server::new(Path::new(live_dir::INIT), &self.tree.events, SERVER)
-            .map_err(refused("listen at .s6-svscan/init"))?;
-        self.server = Some(server);
+        if self.lock.is_none() {
+            let lock = os::service::scandir::lock(folder)
+                .map_err(refused("lock the scandir"))?
+                .ok_or_else(|| {
+                    Failure::usage("another s6-svscan or ward init serves this scandir already")
+                })?;
+            self.tree.table.set_own_lock(lock.as_raw_fd());
+            self.lock = Some(lock);
+        }
+        let events = &self.tree.events;
+        if self.control.is_none() {
+            let control = os::service::scandir::open_control(folder)
+                .and_then(|control| {
+                    events.add(&control, SCAN_CONTROL, Readiness::IN)?;
+                    Ok(control)
+                })
+                .map_err(refused("open .s6-svscan/control"))?;
+            self.control = Some(control);
+        }
+        if self.server.is_none() {
+            let server = Server::new(Path::new(live_dir::INIT), events, SERVER)
+                .map_err(refused("listen at .s6-svscan/init"))?;
+            self.server = Some(server);
+        }
         Ok(())
     }
 
@@ -244,6 +301,7 @@ impl Program {
     fn boot(&mut self) {
         let boot = &self.config.boot;
         let scandir = std::env::current_dir().unwrap_or_default();
+        let readers = self.config.readers.map(|group| format!("-g{group}"));
         let words: Vec<CString> = [
             "ward".as_ref(),
             "boot".as_ref(),
@@ -253,9 +311,10 @@ impl Program {
             boot.live.as_os_str(),
             "-b".as_ref(),
             boot.bundle.as_ref(),
-            scandir.as_os_str(),
         ]
         .into_iter()
+        .chain(readers.as_deref().map(OsStr::new))
+        .chain([scandir.as_os_str()])
         .filter_map(|word: &OsStr| CString::new(word.as_encoded_bytes()).ok())
         .collect();
         if let Err(trouble) = self.tree.run_own(&mut self.init, "boot", words) {
@@ -266,13 +325,13 @@ impl Program {
     /// Says something in the log; on standard error where there is none.
     pub fn say(&self, text: &str) {
         let line = format!("init: {text}\n");
+        // Left out rather than waited for: nobody may be reading.
         let said = match &self.voice {
-            // Cut off rather than waited for: nobody may be reading.
-            Some(voice) => os::files::write(&voice.writer, &line.as_bytes()[6..]).is_ok(),
+            Some(voice) => os::files::write_if_room(&voice.writer, &line.as_bytes()[6..]),
             None => false,
         };
         if !said {
-            let _ = std::io::stderr().write_all(line.as_bytes());
+            os::files::write_if_room(std::io::stderr(), line.as_bytes());
         }
     }
 
@@ -309,13 +368,18 @@ impl Program {
             if self.config.kind == Kind::Supervise && self.init.slots().next().is_none() {
                 return End::Exit;
             }
-            let deadline =
-                [self.init.deadline(), self.ending.as_ref().map(Ending::deadline), self.next_scan];
-            // No signal tells again of children that are still to be reaped.
-            let deadline = match self.unreaped {
-                true => Some(Moment::ZERO),
-                false => deadline.into_iter().flatten().min(),
-            };
+            let late = self.tree.late.deadline(os::clock::now());
+            let deadline = [
+                // No signal tells again of children that are still to be reaped.
+                self.unreaped.then_some(Moment::ZERO),
+                self.init.deadline(),
+                self.ending.as_ref().map(Ending::deadline),
+                self.next_scan,
+                self.next_listen,
+                self.server.as_ref().and_then(Server::deadline),
+                late,
+            ];
+            let deadline = deadline.into_iter().flatten().min();
             let events = self.tree.events.wait(deadline).unwrap_or_else(|_| {
                 // The kernel cannot say what happens (memory is short): look
                 // again soon, at everything that can be looked at.
@@ -328,8 +392,17 @@ impl Program {
             }
             let now = os::clock::now();
             self.init.expire(now, &mut self.tree);
+            if late.is_some_and(|at| at <= now) {
+                self.publish_late();
+            }
             if self.next_scan.is_some_and(|at| at <= now) {
                 self.rescan();
+            }
+            if self.next_listen.is_some_and(|at| at <= now) {
+                self.listen_again();
+            }
+            if let Some(server) = &mut self.server {
+                server.listen_again(&self.tree.events, now);
             }
         }
     }
@@ -349,6 +422,7 @@ impl Program {
 
     /// Ends as was asked.
     fn finish(&mut self, end: End) -> Exit {
+        self.publish_late();
         self.server = None;
         if self.config.kind == Kind::Supervise {
             return Exit::DONE;
@@ -362,6 +436,7 @@ impl Program {
         let script = Path::new(".s6-svscan/finish");
         if self.config.kind == Kind::Svscan && os::service::scandir::executable(script) {
             signals::unblock_all();
+            inherit::keep_standard_streams();
             let error = os::sys::exec::exec(&[OsString::from("./.s6-svscan/finish")], None);
             self.say(&format!("cannot execute .s6-svscan/finish: {error}"));
         }
@@ -378,11 +453,13 @@ const DEFAULT_PATH: &str = "/usr/bin:/usr/sbin:/bin:/sbin";
 fn enter_scandir(config: &Config) -> Result<OwnedFd, Failure> {
     let path = match config.kind {
         // The program before this one stood there already.
-        _ if config.resume.is_some() => Path::new("."),
+        _ if config.resume.is_some() => {
+            return insist(true, "open the scandir", || os::files::directory("."));
+        }
         Kind::Supervise => Path::new("."),
         _ => config.scandir.as_path(),
     };
-    if config.kind == Kind::Init && config.resume.is_none() {
+    if config.kind == Kind::Init {
         std::fs::create_dir_all(path).map_err(|error| {
             Failure::refused(format!("cannot make {}: {error}", path.display()))
         })?;
@@ -393,7 +470,7 @@ fn enter_scandir(config: &Config) -> Result<OwnedFd, Failure> {
 }
 
 /// From here on a fault starts this program anew, with the table.
-fn prepare_crash(table: &Table, name: &str, words: &[OsString]) -> Result<(), Failure> {
+fn prepare_crash(table: &Table, name: &str, words: &[OsString]) -> std::io::Result<()> {
     let number = table.file().as_raw_fd().to_string();
     let old = words.iter().zip(words.iter().skip(1));
     let resumed = old.clone().any(|(word, _)| word == "--resume");
@@ -406,5 +483,4 @@ fn prepare_crash(table: &Table, name: &str, words: &[OsString]) -> Result<(), Fa
     // The scandir may have been named from where the first program stood.
     let argv = crash::leak_words(again.iter().map(OsString::as_os_str));
     crash::install(Path::new("/proc/self/exe"), argv, crash::environment_words(DEFAULT_PATH))
-        .map_err(refused("prepare for faults"))
 }

@@ -7,15 +7,20 @@ use std::path::Path;
 use model::bytes::{Reader, Writer};
 use model::limits::{MESSAGE_BYTES_MAX, MESSAGE_DESCRIPTORS_MAX};
 use model::service::request::{FromInit, PROTOCOL, Role, Slot, SlotState, ToInit};
+use model::time::Moment;
+use os::door::Door;
 use os::event_loop::{EventLoop, Readiness};
-use os::socket::{Connection, Listener};
+use os::socket::Connection;
 
 /// Connections at once; each manager, the logger, and a few who ask.
 const CLIENTS_MAX: usize = 64;
 
-/// Bytes that wait for one client. One that reads so slowly is let go: it
-/// comes again and is told everything anew.
+/// Bytes that wait for a manager or the logger. One that reads so slowly is
+/// let go: it comes again and is told everything anew.
 const BACKLOG_BYTES_MAX: usize = 8 << 20;
+
+/// The same for those who ask: all they get is short answers.
+const ANSWERS_BYTES_MAX: usize = 64 << 10;
 
 /// The slot under which init's own words are logged.
 pub const OWN_SLOT: Slot = Slot::MAX;
@@ -49,21 +54,34 @@ pub struct Client {
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     watching_room: bool,
+    /// It reads too slowly: nothing more is kept for it.
+    lost: bool,
+    /// Who came earlier has a lower one.
+    number: u64,
 }
 
 /// The control socket.
 pub struct Server {
-    listener: Listener,
+    door: Door,
     clients: Vec<Option<Client>>,
+    callers: u64,
     first_token: u64,
 }
 
 impl Server {
     /// Listens at `path`; tokens from `first_token` on are its own.
     pub fn new(path: &Path, events: &EventLoop, first_token: u64) -> std::io::Result<Self> {
-        let listener = Listener::bind(path, 0o600)?;
-        events.add(&listener, first_token, Readiness::IN)?;
-        Ok(Self { listener, clients: Vec::new(), first_token })
+        let door = Door::open(path, 0o600, events, first_token)?;
+        Ok(Self { door, clients: Vec::new(), callers: 0, first_token })
+    }
+
+    /// When [`Server::listen_again`] has something to do.
+    pub fn deadline(&self) -> Option<Moment> {
+        self.door.deadline()
+    }
+
+    pub fn listen_again(&mut self, events: &EventLoop, now: Moment) {
+        self.door.listen_again(events, now);
     }
 
     /// The client of a token; `None` for the listener itself.
@@ -71,17 +89,14 @@ impl Server {
         usize::try_from(token - self.first_token).ok()?.checked_sub(1)
     }
 
-    /// Lets callers in who may be: root, and the user that this tree runs as.
-    pub fn accept(&mut self, events: &EventLoop) {
-        // One at a time: with no descriptor left the rest stay in the queue,
-        // and the next who leaves makes room.
-        let Ok(Some(connection)) = self.listener.accept() else { return };
+    /// Lets a caller in who may be: root, and the user that this tree runs as.
+    pub fn accept(&mut self, events: &EventLoop, now: Moment) {
+        let Some(connection) = self.door.accept(events, now) else { return };
         let own = os::socket::own_user();
-        let allowed = connection.peer().is_ok_and(|peer| peer.uid == 0 || peer.uid == own);
-        let place = self.clients.iter().position(Option::is_none).unwrap_or(self.clients.len());
-        if !allowed || place >= CLIENTS_MAX {
+        if !connection.peer().is_ok_and(|peer| peer.uid == 0 || peer.uid == own) {
             return;
         }
+        let Some(place) = self.place() else { return };
         let token = self.first_token + 1 + place as u64;
         if events.add(&connection, token, Readiness::IN).is_err() {
             return;
@@ -95,11 +110,31 @@ impl Server {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             watching_room: false,
+            lost: false,
+            number: self.callers,
         };
+        self.callers += 1;
         if place == self.clients.len() {
             self.clients.push(None);
         }
         self.clients[place] = Some(client);
+    }
+
+    /// A place for one more. Where there is none, whoever asked first and is
+    /// still there has been answered long ago, and goes: those who forget to
+    /// leave must not keep the manager out.
+    fn place(&mut self) -> Option<usize> {
+        let free = self.clients.iter().position(Option::is_none).unwrap_or(self.clients.len());
+        if free < CLIENTS_MAX {
+            return Some(free);
+        }
+        let asks = |(_, client): &(usize, &mut Client)| {
+            matches!(client.part, Part::Unknown | Part::Client)
+        };
+        let oldest = self.clients_numbered().filter(asks).min_by_key(|(_, client)| client.number);
+        let oldest = oldest.map(|(place, _)| place)?;
+        self.drop(oldest);
+        Some(oldest)
     }
 
     /// The next datagram of a client; `None` where there is none, or it left.
@@ -173,6 +208,14 @@ impl Server {
 impl Client {
     /// Adds a message to what the next [`Server::flush`] sends.
     pub fn tell(&mut self, message: &FromInit<'_>) {
+        let most = match self.part {
+            Part::Manager { .. } | Part::Logger => BACKLOG_BYTES_MAX,
+            Part::Client | Part::Unknown => ANSWERS_BYTES_MAX,
+        };
+        self.lost |= self.waiting_bytes > most;
+        if self.lost {
+            return;
+        }
         let before = self.filling.len();
         message.write(&mut self.filling);
         if let FromInit::Pipe { slot, .. } = message {
@@ -209,6 +252,9 @@ impl Client {
 
     /// Sends what there is room for; `false`: this client is no more.
     fn send<'a>(&mut self, pipe: &impl Fn(Slot) -> Option<BorrowedFd<'a>>) -> bool {
+        if self.lost {
+            return false;
+        }
         if !self.filling.is_empty() {
             let bytes = std::mem::take(&mut self.filling).into_bytes();
             let pipes = std::mem::take(&mut self.pipes);
@@ -230,9 +276,7 @@ impl Client {
                     self.waiting_bytes -= next.bytes.len();
                     self.waiting.pop_front();
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    return self.waiting_bytes <= BACKLOG_BYTES_MAX;
-                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return true,
                 Err(_) => return false,
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::service::manage::{Ask, Event, Verb as Goal};
 use engine::service::update;
 use model::bytes::Reader;
-use model::limits::MESSAGE_BYTES_MAX;
+use model::limits::{MESSAGE_BYTES_MAX, SERVICES_MAX};
 use model::service::database::{Entry, Index};
 use model::service::manager_request::{
     FromManager, Manner, PROTOCOL, ServiceStatus, ToManager, Verb,
@@ -13,6 +13,8 @@ use model::service::manager_request::{
 use model::service::name::nearest;
 use model::time::Moment;
 use os::event_loop::Readiness;
+use os::service::manager_client::Conversion;
+use os::trouble::Trouble;
 
 use super::Program;
 use super::update::Wanted;
@@ -27,16 +29,12 @@ impl Program {
             return; // There is room to write, which the next flush uses.
         }
         let mut buffer = [0; MESSAGE_BYTES_MAX];
-        loop {
-            match self.clients.receive(number, &mut buffer) {
-                Ok(None) => return,
-                Ok(Some(length)) if self.obey_client(number, &buffer[..length]) => {}
-                // It has gone, or lost its mind.
-                Ok(Some(_)) | Err(()) => {
-                    self.clients.remove(number);
-                    return self.step(Event::Gone { client: number as u32 });
-                }
-            }
+        // One in a turn: others are waiting.
+        match self.clients.receive(number, &mut buffer) {
+            Ok(None) => {}
+            Ok(Some(length)) if self.obey_client(number, &buffer[..length]) => {}
+            // It has gone, or lost its mind.
+            Ok(Some(_)) | Err(()) => self.lose_client(number),
         }
     }
 
@@ -46,6 +44,9 @@ impl Program {
         while reader.left() > 0 {
             let Ok(message) = ToManager::read(&mut reader) else { return false };
             let Some(client) = self.clients.get(number) else { return true };
+            if client.lost {
+                return false;
+            }
             let first = !std::mem::replace(&mut client.greeted, true);
             match message {
                 ToManager::Hello { protocol } => {
@@ -65,18 +66,26 @@ impl Program {
                 }
                 ToManager::Status { id } => self.tell_status(number, id),
                 ToManager::Convert { old, new, restart } => {
-                    let new = new.map(str::to_owned);
-                    client.conversions.push((old.to_owned(), new, restart));
+                    // Only those may that an update is for, and each service once.
+                    if !client.may_control || client.conversions.len() >= SERVICES_MAX {
+                        return false;
+                    }
+                    let (old, new) = (old.to_owned(), new.map(str::to_owned));
+                    client.conversions.push(Conversion { old, new, restart });
                 }
-                ToManager::Update { id, database, manner, as_is, limit } => {
-                    self.begin_update(Wanted {
+                ToManager::Update { id, database, manner, as_is, repeated, limit } => {
+                    let wanted = Wanted {
                         number,
                         id,
+                        pid: client.pid,
                         directory: database.into(),
+                        conversions: std::mem::take(&mut client.conversions),
                         manner: update::Manner { essential: manner.essential, as_is },
                         detail: manner.detail,
-                        limit: (limit != 0).then(|| Duration::from_millis(u64::from(limit))),
-                    });
+                        repeated,
+                        deadline: time_limit(limit).map(|limit| self.now + limit),
+                    };
+                    self.begin_update(wanted);
                 }
             }
         }
@@ -113,13 +122,26 @@ impl Program {
     /// Whether the client may ask for this; if not, it is told.
     pub(super) fn permits(&mut self, number: usize, id: u32, control: bool) -> bool {
         let Some(client) = self.clients.get(number) else { return false };
-        if control && !client.may_control {
+        let may_control = client.may_control;
+        if control && !may_control {
             let why = "only root and the owner of the services may change them";
             self.refuse(number, id, REFUSED, why, "");
             return false;
         }
+        // What cannot be stored must not be done: the next manager would not
+        // know of it.
+        if control
+            && !self.live.is_whole()
+            && let Err(trouble) = self.store_all()
+        {
+            self.refuse(number, id, REFUSED, &trouble.to_string(), "");
+            return false;
+        }
+        let Some(client) = self.clients.get(number) else { return false };
         let Some(name) = client.unknown.take() else { return true };
-        let hint = match nearest(&name, self.live.database().names()) {
+        // Looking for it takes a while, which is not everybody's to spend.
+        let names = self.live.database().names().take(if may_control { usize::MAX } else { 0 });
+        let hint = match nearest(&name, names) {
             Some(near) => format!("did you mean {near}?"),
             None => String::new(),
         };
@@ -159,10 +181,20 @@ impl Program {
             all: manner.all,
             detail: manner.detail,
             services,
-            limit: (limit != 0).then(|| Duration::from_millis(u64::from(limit))),
+            limit: time_limit(limit),
             since,
         };
         self.step(Event::Ask(ask));
+        // It may want down what an update has stopped and would start again.
+        self.remember_stopped();
+    }
+
+    fn store_all(&mut self) -> Result<(), Trouble> {
+        let all = 0..self.live.bytes().len() as Index;
+        let bytes: Vec<u8> = all.map(|service| self.graph.byte(service)).collect();
+        self.live.store_all(&bytes)?;
+        eprintln!("manager: somebody damaged {}/state; it is mended", self.live.path.display());
+        Ok(())
     }
 
     fn tell_status(&mut self, number: usize, id: u32) {
@@ -203,4 +235,8 @@ impl Program {
         }
         client.tell(&FromManager::StatusEnd { id });
     }
+}
+
+fn time_limit(millis: u32) -> Option<Duration> {
+    (millis != 0).then(|| Duration::from_millis(u64::from(millis)))
 }

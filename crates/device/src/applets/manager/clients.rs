@@ -3,18 +3,21 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use engine::service::manage::{News, Outcome};
 use model::bytes::Writer;
-use model::limits::{MANAGER_BACKLOG_BYTES_MAX, MANAGER_CLIENTS_MAX, MESSAGE_BYTES_MAX};
+use model::limits::{
+    MANAGER_BACKLOG_BYTES_MAX, MANAGER_CLIENTS_MAX, MANAGER_LOOKERS_MAX, MESSAGE_BYTES_MAX,
+};
 use model::service::database::Index;
 use model::service::manager_request::{FromManager, Step};
 use model::time::Moment;
+use os::door::Door;
 use os::event_loop::{EventLoop, Readiness};
-use os::service::live_dir::MANAGER;
+use os::service::live_dir::{self, MANAGER};
 use os::service::managed::LiveDir;
-use os::socket::{Connection, Listener};
+use os::service::manager_client::Conversion;
+use os::socket::Connection;
 
 use super::{FIRST_CLIENT, LISTENER};
 
@@ -29,87 +32,77 @@ pub struct Client {
     pub names: Vec<Index>,
     /// The first name that nobody has.
     pub unknown: Option<String>,
-    /// For the next update: old name, new name, restart.
-    pub conversions: Vec<(String, Option<String>, bool)>,
+    /// For the next update.
+    pub conversions: Vec<Conversion>,
     /// It asked how these are while nobody knew.
     pub curious: Option<(u32, Vec<Index>)>,
     filling: Writer,
     waiting: VecDeque<Vec<u8>>,
     waiting_bytes: usize,
+    waiting_bytes_max: usize,
     wants_room: bool,
+    /// It reads too slowly: nothing more is kept for it.
+    pub lost: bool,
 }
 
 pub struct Clients {
-    listener: Listener,
-    listening: bool,
-    /// When to listen again after descriptors had run out.
-    retry: Option<Moment>,
+    door: Door,
     clients: Vec<Option<Client>>,
+    /// Bytes that may wait for each of them.
+    waiting_bytes_max: usize,
 }
 
 impl Clients {
     /// Listens at `LIVE/manager`.
     pub fn listen(live: &LiveDir, events: &EventLoop) -> io::Result<Self> {
-        let listener = bind(&live.path)?;
-        events.add(&listener, LISTENER, Readiness::IN)?;
-        Ok(Self { listener, listening: true, retry: None, clients: Vec::new() })
+        let waiting_bytes_max = MANAGER_BACKLOG_BYTES_MAX + live.status_bytes_max();
+        Ok(Self { door: open_door(&live.path, events)?, clients: Vec::new(), waiting_bytes_max })
     }
 
     /// Listens in another live directory, and lets everybody go but `keep`:
     /// they come again and find the new one.
-    pub fn go_over(&mut self, live: &LiveDir, events: &EventLoop, keep: usize) -> io::Result<()> {
-        let listener = bind(&live.path)?;
-        if self.listening {
-            let _ = events.remove(&self.listener);
-        }
-        self.listener = listener;
-        self.listening = true;
+    pub fn go_over(
+        &mut self,
+        live: &LiveDir,
+        events: &EventLoop,
+        keep: &[usize],
+    ) -> io::Result<()> {
+        self.door = open_door(&live.path, events)?;
+        self.waiting_bytes_max = MANAGER_BACKLOG_BYTES_MAX + live.status_bytes_max();
         for (number, client) in self.clients.iter_mut().enumerate() {
-            if number != keep {
+            if !keep.contains(&number) {
                 *client = None;
             }
         }
-        events.add(&self.listener, LISTENER, Readiness::IN)
+        Ok(())
     }
 
-    pub fn retry(&self) -> Option<Moment> {
-        self.retry
+    /// When [`Clients::listen_again`] has something to do.
+    pub fn deadline(&self) -> Option<Moment> {
+        self.door.deadline()
     }
 
     /// Lets callers in, as long as there is room.
     pub fn accept(&mut self, events: &EventLoop, now: Moment) {
-        loop {
-            match self.listener.accept() {
-                Ok(Some(connection)) => self.add(connection, events),
-                Ok(None) => return,
-                // No descriptors, no memory: waiting for what cannot be taken
-                // would spin.
-                Err(_) => {
-                    let _ = events.remove(&self.listener);
-                    self.listening = false;
-                    self.retry = Some(now + Duration::from_millis(200));
-                    return;
-                }
-            }
+        // Not for ever: those who are here want to be heard.
+        for _ in 0..MANAGER_LOOKERS_MAX {
+            let Some(connection) = self.door.accept(events, now) else { return };
+            self.add(connection, events);
         }
     }
 
     pub fn listen_again(&mut self, events: &EventLoop, now: Moment) {
-        if self.retry.is_some_and(|at| at <= now) {
-            self.retry = None;
-            let added = events.add(&self.listener, LISTENER, Readiness::IN);
-            self.listening = added.is_ok();
-            if !self.listening {
-                self.retry = Some(now + Duration::from_secs(1));
-            }
-        }
+        self.door.listen_again(events, now);
     }
 
     fn add(&mut self, connection: Connection, events: &EventLoop) {
         let Ok(peer) = connection.peer() else { return };
         let may_control = peer.uid == 0 || peer.uid == os::socket::own_user();
         let number = self.clients.iter().position(Option::is_none).unwrap_or(self.clients.len());
+        let lookers = || self.clients.iter().flatten().filter(|other| !other.may_control).count();
+        // Those who may only look must leave room for those who change things.
         if number >= MANAGER_CLIENTS_MAX
+            || (!may_control && lookers() >= MANAGER_LOOKERS_MAX)
             || events.add(&connection, FIRST_CLIENT + number as u64, Readiness::IN).is_err()
         {
             return;
@@ -126,7 +119,9 @@ impl Clients {
             filling: Writer::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            waiting_bytes_max: self.waiting_bytes_max,
             wants_room: false,
+            lost: false,
         };
         if number == self.clients.len() {
             self.clients.push(None);
@@ -195,14 +190,13 @@ impl Clients {
         self.tell(client, &FromManager::Ended { id, exit, failed });
     }
 
-    /// Sends what was told since the last time. Gives the clients that are no
-    /// more.
+    /// Sends what was told since the last time. Gives the clients that are to
+    /// be let go.
     pub fn flush(&mut self, events: &EventLoop) -> Vec<u32> {
         let mut gone = Vec::new();
         for number in 0..self.clients.len() {
             let Some(client) = &mut self.clients[number] else { continue };
             if client.send(events, FIRST_CLIENT + number as u64).is_err() {
-                self.clients[number] = None;
                 gone.push(number as u32);
             }
         }
@@ -212,6 +206,10 @@ impl Clients {
 
 impl Client {
     pub fn tell(&mut self, message: &FromManager<'_>) {
+        self.lost |= self.waiting_bytes > self.waiting_bytes_max;
+        if self.lost {
+            return;
+        }
         let before = self.filling.len();
         message.write(&mut self.filling);
         if self.filling.len() > MESSAGE_BYTES_MAX {
@@ -232,6 +230,9 @@ impl Client {
     /// # Errors
     /// The client is gone, or reads too slowly to wait for.
     fn send(&mut self, events: &EventLoop, token: u64) -> Result<(), ()> {
+        if self.lost {
+            return Err(());
+        }
         if self.filling.is_empty() && self.waiting.is_empty() {
             return Ok(());
         }
@@ -253,21 +254,19 @@ impl Client {
             let interest = if wants_room { Readiness::IN | Readiness::OUT } else { Readiness::IN };
             let _ = events.modify(&self.connection, token, interest);
         }
-        if self.waiting_bytes > MANAGER_BACKLOG_BYTES_MAX { Err(()) } else { Ok(()) }
+        Ok(())
     }
 }
 
 /// Makes the socket: for the owner, and where `group` names one for those in
 /// it, who may then only look.
-fn bind(live: &Path) -> io::Result<Listener> {
+fn open_door(live: &Path, events: &EventLoop) -> io::Result<Door> {
     let path = live.join(MANAGER);
-    let group = std::fs::read_to_string(live.join("group")).ok();
-    let group = group.and_then(|text| text.trim().parse::<u32>().ok());
-    let listener = Listener::bind(&path, 0o600)?;
-    if let Some(group) = group {
+    let door = Door::open(&path, 0o600, events, LISTENER)?;
+    if let Some(group) = live_dir::readers(live) {
         std::os::unix::fs::chown(&path, None, Some(group))?;
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o660);
         std::fs::set_permissions(&path, mode)?;
     }
-    Ok(listener)
+    Ok(door)
 }

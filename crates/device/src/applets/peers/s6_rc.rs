@@ -154,7 +154,8 @@ fn ask(
     out: &mut dyn Write,
 ) -> Result<Exit, Failure> {
     let limit = (options.timeout != 0).then(|| Duration::from_millis(options.timeout.into()));
-    let change = Change { live: &options.live, verb, manner, names, limit, ticks: false };
+    let change =
+        Change { live: &options.live, verb, manner, names, limit, scripts: true, ticks: false };
     let ending = change.ask(&mut |heard| match heard {
         Heard::Manager(message) => say_step("s6-rc", &message, options.verbosity),
         Heard::Line(line) => print_line(line, out),

@@ -2,11 +2,12 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cli::{Args, Command, Exit, Failure, Opt};
 use model::service::database::Database;
 use model::service::request::ToInit;
-use os::service::database_file::DatabaseFile;
+use os::service::database_file::{DatabaseFile, DatabaseFileError};
 use os::service::init_client;
 use os::service::live_dir::{self, Making};
 
@@ -35,6 +36,8 @@ pub struct Request {
     pub live: PathBuf,
     pub prefix: String,
     pub scandir: PathBuf,
+    /// The group whose members may look.
+    pub readers: Option<u32>,
 }
 
 fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
@@ -43,6 +46,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         live: "/run/s6-rc".into(),
         prefix: String::new(),
         scandir: PathBuf::new(),
+        readers: None,
     };
     let mut follow = false;
     while let Some(option) = args.option()? {
@@ -79,7 +83,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
 /// already is left as it is.
 pub fn make_live(request: &Request) -> Result<(), Failure> {
     let socket = request.scandir.join(live_dir::INIT);
-    let mut init = init_client::Client::connect(&socket).map_err(|error| {
+    init_client::Client::connect(&socket).map_err(|error| {
         Failure::usage(format!(
             "no s6-svscan or ward init serves {}: {error}",
             request.scandir.display()
@@ -88,10 +92,19 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
     if let Ok(real) = std::fs::canonicalize(&request.live)
         && real.join(live_dir::STATE).exists()
     {
-        return already(&mut init, &real, request);
+        return serve(&socket, &real).map_err(|failure| {
+            failure.hint(format!(
+                "{} is there already; remove it if nothing serves it any more",
+                request.live.display()
+            ))
+        });
     }
     let file = DatabaseFile::read(&request.database).map_err(|error| {
-        Failure::new(Exit(4), format!("cannot use {}: {error}", request.database.display()))
+        let exit = match error {
+            DatabaseFileError::Refused(_) => Exit::REFUSED,
+            DatabaseFileError::NotADatabase => Exit(4),
+        };
+        Failure::new(exit, format!("cannot use {}: {error}", request.database.display()))
     })?;
     let database: Database<'_> = file.database().map_err(|error| {
         Failure::new(Exit(4), format!("cannot use {}: {error}", request.database.display()))
@@ -105,6 +118,7 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
         prefix: &request.prefix,
         brought: &|_| false,
         state: &state,
+        readers: request.readers,
     };
     let real = live_dir::make(&making).map_err(Failure::refused)?;
     // All that leads there is made first: init starts the manager at once,
@@ -112,7 +126,7 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
     let done = live_dir::publish(&request.live, &real)
         .and_then(|()| live_dir::link_into_scandir(&making))
         .map_err(Failure::refused)
-        .and_then(|()| serve(&mut init, &real));
+        .and_then(|()| serve(&socket, &real));
     if done.is_err() {
         live_dir::unlink_from_scandir(&making);
         live_dir::unpublish(&request.live, &real);
@@ -121,25 +135,12 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
     done
 }
 
-/// Has init serve `real`, unless it does so already.
-fn serve(init: &mut init_client::Client, real: &Path) -> Result<(), Failure> {
-    match ask(init, real) {
-        Err(failure) if failure.message.contains("is served already") => Ok(()),
-        other => other,
-    }
-}
+/// How long init may be away: it may just be starting itself anew.
+const INIT_AWAY_MAX: Duration = Duration::from_secs(10);
 
-fn ask(init: &mut init_client::Client, real: &Path) -> Result<(), Failure> {
-    let path = real.to_str().ok_or_else(|| Failure::usage("the live directory is not UTF-8"))?;
-    init.ask(&ToInit::Take { live: path, previous: None }).map_err(Failure::refused)
-}
-
-/// The live directory exists. It is served, or was left by an init that is gone.
-fn already(init: &mut init_client::Client, real: &Path, request: &Request) -> Result<(), Failure> {
-    serve(init, real).map_err(|failure| {
-        failure.hint(format!(
-            "{} is there already; remove it if nothing serves it any more",
-            request.live.display()
-        ))
-    })
+/// Has init serve a live directory, which it may do already.
+fn serve(socket: &Path, real: &Path) -> Result<(), Failure> {
+    let live = real.to_str().ok_or_else(|| Failure::usage("the live directory is not UTF-8"))?;
+    let take = ToInit::Take { live, previous: None };
+    init_client::ask(socket, &take, INIT_AWAY_MAX).map_err(Failure::refused)
 }

@@ -50,6 +50,7 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         manner: Manner { users: true, detail: verbosity > 1, ..Manner::default() },
         names: &names,
         limit: (timeout != 0).then(|| Duration::from_millis(timeout.into())),
+        scripts: true,
         ticks: false,
     };
     let ending = change.ask(&mut |heard| match heard {

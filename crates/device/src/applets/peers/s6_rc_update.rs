@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use cli::{Args, Command, Exit, Failure, Opt};
 use engine::service::update::{self, Plan};
-use model::service::database::{Database, Entry, Index};
+use model::service::database::{Database, Index};
 use model::service::execline;
 use model::service::manager_request::{FromManager, Manner};
-use model::service::name::nearest;
 use os::service::database_file::DatabaseFile;
-use os::service::manager_client::{Asking, Conversion, Heard, Wish};
+use os::service::manager_client::{AskError, Asking, Conversion, Heard, Wish};
 
 use super::s6_rc::list::{open, read_database, read_state};
 use crate::applets::change::{ended, print_line, say_step};
+use crate::applets::plan::{self, OUT_OF_TIME};
 
 pub const UPDATE: Command = Command {
     name: "s6-rc-update",
@@ -153,11 +153,15 @@ fn update(args: &mut Args, options: &Options, out: &mut dyn Write) -> Result<Exi
         return dry_run(options, &directory, out);
     }
     let database = directory.to_str().ok_or_else(|| Failure::usage("NEWDB is not UTF-8"))?;
-    let file = DatabaseFile::read(&options.live.join("compiled")).ok();
-    let scripts = file.as_ref().and_then(|file| file.database().ok()).map(|database| {
+    let files = [&options.live.join("compiled"), &directory].map(|path| DatabaseFile::read(path));
+    let databases = files.iter().filter_map(|file| file.as_ref().ok()?.database().ok());
+    let mut scripts: Vec<&str> = Vec::new();
+    for database in databases {
         let oneshots = database.services().skip(database.longruns());
-        oneshots.map(|service| service.name()).collect::<Vec<_>>()
-    });
+        scripts.extend(oneshots.map(|service| service.name()));
+    }
+    scripts.sort_unstable();
+    scripts.dedup();
     let manner =
         Manner { essential: options.essential, detail: options.verbosity > 1, ..Manner::default() };
     let (as_is, conversions) = (options.as_is, &options.conversions[..]);
@@ -166,19 +170,32 @@ fn update(args: &mut Args, options: &Options, out: &mut dyn Write) -> Result<Exi
         names: &[],
         wish: Wish::Update { database, manner, as_is, conversions },
         limit: (options.timeout != 0).then(|| Duration::from_millis(options.timeout.into())),
-        followed: scripts.as_deref().unwrap_or_default(),
+        followed: &scripts,
         ticks: false,
         patient: true,
     };
+    let mut switched = false;
     let ending = asking.ask(&mut |heard| match heard {
-        Heard::Manager(FromManager::Switched { .. }) if options.verbosity > 1 => {
-            eprintln!("{}: info: {database} is in use", args.name);
+        Heard::Manager(FromManager::Switched { .. }) => {
+            switched = true;
+            if options.verbosity > 1 {
+                eprintln!("{}: info: {database} is in use", args.name);
+            }
         }
         Heard::Manager(message) => say_step(&args.name, &message, options.verbosity),
         Heard::Line(line) => print_line(line, out),
         Heard::Quiet => {}
     });
-    Ok(Exit(ending.or_else(|error| ended(error, &options.live))?.exit))
+    let ending = match ending {
+        Err(error @ AskError::TimedOut) if !switched => {
+            return Err(Failure::new(OUT_OF_TIME, error));
+        }
+        ending => ending.or_else(|error| ended(error, &options.live))?,
+    };
+    if ending.exit == 2 && options.verbosity > 0 {
+        eprintln!("{}: fatal: the time is over", args.name);
+    }
+    Ok(Exit(ending.exit))
 }
 
 /// Prints the changes that an update would ask for.
@@ -186,20 +203,12 @@ fn dry_run(options: &Options, directory: &Path, out: &mut dyn Write) -> Result<E
     let before = read_database(&options.live)?;
     let old = open(&before)?;
     let state = read_state(&options.live, old.len())?;
-    let after = DatabaseFile::read(directory).map_err(|error| {
-        Failure::refused(format!("cannot read {}/db: {error}", directory.display()))
-    })?;
-    let new = after.database().map_err(|error| {
-        Failure::new(Exit(4), format!("cannot use {}/db: {error}", directory.display()))
-    })?;
-    let conversions = resolve(&options.conversions, &old, &new)?;
+    let name = directory.display().to_string();
+    let after = DatabaseFile::read(directory).map_err(|error| plan::unreadable(&name, &error))?;
+    let new = after.database().map_err(|error| plan::unusable(&name, &error))?;
+    let conversions = plan::resolve(&options.conversions, &old, &new)?;
     let manner = update::Manner { essential: options.essential, as_is: options.as_is };
-    let Plan { stop, start, .. } =
-        update::plan(&old, &new, &state, &conversions, manner).map_err(|lost| {
-            let name = old.service(lost.0).name();
-            let why = format!("{name} is essential, and the new database does not have it");
-            Failure::new(Exit(9), why).hint("-e stops essential services, too")
-        })?;
+    let Plan { stop, start, .. } = plan::plan(&old, &new, &state, &conversions, manner)?;
     let mut line = |database: &Database<'_>, direction: &str, services: &[Index]| {
         write!(
             out,
@@ -214,31 +223,4 @@ fn dry_run(options: &Options, directory: &Path, out: &mut dyn Write) -> Result<E
     line(&old, if options.essential { "-D" } else { "-d" }, &stop)?;
     line(&new, "-u", &start)?;
     Ok(Exit::DONE)
-}
-
-fn resolve(
-    told: &[Conversion],
-    old: &Database<'_>,
-    new: &Database<'_>,
-) -> Result<Vec<update::Conversion>, Failure> {
-    let missing = |name: &str, which: &str, database: &Database<'_>| {
-        let failure =
-            Failure::new(Exit(3), format!("there is no service {name} in the {which} database"));
-        match nearest(name, database.names()) {
-            Some(near) => failure.hint(format!("did you mean {near}?")),
-            None => failure,
-        }
-    };
-    let mut found = Vec::new();
-    for Conversion { old: was, new: is, restart } in told {
-        let Some(Entry::Service(index)) = old.find(was) else {
-            return Err(missing(was, "old", old));
-        };
-        let target = match is {
-            Some(is) => Some(new.find(is).ok_or_else(|| missing(is, "new", new))?),
-            None => None,
-        };
-        found.push(update::Conversion { old: index, new: target, restart: *restart });
-    }
-    Ok(found)
 }

@@ -1,6 +1,7 @@
 //! How services are, as `ward status` and `ward why` show it: from the
 //! manager, or from files alone where it is away.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use os::clock;
 use os::service::client;
 use os::service::database_file::DatabaseFile;
 use os::service::live_dir::SERVICE_DIRS;
-use os::service::manager_client::{Asking, Heard, Wish};
+use os::service::manager_client::{AskError, Asking, Heard, Wish};
 
 use crate::applets::peers::s6_rc::list::{open, read_database, read_state};
 
@@ -36,6 +37,8 @@ pub struct Services<'a> {
     pub seen: Vec<Seen>,
     /// The manager has said so; otherwise files have.
     pub fresh: bool,
+    /// Who asks may not ask the manager.
+    denied: bool,
     pub now: Moment,
 }
 
@@ -47,14 +50,20 @@ pub fn look<T>(
     let file: DatabaseFile = read_database(live)?;
     let database = open(&file)?;
     let mut seen = vec![Seen::default(); database.len()];
-    let fresh = ask_manager(live, &database, &mut seen);
+    let asked = ask_manager(live, &database, &mut seen);
+    let (fresh, denied) = (matches!(asked, Ok(true)), is_denied(&asked));
     if !fresh {
         read_files(live, &database, &mut seen)?;
     }
-    with(&Services { database, seen, fresh, now: clock::now() })
+    with(&Services { database, seen, fresh, denied, now: clock::now() })
 }
 
-fn ask_manager(live: &Path, database: &Database<'_>, seen: &mut [Seen]) -> bool {
+fn is_denied(asked: &Result<bool, AskError>) -> bool {
+    matches!(asked, Err(AskError::Io(error)) if error.kind() == ErrorKind::PermissionDenied)
+}
+
+/// `false`: the manager knows other services.
+fn ask_manager(live: &Path, database: &Database<'_>, seen: &mut [Seen]) -> Result<bool, AskError> {
     let asking = Asking {
         live,
         names: &[],
@@ -74,7 +83,7 @@ fn ask_manager(live: &Path, database: &Database<'_>, seen: &mut [Seen]) -> bool 
             known += 1;
         }
     });
-    answered.is_ok() && known == seen.len()
+    answered.map(|_| known == seen.len())
 }
 
 /// What `state` and the supervise directories say.
@@ -124,6 +133,18 @@ pub enum Mood {
 }
 
 impl Services<'_> {
+    /// Warns where the manager has not been heard.
+    pub fn warn(&self) {
+        let why = match (self.fresh, self.denied) {
+            (true, _) => return,
+            (false, false) => "the manager is away",
+            (false, true) => {
+                "only root, the owner and the group of `ward init -g` may ask the manager"
+            }
+        };
+        eprintln!("ward: warning: {why}; this is what files say");
+    }
+
     pub fn name(&self, index: Index) -> &str {
         self.database.service(index).name()
     }

@@ -78,6 +78,7 @@ fn run(args: &mut Args, out: &mut dyn Write, verb: Verb) -> Result<Exit, Failure
         manner: Manner { detail: true, ..Manner::default() },
         names: &names,
         limit: (wait != 0).then(|| Duration::from_secs(wait.into())),
+        scripts: true,
         ticks: std::io::stdout().is_terminal(),
     };
     let mut story = Story::default();

@@ -46,10 +46,8 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
             let tops = if names.is_empty() { tops(services) } else { chosen.clone() };
             let colours = std::io::stdout().is_terminal();
             Tree::new(services, colours).print(&tops, &mut text);
-            if !services.fresh {
-                eprintln!("ward: warning: the manager is away; this is what files say");
-            }
         }
+        services.warn();
         out.write_all(text.as_bytes())?;
         let bad = chosen.iter().any(|&index| services.word(index).1 == Mood::Bad);
         Ok(if bad { Exit::NOT_ACHIEVED } else { Exit::DONE })
@@ -116,12 +114,13 @@ impl<'a, 'd> Tree<'a, 'd> {
             let needs: Vec<Index> = self.services.database.service(index).needs().collect();
             let repeated = known && !needs.is_empty();
             self.line(index, &format!("{stem}{branch}"), repeated, text);
-            // Deep trees stop being indented: nobody reads them anyway.
-            if known || indent.len() > 240 {
+            if known {
                 continue;
             }
             let below = match (top, last) {
                 (true, _) => "   ".to_owned(),
+                // Deep trees stop being indented: nobody reads that anyway.
+                _ if indent.len() > 240 => indent,
                 (false, true) => format!("{indent}  "),
                 (false, false) => format!("{indent}│ "),
             };

@@ -40,9 +40,7 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         for &index in &chosen {
             explain(services, index, out)?;
         }
-        if !services.fresh {
-            eprintln!("ward: warning: the manager is away; this is what files say");
-        }
+        services.warn();
         let up = chosen.iter().all(|&index| is_up(services.seen[index as usize].byte));
         Ok(if up { Exit::DONE } else { Exit::NOT_ACHIEVED })
     })

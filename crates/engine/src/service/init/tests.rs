@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use model::bytes::{Reader, Writer};
 use model::service::database::{Longrun, Script};
 use model::service::request::{GaveUp, Phase};
 use model::service::status::Exit;
@@ -21,10 +22,14 @@ struct Pretend {
     spawned: Vec<Program>,
     killed: Vec<(u32, u8, bool)>,
     left: bool,
+    saved: Vec<u8>,
 }
 
 impl World for Pretend {
-    fn act(&mut self, _slot: Slot, _unit: &Unit, action: Action) -> Option<Event> {
+    fn act(&mut self, slot: Slot, unit: &Unit, action: Action) -> Option<Event> {
+        if matches!(action, Action::Spawn(_) | Action::Kill { .. }) {
+            self.save(slot, unit);
+        }
         match action {
             Action::Spawn(program) => {
                 if let Some(errno) = self.refuse {
@@ -40,6 +45,15 @@ impl World for Pretend {
             Action::Tally(_) | Action::StayDown(_) => {}
         }
         None
+    }
+
+    fn save(&mut self, _slot: Slot, unit: &Unit) {
+        let mut w = Writer::new();
+        match unit {
+            Unit::Longrun(supervisor) => supervisor.save(&mut w),
+            Unit::Oneshot(runner) => runner.save(&mut w),
+        }
+        self.saved = w.into_bytes();
     }
 }
 
@@ -82,6 +96,17 @@ impl Story {
 
     fn waits(&mut self, second: u64) -> &mut Self {
         self.init.expire(secs(second), &mut self.world);
+        self
+    }
+
+    /// Init falls and goes on from what was saved last; the kernel wrote down
+    /// that it had started `spawned`.
+    fn falls(&mut self, second: u64, longrun: &Longrun, spawned: u32) -> &mut Self {
+        let mut reader = Reader::new(&self.world.saved);
+        let supervisor = Supervisor::load(Rules::from(longrun), &mut reader).unwrap();
+        self.init = Init::default();
+        assert!(self.init.restore(self.slot, Unit::Longrun(supervisor)));
+        self.init.resume(secs(second), self.slot, spawned, &mut self.world);
         self
     }
 
@@ -251,4 +276,78 @@ fn what_was_saved_goes_on_where_it_was() {
     assert_eq!(init.unit(story.slot).unwrap().state().phase, Phase::Up);
 }
 
-use model::bytes::{Reader, Writer};
+#[test]
+fn what_was_due_when_init_fell_is_done_after_it() {
+    let longrun =
+        Longrun { has_finish: true, timeout_kill: Duration::from_secs(3), ..Longrun::default() };
+    // Taken in, and not begun.
+    let mut story = Story::longrun(longrun.clone(), false);
+    let unit = Unit::Longrun(Supervisor::new(Rules::from(&longrun), true, secs(100)));
+    story.world.save(story.slot, &unit);
+    story.falls(101, &longrun, 0);
+    assert_eq!((story.state().phase, story.world.spawned.len()), (Phase::Up, 1));
+
+    // Told to end; whether the signals were sent is not known.
+    story.letters(105, "d").world.killed.clear();
+    story.falls(106, &longrun, 0);
+    assert_eq!(story.world.killed, [(1, 15, false), (1, 18, false)]);
+    assert_eq!(story.init.deadline(), Some(secs(109)));
+
+    // `run` has ended and `finish` was asked for: the number is that of `run`.
+    story.dies(107, Exit::Code(0)).world.spawned.clear();
+    let finishing = story.state();
+    let mut w = Writer::new();
+    SlotState { pid: 0, ..finishing }.write(&mut w);
+    let rest = story.world.saved.split_off(w.len());
+    story.world.saved = w.into_bytes();
+    story.world.saved.extend(rest);
+    story.falls(107, &longrun, 1);
+    assert_eq!(story.world.spawned, [Program::Finish { exit: Exit::Code(0), group: 1 }]);
+
+    // Told to go, and down.
+    story.dies(108, Exit::Code(0)).letters(109, "x");
+    assert!(core::mem::take(&mut story.world.left));
+    assert!(story.falls(110, &longrun, 0).world.left);
+}
+
+#[test]
+fn what_is_killed_at_the_end_has_no_finish_any_more() {
+    let longrun =
+        Longrun { has_finish: true, timeout_finish: Duration::ZERO, ..Longrun::default() };
+    let mut story = Story::longrun(longrun, true);
+    story.at(105, Event::Kill);
+    assert_eq!(story.world.killed, [(1, 9, true)]);
+    assert_eq!(story.dies(105, Exit::Signal(9)).state().phase, Phase::Down);
+
+    // A `finish` that hangs is killed as well.
+    let mut story = Story::longrun(Longrun { has_finish: true, ..Longrun::default() }, true);
+    story.dies(105, Exit::Code(0)).at(105, Event::Kill);
+    assert_eq!(story.world.killed, [(2, 9, true)]);
+    assert_eq!(story.dies(105, Exit::Signal(9)).state().phase, Phase::Down);
+}
+
+#[test]
+fn once_it_is_closed_nobody_starts_anything_and_what_is_kept_up_still_is() {
+    let mut story = Story::longrun(Longrun::default(), true);
+    let shot = story.init.add(Unit::Oneshot(Runner::new(secs(1)))).unwrap();
+    story.init.close();
+    let run = Event::Run { script: Script::Up, ticket: 5 };
+    story.init.event(secs(101), shot, run, &mut story.world);
+    assert_eq!(story.world.spawned, [Program::Run]);
+    story.dies(105, Exit::Code(0));
+    assert_eq!(story.world.spawned.len(), 2, "nobody told it to go yet");
+    story.letters(106, "d").dies(106, Exit::Signal(15)).letters(110, "uUo");
+    assert_eq!((story.state().phase, story.state().wanted_up), (Phase::Down, false));
+}
+
+#[test]
+fn a_slot_that_is_to_stay_begins_anew_instead_of_going() {
+    let mut story = Story::longrun(Longrun::default(), true);
+    story.letters(105, "xd").dies(106, Exit::Signal(15));
+    assert!(story.world.left);
+    let slot = story.slot;
+    story.init.stay(secs(106), slot, &mut story.world);
+    assert_eq!(story.world.announced, "sudDxs");
+    story.letters(110, "ud").dies(111, Exit::Signal(15));
+    assert_eq!(story.world.announced, "sudDxsudD", "it goes only when it is told again");
+}

@@ -1,5 +1,7 @@
 //! Who waits for which service: links between the two, in one pool.
 
+use alloc::vec::Vec;
+
 use model::service::database::Index;
 use model::service::reason::Reason;
 
@@ -31,6 +33,8 @@ pub(super) enum Kind {
     Reload,
     /// That one which begins from now on is over.
     NextReload,
+    /// That init is there and can be asked for a reload.
+    LaterReload,
 }
 
 impl Manager {
@@ -125,6 +129,22 @@ impl Manager {
         any
     }
 
+    /// Ends a wait of this kind and says whose it was.
+    pub(super) fn take_link(&mut self, service: Index, kind: Kind) -> Option<u32> {
+        let mut at = self.units[service as usize].waiters;
+        while let Some(link) = self.links.get_mut(at as usize) {
+            if link.kind == kind {
+                link.done = true;
+                let place = link.request;
+                self.unlink(service, at);
+                self.request(place).pending -= 1;
+                return Some(place);
+            }
+            at = link.next;
+        }
+        None
+    }
+
     /// Tells those who wait for a service that its turn has come.
     pub(super) fn progress(&mut self, service: Index, news: News) {
         let mut at = self.units[service as usize].waiters;
@@ -157,6 +177,12 @@ impl Manager {
             let next = core::mem::replace(&mut link.next_own, self.free_link);
             self.free_link = at;
             at = next;
+        }
+        // One that asked for a thousand services is not to be remembered for
+        // ever.
+        if self.requests.iter().all(Option::is_none) {
+            self.links = Vec::new();
+            self.free_link = NONE;
         }
     }
 

@@ -89,14 +89,18 @@ impl Manager {
         self.abandon(service, reason);
         if !revived {
             self.end_start(service);
+        } else if self.units[service as usize].actual == Actual::Reviving {
+            // Nobody wants it any more: it waits for its end where it was.
+            self.units[service as usize].ordered = false;
+            self.become_up(service);
         }
     }
 
     fn judge_stop(&mut self, service: Index) {
         let unit = &mut self.units[service as usize];
         let over = unit.state.phase == Phase::Down;
-        if unit.state.wanted_up {
-            // Somebody else said `s6-svc -u`.
+        if unit.state.wanted_up || matches!(unit.state.phase, Phase::Up | Phase::Ready) {
+            // Somebody else said `s6-svc -u`, or `-o`.
             if !core::mem::replace(&mut unit.insisted, true) {
                 return self.want(service, false);
             }

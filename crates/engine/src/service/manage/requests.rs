@@ -31,21 +31,19 @@ pub(super) struct Request {
 impl Manager {
     pub(super) fn ask(&mut self, ask: Ask) {
         let (client, id) = (ask.client, ask.id);
-        let starts = matches!(ask.verb, Verb::Up | Verb::Restart) || ask.prune;
+        let starts = matches!(ask.verb, Verb::Up | Verb::UpAgain | Verb::Restart) || ask.prune;
         if self.closing != Closing::No && client != INIT && starts {
-            for &service in &ask.services {
+            let named = self.named(&ask.services);
+            for &service in named.members() {
                 let news = News::Failed(Reason::Shutdown);
                 self.actions.push(Action::Tell { client, id, service, news });
             }
-            let outcome = Outcome::Failed(ask.services.len() as u32);
+            let outcome = Outcome::Failed(named.members().len() as u32);
             self.actions.push(Action::Ended { client, id, outcome });
             return;
         }
         let place = self.add_request(&ask);
-        let mut selection = Set::new(self.graph.len());
-        for &service in &ask.services {
-            selection.insert(service);
-        }
+        let mut selection = self.named(&ask.services);
         if ask.all {
             for service in 0..self.graph.len() as Index {
                 if self.units[service as usize].actual.is_up() {
@@ -54,8 +52,9 @@ impl Manager {
             }
         }
         match ask.verb {
-            Verb::Up => {
-                for &service in &ask.services {
+            Verb::Up | Verb::UpAgain => {
+                let named = if ask.verb == Verb::Up { &ask.services[..] } else { &[] };
+                for &service in named {
                     self.units[service as usize].wanted = true;
                 }
                 let ups = self.graph.closure(selection.members(), Along::Needs);
@@ -84,6 +83,15 @@ impl Manager {
         if self.request(place).pending == 0 {
             self.finished.push(place);
         }
+    }
+
+    /// Each service once, however often it was named.
+    fn named(&self, services: &[Index]) -> Set {
+        let mut named = Set::new(self.graph.len());
+        for &service in services {
+            named.insert(service);
+        }
+        named
     }
 
     pub(super) fn add_request(&mut self, ask: &Ask) -> u32 {
@@ -187,8 +195,12 @@ impl Manager {
             }
             at = link.next_own;
         }
-        for &(service, link, kind) in &left {
+        // All of them first: what is given up for one service must not be told
+        // of another a second time.
+        for &(service, link, _) in &left {
             self.unlink(service, link);
+        }
+        for &(service, _, kind) in &left {
             let unit = &self.units[service as usize];
             let begun = match unit.actual {
                 Actual::Down | Actual::Up => false,
@@ -218,12 +230,14 @@ impl Manager {
                 unit.goal = true;
                 unit.again = false;
                 self.changed(service, was);
+                self.keep_needs(service);
             }
             Actual::Reviving if !unit.ordered => {
                 unit.actual = Actual::Up;
                 unit.goal = true;
                 unit.again = false;
                 self.changed(service, was);
+                self.keep_needs(service);
             }
             _ => {}
         }

@@ -1,6 +1,8 @@
 //! Beginning, and beginning again: after the manager was killed, and after
 //! the connection to init was lost.
 
+use alloc::vec::Vec;
+
 use model::service::database::{Index, Script};
 use model::service::live_state::{RUN_SHIFT, TICKET_SCRIPT_BITS};
 use model::service::reason::Reason;
@@ -8,7 +10,7 @@ use model::service::reason::Reason;
 use super::links::Kind;
 use super::script::{next_ticket, script_of};
 use super::unit::Unit;
-use super::{Actual, Manager, News, SCRIPT_KILL_WAIT, Timer};
+use super::{Actual, Along, Manager, News, Timer};
 
 /// More than one manager can have given without init hearing of any.
 const ORDERS_ON_THEIR_WAY_MAX: u32 = 1 << 16;
@@ -20,6 +22,13 @@ impl Manager {
             let byte = bytes.get(index).copied().unwrap_or(0);
             let oneshot = !self.graph.is_longrun(index as Index);
             self.units.push(Unit::restore(byte, oneshot));
+        }
+        // What comes back takes along what was only wanted for its sake: that
+        // is written nowhere.
+        let is_wanted = |index: &Index| self.units[*index as usize].goal;
+        let wanted: Vec<Index> = (0..self.graph.len() as Index).filter(is_wanted).collect();
+        for &need in self.graph.closure(&wanted, Along::Needs).members() {
+            self.units[need as usize].goal = true;
         }
         for index in 0..self.graph.len() as Index {
             let count = |found: &dyn Fn(&Unit) -> bool, list: &[Index]| {
@@ -58,11 +67,13 @@ impl Manager {
             let highest = longruns.map(|unit| unit.state.ticket).max().unwrap_or(0);
             self.last_order = highest.wrapping_add(ORDERS_ON_THEIR_WAY_MAX);
         }
+        let mut unsettled = Vec::new();
         for service in 0..self.graph.len() as Index {
             let unit = &mut self.units[service as usize];
             if unit.settled() && unit.unmet == 0 && (self.graph.is_longrun(service) || !first) {
                 continue;
             }
+            unsettled.push(service);
             if let Some(at) = unit.deadline {
                 self.add_timer(at, Timer::Service(service));
             } else if first {
@@ -73,8 +84,16 @@ impl Manager {
             } else if first && !self.graph.is_longrun(service) {
                 self.recognise(service);
             }
+            // Before any order: what is needed must not be told to stop first.
+            self.end_script_again(service);
+        }
+        unsettled.sort_by_key(|&service| self.units[service as usize].actual != Actual::Failing);
+        for service in unsettled {
             self.pursue(service);
             self.queue(service);
+        }
+        for service in 0..self.graph.len() as Index {
+            self.reload_now(service);
         }
     }
 
@@ -148,8 +167,6 @@ impl Manager {
                 unit.actual = Actual::Reloading;
                 self.graph.timeout_up(service)
             }
-            // It was signalled before; if that did not help, SIGKILL will.
-            Actual::Failing => SCRIPT_KILL_WAIT,
             _ => return self.store(service),
         };
         self.changed(service, was);

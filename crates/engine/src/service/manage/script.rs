@@ -205,6 +205,26 @@ impl Manager {
         self.pursue_script(service);
     }
 
+    /// A signal that was on its way when the connection broke is lost: the
+    /// script that is being ended is told once more.
+    pub(super) fn end_script_again(&mut self, service: Index) {
+        let unit = &self.units[service as usize];
+        let ends = match unit.actual {
+            Actual::Failing | Actual::Lingering => true,
+            Actual::Reloading => unit.late,
+            _ => false,
+        };
+        if !unit.oneshot || !ends || !unit.busy() || unit.state.ticket != unit.ticket {
+            return;
+        }
+        let was = self.outline(service);
+        let unit = &mut self.units[service as usize];
+        unit.late = unit.actual == Actual::Reloading;
+        self.changed(service, was);
+        self.actions.push(Action::Signal { service, signal: SIGTERM });
+        self.set_deadline(service, SCRIPT_KILL_WAIT);
+    }
+
     /// Everybody who waited for a reload is told; those who asked while it
     /// ran want another.
     fn reloaded(&mut self, service: Index, news: News) {

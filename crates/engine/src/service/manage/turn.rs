@@ -71,9 +71,11 @@ impl Manager {
 
     /// What it needs is to be restarted: it came up meanwhile, or a manager
     /// was killed before it could say so. It goes along.
-    fn follow_restart(&mut self, service: Index) {
+    pub(super) fn follow_restart(&mut self, service: Index) {
         let needs = self.graph.needs(service);
-        if needs.iter().any(|&need| self.units[need as usize].again) {
+        if self.units[service as usize].unmet != 0
+            && needs.iter().any(|&need| self.units[need as usize].again)
+        {
             let was = self.outline(service);
             self.units[service as usize].again = true;
             self.changed(service, was);

@@ -179,7 +179,10 @@ impl Unit {
         if self.wanted {
             byte |= WANTED;
         }
-        if self.again {
+        // Somebody wants it up while it stops: it comes back like one that is
+        // restarted.
+        let comes_back = self.goal && matches!(self.actual, Actual::Stopping | Actual::Lingering);
+        if self.again || comes_back {
             byte |= AGAIN;
         }
         byte | match self.actual {

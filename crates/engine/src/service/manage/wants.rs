@@ -47,6 +47,10 @@ impl Manager {
                 unit.ordered = false;
                 self.changed(service, was);
             }
+            if self.units[service as usize].is_simply_up() {
+                // It was to stop, and what it needs is still to be restarted.
+                self.follow_restart(service);
+            }
             self.store(service);
             if !self.units[service as usize].is_simply_up() {
                 self.link(place, service, Kind::Goal);
@@ -151,6 +155,10 @@ impl Manager {
     }
 
     pub(super) fn want_reload(&mut self, place: u32, service: Index) {
+        if !self.connected {
+            // What init holds, and which script it ran last, is not known yet.
+            return self.link(place, service, Kind::LaterReload);
+        }
         let unit = &self.units[service as usize];
         let longrun = self.graph.is_longrun(service);
         match unit.actual {
@@ -174,6 +182,16 @@ impl Manager {
             }
             Actual::Reloading => self.link(place, service, Kind::NextReload),
             _ => self.fail_one(place, service, Reason::NotUp),
+        }
+    }
+
+    /// Asks for the reloads that were wanted while init was away.
+    pub(super) fn reload_now(&mut self, service: Index) {
+        while let Some(place) = self.take_link(service, Kind::LaterReload) {
+            self.want_reload(place, service);
+            if self.request(place).pending == 0 {
+                self.finished.push(place);
+            }
         }
     }
 }

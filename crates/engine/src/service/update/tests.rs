@@ -121,3 +121,18 @@ fn what_is_on_its_way_goes_over_on_its_way() {
     assert!(found.stop.is_empty());
     assert_eq!(found.bytes, bytes);
 }
+
+#[test]
+fn what_is_down_and_comes_back_is_not_waited_for() {
+    let old = contents(&[("a", 1, &[]), ("b", 2, &[0]), ("gone", 3, &[])], &[]);
+    let new = contents(&[("a", 9, &[]), ("b", 2, &[0])], &[]);
+    let bytes = [AGAIN, UP | STOPPING | AGAIN | WANTED, AGAIN];
+    let found = compare(&old, &new, &bytes, &[], Manner::default()).unwrap();
+    assert!(found.busy);
+    let bytes = [AGAIN, AGAIN | WANTED, AGAIN];
+    let found = compare(&old, &new, &bytes, &[], Manner::default()).unwrap();
+    assert!(!found.busy);
+    assert_eq!(names(&old, &found.stop), ["a", "b", "gone"]);
+    assert_eq!(names(&new, &found.start), ["a", "b"]);
+    assert_eq!(found.bytes, [AGAIN, AGAIN | WANTED]);
+}

@@ -203,10 +203,14 @@ impl Reader {
 
     fn bytes(&mut self, file: &OwnedFd) -> Result<Content, Errno> {
         let start = self.tree.mark();
+        let mut ended = false;
         loop {
             match rustix::io::read(file, &mut self.buffer[..]) {
-                Ok(0) => return Ok(Content::File(self.tree.text_since(start))),
-                Ok(count) => drop(self.tree.add_text(&self.buffer[..count])),
+                Ok(count) => {
+                    // Of a regular file: less than there is room for is the end.
+                    ended = count < self.buffer.len();
+                    self.tree.add_text(&self.buffer[..count]);
+                }
                 Err(Errno::INTR) => {}
                 Err(error) => {
                     self.tree.forget_since(start);
@@ -217,7 +221,7 @@ impl Reader {
                 self.tree.forget_since(start);
                 return Ok(self.unreadable("it is larger than 16 MiB"));
             }
-            if self.tree.is_full() {
+            if ended || self.tree.is_full() {
                 return Ok(Content::File(self.tree.text_since(start)));
             }
         }

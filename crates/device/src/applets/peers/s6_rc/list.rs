@@ -20,14 +20,22 @@ const BAD_DATABASE: Exit = Exit(4);
 pub fn read_database(live: &Path) -> Result<DatabaseFile, Failure> {
     let compiled = live.join("compiled");
     DatabaseFile::read(&compiled).map_err(|error| match error {
-        DatabaseFileError::Refused(_) => {
-            Failure::refused(format!("cannot read {}/db: {error}", compiled.display()))
-                .hint("s6-rc-init makes a live directory; -l names another")
+        DatabaseFileError::Refused(ref why) => {
+            let hint = match why.kind() {
+                std::io::ErrorKind::PermissionDenied => {
+                    "`ward init -g GROUP` lets the members of a group look"
+                }
+                _ => "s6-rc-init makes a live directory; -l names another",
+            };
+            Failure::refused(format!("cannot read {}/db: {error}", compiled.display())).hint(hint)
         }
-        DatabaseFileError::NotADatabase => {
-            Failure::new(BAD_DATABASE, format!("cannot use {}/db: {error}", compiled.display()))
-        }
+        DatabaseFileError::NotADatabase => not_a_database(live, &error),
     })
+}
+
+pub fn not_a_database(live: &Path, error: &DatabaseFileError) -> Failure {
+    let path = live.join("compiled/db");
+    Failure::new(BAD_DATABASE, format!("cannot use {}: {error}", path.display()))
 }
 
 pub fn open(file: &DatabaseFile) -> Result<Database<'_>, Failure> {
@@ -95,7 +103,8 @@ pub(super) fn list(
     } else if options.down {
         chosen.iter_mut().for_each(|chosen| *chosen = !*chosen);
     }
-    let mut text = Vec::new();
+    // No list is longer than the file that holds all names.
+    let mut text = Vec::with_capacity(file.size());
     for (service, _) in database.services().zip(chosen).filter(|(_, chosen)| *chosen) {
         if !(options.hide_essential && service.essential()) {
             text.extend_from_slice(service.name().as_bytes());
