@@ -64,14 +64,18 @@ rec {
     in_outputs() { mkdir -p "/run/services/outputs/$1" && cd "/run/services/outputs/$1"; }
   '';
 
-  # Files and links as a tree, for `filesystem`.
+  # Files and links as a tree, for `filesystem`. A folder with something in it is not declared by that:
+  # it may be a part of the generation, or real, as others say.
   pseudofile = {
-    dir = contents: lib.foldl' (all: name: all // below name contents.${name}) { "/" = { directory = true; }; } (builtins.attrNames contents);
+    dir = contents:
+      if contents == { } then { "/" = { directory = true; }; }
+      else lib.foldl' (all: name: all // below name contents.${name}) { } (builtins.attrNames contents);
     symlink = target: { link = target; };
   };
   below = name: entry:
     let
-      isTree = entry ? "/";
+      isTree = builtins.all (lib.hasPrefix "/") (builtins.attrNames entry);
+      # As Liminix writes a file.
       file = if entry ? file then removeAttrs entry [ "file" "type" ] // { text = entry.file; } else removeAttrs entry [ "type" ];
       inner = path: "/${name}${if path == "/" then "" else path}";
     in

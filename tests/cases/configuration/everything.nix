@@ -1,11 +1,28 @@
 # Every template, also those that the example does without, each with most of its parameters.
-{ config, pkgs, ... }:
+{ config, pkgs, lib, ... }:
 let
   svc = config.system.service;
   nic = config.hardware.networkInterfaces;
 in
 rec {
+  # As Liminix has them: a tree of files, and a template of one's own.
+  filesystem = with pkgs.pseudofile; dir {
+    etc = dir {
+      link = symlink "/run/elsewhere";
+      text = { type = "f"; file = "some text"; };
+      empty = dir { };
+    };
+  };
+  system.service.web = pkgs.liminix.services.template {
+    name = "web";
+    description = "a web server";
+    parameters.port = lib.mkOption { type = lib.types.port; default = 80; };
+    build = p: pkgs.svc.longrun { name = "web"; inherit (p) dependencies; run = "exec httpd -f -p ${toString p.port}\n"; };
+  };
+
   services = {
+    web = svc.web.build { port = 8080; };
+    functions = pkgs.svc.oneshot { name = "functions"; up = ". ${pkgs.serviceFns}\n(in_outputs functions; echo x >y)\n"; };
     home = svc.bridge.primary.build { ifname = "br-lan"; macAddress = "02:00:00:00:00:01"; };
     members = svc.bridge.members.build { primary = services.home; members = [ nic.lan "port2" ]; };
     wan = svc.pppoe.build { interface = nic.wan; username = "me@isp"; password = "a \"b\\"; ppp-options = [ "debug" ]; mtu = 1480; };

@@ -371,8 +371,13 @@ fn every_template_makes_services_that_can_be_read() {
         );
     }
 
-    let paths = built(&configuration, &["-A", "outputs.services"]);
-    let database = on_disk(&paths[0]);
+    let words = ["-A", "outputs.services", "-A", "outputs.systemConfiguration"];
+    let [database, generation] = &built(&configuration, &words)[..] else { panic!("two paths") };
+    assert_eq!(read(&format!("{generation}/root/etc/text")), "some text");
+    let link = fs::read_link(on_disk(generation).join("root/etc/link"));
+    assert_eq!(link.ok().as_deref(), Some(Path::new("/run/elsewhere")));
+    assert!(on_disk(generation).join("root/etc/empty").is_dir());
+    let database = on_disk(database);
     let mut ask = e2e::applet("s6-rc-db");
     let ask = ask.arg("-c").arg(&database).args(["list", "oneshots"]);
     let mut scripts: Vec<(String, String)> = Vec::new();
