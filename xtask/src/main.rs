@@ -35,7 +35,7 @@ const CHORES: &[Chore] = &[
         "Break the engine on purpose; the stories must notice",
         mutants::chore,
     ),
-    ("fuzz", "[TARGET...] [--seconds N]", "Let libFuzzer look for bytes that hurt", fuzz::chore),
+    ("fuzz", "[TARGET...] [--seconds N] [--plain]", "Look for bytes that hurt", fuzz::chore),
     ("budgets", "", "Compare what is built with docs/budgets.md", budgets::chore),
     ("docs", "", "Make man pages and completions in docs/man", install::docs),
     ("cross", "", "Build ward for other processors", cross::chore),
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     let Some((name, _, _, chore)) = named else {
         println!("usage: cargo xtask CHORE\n");
         for (name, arguments, meaning, _) in CHORES {
-            println!("  {:32} {meaning}", format!("{name} {arguments}"));
+            println!("  {:42} {meaning}", format!("{name} {arguments}"));
         }
         return ExitCode::from(100);
     };

@@ -37,7 +37,10 @@ impl Reading {
     fn unix(self, date: Date) -> (i64, bool) {
         match self {
             Self::Tai => date.unix(),
-            Self::UnixPlusTen => (date.label.wrapping_sub(TAI64_EPOCH) as i64 - 10, false),
+            Self::UnixPlusTen => {
+                let since = date.label.wrapping_sub(TAI64_EPOCH) as i64;
+                (since.saturating_sub(10), false)
+            }
         }
     }
 }

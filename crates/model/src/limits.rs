@@ -121,3 +121,10 @@ pub const MANAGER_BACKLOG_BYTES_MAX: usize = 1 << 20;
 /// Bytes of lines that `s6-log` keeps for one target that does not take them;
 /// then it reads no more. Much more than a burst, much less than a router has.
 pub const LOG_KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// Requests of which the manager remembers who made them, for `ward why`:
+/// what a person wonders about is among the last of them.
+pub const ASKERS_MAX: usize = 64;
+
+/// Bytes of what it remembers of one: a line of a terminal.
+pub const ASKER_BYTES_MAX: usize = 120;

@@ -120,7 +120,8 @@ impl Date {
     /// Whole Unix seconds, and whether the date lies inside a leap second
     /// (which Unix time cannot say: it repeats the second before).
     pub fn unix(self) -> (i64, bool) {
-        let tai = self.label.wrapping_sub(TAI64_EPOCH) as i64 - TAI_AHEAD as i64;
+        // No clock says so, but a label in a log may stand beyond all seconds.
+        let tai = (self.label.wrapping_sub(TAI64_EPOCH) as i64).saturating_sub(TAI_AHEAD as i64);
         let mut secs = tai;
         for (count, &at) in LEAP_SECONDS.iter().enumerate() {
             let starts = at as i64 + count as i64;

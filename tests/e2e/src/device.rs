@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::{Client, Said};
+use crate::json::Json;
 use crate::peer_tree::children;
 use crate::{Folder, applet, debian, path_with_applets, wait_for};
 
@@ -124,7 +125,11 @@ impl Device {
         if !self.source("default").exists() {
             self.bundle("default", &[]);
         }
-        let database = self.compile();
+        self.begin_on(&self.compile())
+    }
+
+    /// Begins to boot this database, under the name that is given.
+    pub fn begin_on(&self, database: &Path) -> &Self {
         let mut command = applet("ward");
         command.args(["init", "--container", "-c"]).arg(database).arg("-l").arg(self.live());
         command.arg("-L").arg(self.join("logs"));
@@ -224,16 +229,17 @@ impl Device {
         self.svstat(name, "pid").parse().ok()
     }
 
-    /// The processes of all longruns, as `ward status` has them.
+    /// What `ward status --json` says of every service.
+    pub fn status(&self) -> BTreeMap<String, Json> {
+        let all = Json::parse(&self.ward("status --json").out);
+        let named = |one: &Json| Some((one.text("name")?.to_owned(), one.clone()));
+        all.items().iter().filter_map(named).collect()
+    }
+
+    /// The processes of all longruns that run.
     pub fn pids(&self) -> BTreeMap<String, u32> {
-        let out = self.ward("status --json").out;
-        let field = |line: &str, key: &str| -> Option<String> {
-            let rest = line.split_once(&format!("\"{key}\":"))?.1;
-            let end = rest.find([',', '}'])?;
-            Some(rest[..end].trim_matches('"').to_owned())
-        };
-        let of = |line: &str| Some((field(line, "name")?, field(line, "pid")?.parse().ok()?));
-        out.lines().filter_map(of).collect()
+        let status = self.status().into_iter();
+        status.filter_map(|(name, one)| Some((name, one.number("pid")? as u32))).collect()
     }
 
     pub fn wait_pid(&self, name: &str) -> u32 {

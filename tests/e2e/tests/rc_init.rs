@@ -1,7 +1,8 @@
-//! `s6-rc-init` and the boot: how a live directory comes to be.
+//! `s6-rc-init` and the boot: all of a live directory, or nothing of it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use e2e::client::{Client, Said};
@@ -30,9 +31,9 @@ fn every_boot_of_many_at_once_ends_well() {
 #[test]
 fn init_may_fall_at_any_moment_of_the_boot() {
     let mut dice = Dice(5);
-    for _ in 0..8 {
+    for _ in 0..5 {
         let device = Device::new("boot-falls");
-        let names: Vec<String> = (0..100).map(|i| format!("s{i:03}")).collect();
+        let names: Vec<String> = (0..60).map(|i| format!("s{i:03}")).collect();
         for (at, name) in names.iter().enumerate() {
             device.sleeper(name);
             if at % 4 != 0 {
@@ -42,15 +43,36 @@ fn init_may_fall_at_any_moment_of_the_boot() {
         let contents: Vec<&str> = names.iter().map(String::as_str).collect();
         device.bundle("default", &contents).begin();
         // It is making the live directory, or taking it in, or starting services.
-        std::thread::sleep(Duration::from_micros(dice.roll(60_000)));
+        std::thread::sleep(Duration::from_micros(dice.roll(40_000)));
         signal(device.init_pid(), Signal::SEGV);
         let up = || device.live().join("state").exists() && device.up() == names;
         wait_for("all services", PATIENCE, || up().then_some(()));
         // Init writes the files that this compares once it has nothing else to do.
         let same = || device.rc("diff").out.is_empty();
         wait_for("files that say the same", PATIENCE, || same().then_some(()));
-        assert_eq!(device.pids().len(), 100);
+        assert_eq!(device.pids().len(), 60);
     }
+}
+
+#[test]
+fn what_was_booted_goes_on_when_the_link_to_it_leads_elsewhere() {
+    let device = Device::new("link-moves");
+    device.sleeper("b").sleeper("c").needs("c", &["b"]).bundle("default", &["c"]);
+    let current = device.join("current");
+    symlink(device.compile(), &current).unwrap();
+    device.begin_on(&current).wait_booted();
+    assert_eq!(device.up(), ["b", "c"]);
+    let b = device.wait_pid("b");
+    // An update moves the link before it tells anybody.
+    device.sleeper("a").oneshot("o", "true").needs("c", &["o"]);
+    fs::remove_file(&current).unwrap();
+    symlink(device.compile(), &current).unwrap();
+    assert_eq!(device.up(), ["b", "c"]);
+    signal(device.manager_pid(), Signal::KILL);
+    device.rc("-u change c").expect(0);
+    assert_eq!((device.up(), device.pid("b")), (vec!["b".into(), "c".into()], Some(b)));
+    Client::run(device.command("s6-rc-update", "").arg(&current)).expect(0);
+    assert_eq!((device.up(), device.pid("b")), (vec!["b".into(), "c".into(), "o".into()], Some(b)));
 }
 
 /// An init without a database, which `s6-rc-init` brings one to.
@@ -136,34 +158,36 @@ fn exit_codes_of_s6_rc_init_are_those_of_the_peer() {
     let words = words.split(' ');
     Client::run(applet("s6-rc-init").args(words.clone()).arg(&nobody)).expect(100);
     Client::run(applet("s6-rc-init").args(words)).expect(100);
-    // A folder where the link should be: init lets go of what it had taken.
-    fs::create_dir(device.live()).unwrap();
-    init(&device, &format!("-c {good} -l {live}")).expect(111);
-    fs::remove_dir(device.live()).unwrap();
-    init(&device, &format!("-c {good} -l {live}")).expect(0);
-    device.rc("-u change b").expect(0);
-    let left = fs::read_dir(device.join("")).unwrap().flatten();
-    let left = left.filter(|entry| entry.file_name().to_string_lossy().starts_with("live"));
-    assert_eq!(left.count(), 2, "the link and what it leads to");
 }
 
 #[test]
 fn an_init_that_cannot_link_a_name_leaves_nothing_behind() {
     let device = empty_init("init-nothing");
-    let (database, live) = (device.compile(), device.live());
-    let words = format!("-c {} -l {}", database.display(), live.display());
-    let link = |name: &str| device.scandir().join(name);
+    let words = format!("-c {} -l {}", device.compile().display(), device.live().display());
+    let left = || {
+        let entries = fs::read_dir(device.join("")).unwrap().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("live")).count()
+    };
+    let is_link = |path: PathBuf| path.symlink_metadata().is_ok_and(|data| data.is_symlink());
     // Somebody's own service has the name of one of the database.
-    fs::create_dir(link("b")).unwrap();
+    fs::create_dir(device.scandir().join("b")).unwrap();
     init(&device, &words).expect(111);
-    let beside = fs::read_dir(live.parent().unwrap()).unwrap().flatten();
-    let left = beside.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"live"));
-    assert_eq!(left.count(), 0);
-    assert!(!link("a").is_symlink(), "a name that was linked is taken back");
-    assert!(link("b").is_dir() && !link("b").is_symlink(), "what was there stays");
+    assert_eq!(left(), 0);
+    assert!(!is_link(device.scandir().join("a")), "a name that was linked is taken back");
+    assert!(device.scandir().join("b").is_dir(), "what was there stays");
+    fs::remove_dir(device.scandir().join("b")).unwrap();
+    // A folder where the link should be.
+    fs::create_dir(device.live()).unwrap();
+    init(&device, &words).expect(111);
+    assert_eq!(left(), 1);
+    fs::remove_dir(device.live()).unwrap();
 
-    fs::remove_dir(link("b")).unwrap();
     init(&device, &words).expect(0);
+    assert!(is_link(device.live()) && is_link(device.scandir().join("b")));
     device.rc("-u change b").expect(0);
+    assert_eq!(device.svstat("b", "up"), "true");
+    // A second time it finds everything done.
+    init(&device, &words).expect(0);
     assert_eq!(device.up(), ["a", "b", "o"]);
+    assert_eq!(left(), 2, "the link and what it leads to");
 }

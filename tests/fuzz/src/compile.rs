@@ -4,7 +4,7 @@ use model::limits::{SCRIPT_BYTES_MAX, WORD_BYTES_MAX};
 use model::service::compile::compile;
 use model::service::database::Database;
 use model::service::source::{Content, Tree, known_names};
-use model::service::{definition, execline, mistake};
+use model::service::{conversion, definition, execline, mistake, name, signal};
 
 // The compiler reads these of every oneshot.
 pub fn script(bytes: &[u8]) {
@@ -92,5 +92,26 @@ pub fn source_tree(bytes: &[u8]) {
             }
             assert!(compiled.warnings.iter().all(|mistake| mistake.fault.is_warning()));
         }
+    }
+}
+
+// s6-rc-update reads a file that says what is called otherwise by now.
+pub fn conversions(bytes: &[u8]) {
+    match conversion::parse(bytes) {
+        Ok(found) => assert!(found.len() <= bytes.split(|byte| *byte == b'\n').count()),
+        Err(error) => assert!((1..=bytes.len() + 1).contains(&error.line)),
+    }
+}
+
+// Names and signals come from the command line, from files and from folders.
+pub fn names(bytes: &[u8]) {
+    if let Ok(text) = name::check(bytes) {
+        assert!(!text.contains('/') && !text.starts_with('.'));
+        let _ = name::nearest(text, ["dns", "dnsmasq", text]);
+    }
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Some(number) = signal::parse(text)
+    {
+        assert!((1..=64).contains(&number));
     }
 }

@@ -4,6 +4,10 @@
 pub mod clients;
 pub mod compile;
 pub mod formats;
+pub mod logs;
+pub mod machines;
+pub mod mutate;
+pub mod system;
 pub mod tools;
 
 /// Name of the corpus folder, and the reader.
@@ -12,15 +16,36 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target there is.
 pub const TARGETS: &[Target] = &[
     ("accounts", tools::accounts),
+    ("conversions", compile::conversions),
     ("database", formats::database),
     ("death_tally", clients::death_tally),
     ("definition", compile::definition),
     ("environment", tools::environment),
+    ("fifodir", system::fifodir),
     ("from_init", formats::from_init),
+    ("from_logger", formats::from_logger),
+    ("from_manager", formats::from_manager),
+    ("groups", system::groups),
     ("labels", tools::labels),
+    ("log_journal", logs::log_journal),
+    ("log_lines", logs::log_lines),
+    ("log_names", logs::log_names),
+    ("log_script", logs::log_script),
+    ("manager", machines::manager),
+    ("names", compile::names),
     ("script", compile::script),
+    ("settings", system::settings),
+    ("slot", machines::slot),
     ("source_tree", compile::source_tree),
     ("status", formats::status),
+    ("table", system::table),
     ("to_init", formats::to_init),
+    ("to_logger", formats::to_logger),
+    ("to_manager", formats::to_manager),
     ("zone", tools::zone),
 ];
+
+/// The target of this name.
+pub fn target(name: &str) -> Option<fn(&[u8])> {
+    TARGETS.iter().find(|(known, _)| *known == name).map(|(_, reader)| *reader)
+}

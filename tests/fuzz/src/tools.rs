@@ -39,8 +39,8 @@ pub fn zone(bytes: &[u8]) {
 // Both label filters read streams of anything, in pieces of any size.
 pub fn labels(bytes: &[u8]) {
     let zone = Zone::UTC;
-    let local = |size: usize| {
-        let (mut filter, mut out) = (Localizer::new(&zone, Reading::Tai), Vec::new());
+    let local = |size: usize, reading: Reading| {
+        let (mut filter, mut out) = (Localizer::new(&zone, reading), Vec::new());
         bytes.chunks(size).for_each(|piece| filter.push(piece, &mut out));
         filter.end(&mut out);
         out
@@ -52,7 +52,9 @@ pub fn labels(bytes: &[u8]) {
         filter.end(&mut now, &mut out);
         out
     };
-    assert_eq!(local(1), local(usize::MAX));
+    for reading in [Reading::Tai, Reading::UnixPlusTen] {
+        assert_eq!(local(1, reading), local(usize::MAX, reading));
+    }
     assert_eq!(stamped(3), stamped(usize::MAX));
     for text in bytes.windows(25) {
         if let Some(date) = parse(text.try_into().expect("25 bytes")) {

@@ -1,6 +1,13 @@
-//! Replays every corpus, and small changes of each of its files.
+//! Replays every corpus, small changes of each of its files, and some on dice.
 
 use std::path::Path;
+
+use sim::dice::Dice;
+
+/// Inputs on dice for each target.
+const CHANGED: usize = 500;
+/// Bytes of a file that are changed one by one.
+const CHANGED_BYTES: usize = 500;
 
 #[test]
 fn no_file_of_the_corpus_hurts_its_reader() {
@@ -12,9 +19,9 @@ fn no_file_of_the_corpus_hurts_its_reader() {
             .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
             .collect();
         assert!(!files.is_empty(), "{} has no files", folder.display());
-        for file in files {
-            reader(&file);
-            for at in 0..file.len().min(2_000) {
+        for file in &files {
+            reader(file);
+            for at in 0..file.len().min(CHANGED_BYTES) {
                 let mut changed = file.clone();
                 for byte in [0, 0xff, file[at] ^ 1, b'\n'] {
                     changed[at] = byte;
@@ -22,6 +29,10 @@ fn no_file_of_the_corpus_hurts_its_reader() {
                 }
                 reader(&file[..at]);
             }
+        }
+        let mut dice = Dice::new(1);
+        for _ in 0..CHANGED {
+            reader(&fuzz::mutate::changed(&mut dice, &files));
         }
     }
 }

@@ -57,6 +57,8 @@ laws! {
         "A service that is stuck delays only what needs it.";
     OnceEach, "once each":
         "A script is run once for each order, however often the manager and init begin anew.";
+    Update, "update":
+        "An update leaves alone what may stay, and what it stops comes back with its needs.";
     Leaves, "leaves":
         "A slot that was told to go is forgotten once it is down.";
     NoSpin, "no spin":

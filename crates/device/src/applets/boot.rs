@@ -44,6 +44,11 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         }
     }
     request.scandir = args.operand().ok_or_else(|| Failure::usage("it needs a scandir"))?.into();
+    // What the machine has booted stays what is running, wherever links lead
+    // by then: they are changed before s6-rc-update hears of it.
+    if let Ok(real) = request.database.canonicalize() {
+        request.database = real;
+    }
     make_live(&request)?;
     let change = Change {
         live: &request.live,

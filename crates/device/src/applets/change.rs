@@ -30,13 +30,16 @@ pub struct Change<'a> {
 impl Change<'_> {
     /// Asks for it; `heard` is given every step, and the output of scripts.
     pub fn ask(&self, heard: &mut dyn FnMut(Heard<'_>)) -> Result<Ending, Failure> {
-        // A manager that cannot read its database either would be waited for in vain.
-        let file = match DatabaseFile::read(&self.live.join("compiled")) {
-            Ok(file) => Some(file),
-            Err(DatabaseFileError::Refused(_)) => None,
-            Err(error) => return Err(not_a_database(self.live, &error)),
+        let file = DatabaseFile::read(&self.live.join("compiled"));
+        let database = match &file {
+            Ok(file) => open(file).map(Some),
+            Err(DatabaseFileError::Refused(_)) => Ok(None),
+            Err(error) => Err(not_a_database(self.live, error)),
         };
-        let database = file.as_ref().map(open).transpose()?;
+        let (database, damage) = match database {
+            Ok(database) => (database, None),
+            Err(failure) => (None, Some(failure)),
+        };
         let scripts = match database.filter(|_| self.scripts) {
             Some(database) => self.run(&database),
             None => Vec::new(),
@@ -48,9 +51,13 @@ impl Change<'_> {
             limit: self.limit,
             followed: &scripts,
             ticks: self.ticks,
-            patient: true,
+            // A manager that runs has its own good copy; one that starts would find the damage.
+            patient: damage.is_none(),
         };
-        asking.ask(heard).or_else(|error| ended(error, self.live))
+        asking.ask(heard).or_else(|error| match (error, damage) {
+            (AskError::Io(_) | AskError::Away, Some(damage)) => Err(damage),
+            (error, _) => ended(error, self.live),
+        })
     }
 
     /// The oneshots that this may run.

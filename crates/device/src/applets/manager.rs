@@ -2,6 +2,7 @@
 //! who want something of it.
 
 mod answer;
+mod askers;
 mod clients;
 mod init_link;
 mod update;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cli::{Args, Command, Exit, Failure};
-use engine::service::manage::{Action, Event, Graph, Manager, Outcome};
+use engine::service::manage::{Action, Ask, Event, Graph, Manager, Outcome};
 use model::service::request::FromInit;
 use model::time::Moment;
 use os::clock;
@@ -21,6 +22,7 @@ use os::service::managed::LiveDir;
 use os::sys::signals;
 use os::trouble::Trouble;
 
+use askers::Askers;
 use clients::Clients;
 use init_link::InitLink;
 use update::{RESTORER, UPDATER, Updates};
@@ -74,6 +76,7 @@ struct Program {
     events: EventLoop,
     actions: Vec<Action>,
     updates: Updates,
+    askers: Askers,
     /// How the stopping for an update has ended.
     stopped: Option<Outcome>,
     now: Moment,
@@ -93,6 +96,7 @@ impl Program {
             events,
             actions: Vec::new(),
             updates: Updates::default(),
+            askers: Askers::default(),
             stopped: None,
             now: clock::now(),
             live,
@@ -125,6 +129,15 @@ impl Program {
         }
         self.clients.listen_again(&self.events, self.now);
         Ok(())
+    }
+
+    /// Asks the graph for something, and remembers who wanted it.
+    fn ask(&mut self, ask: Ask) {
+        let (pid, before) = (ask.pid, self.graph.newest());
+        self.step(Event::Ask(ask));
+        if self.graph.newest() != before {
+            self.askers.note(before + 1, pid, self.now);
+        }
     }
 
     /// Tells the graph, and does what it wants.

@@ -92,7 +92,7 @@ pub fn recover<W: World>(world: &mut W, boot: u64) -> Result<(), Stuck<W::Error>
     }
     let (file, length) = world.log()?;
     let done = world.taken(record.taken as usize);
-    let end = record.before + u64::from(record.written);
+    let end = record.before.saturating_add(u64::from(record.written));
     let same = file == record.file && length >= record.before;
     // Bytes are taken only after the log was written, so one byte taken says
     // that it was, even where somebody has since moved the log away.

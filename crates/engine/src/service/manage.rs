@@ -314,6 +314,16 @@ impl Manager {
         self.newest
     }
 
+    /// The place of the newest request that said what it shall be; 0: none has.
+    pub fn claim(&self, service: Index) -> u32 {
+        self.units[service as usize].claim
+    }
+
+    /// When its starting or stopping is given up.
+    pub fn limit(&self, service: Index) -> Option<Moment> {
+        self.units[service as usize].deadline
+    }
+
     /// Somebody asked for it to be down in a request that is newer than `order`.
     pub fn stopped_since(&self, service: Index, order: u32) -> bool {
         let unit = &self.units[service as usize];

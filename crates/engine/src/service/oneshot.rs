@@ -76,7 +76,9 @@ impl Runner {
 
     /// What [`Runner::save`] wrote.
     pub fn load(r: &mut Reader<'_>) -> Result<Self, ReadError> {
-        Ok(Self { state: SlotState::read(r)? })
+        // A script has no deadline here; one that nobody acts on would wake
+        // init for ever.
+        Ok(Self { state: SlotState { deadline: None, ..SlotState::read(r)? } })
     }
 
     /// Init fell between asking for a process and hearing of it. A script

@@ -104,6 +104,19 @@ pub struct ServiceStatus<'a> {
     pub state: Option<SlotState>,
     /// Why it is not what it should be.
     pub trouble: Option<Reason<&'a str>>,
+    /// When its starting or stopping is given up.
+    pub limit: Option<Moment>,
+    /// The number of the request that last said what it shall be; 0: none.
+    pub request: u32,
+}
+
+/// A request, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked<'a> {
+    pub request: u32,
+    /// The program, its words, and what started it.
+    pub by: &'a str,
+    pub at: Moment,
 }
 
 /// From the manager to a client.
@@ -133,6 +146,8 @@ pub enum FromManager<'a> {
         hint: &'a str,
     },
     Service(ServiceStatus<'a>),
+    /// One of the requests that services name, before any of these.
+    Asked(Asked<'a>),
     /// All services were told.
     StatusEnd {
         id: u32,
@@ -261,16 +276,18 @@ impl<'a> ServiceStatus<'a> {
         if let Some(trouble) = &self.trouble {
             trouble.write(w);
         }
+        // No moment is 0: that is when the machine started.
+        w.u64(self.limit.map_or(0, Moment::nanos)).u32(self.request);
     }
 
     fn read(r: &mut Reader<'a>) -> Result<Self, ReadError> {
-        Ok(Self {
-            name: r.text()?,
-            byte: r.u8()?,
-            goal: r.bool()?,
-            state: if r.bool()? { Some(SlotState::read(r)?) } else { None },
-            trouble: if r.bool()? { Some(Reason::read(r)?) } else { None },
-        })
+        let name = r.text()?;
+        let (byte, goal) = (r.u8()?, r.bool()?);
+        let state = if r.bool()? { Some(SlotState::read(r)?) } else { None };
+        let trouble = if r.bool()? { Some(Reason::read(r)?) } else { None };
+        let limit = r.u64()?;
+        let limit = (limit != 0).then(|| Moment::from_nanos(limit));
+        Ok(Self { name, byte, goal, state, trouble, limit, request: r.u32()? })
     }
 }
 
@@ -288,6 +305,9 @@ impl<'a> FromManager<'a> {
                 w.u8(3).u32(*id).u8(*exit).text(why).text(hint);
             }
             Self::Service(status) => status.write(w.u8(4)),
+            Self::Asked(Asked { request, by, at }) => {
+                w.u8(7).u32(*request).text(by).u64(at.nanos());
+            }
             Self::StatusEnd { id } => {
                 w.u8(5).u32(*id);
             }
@@ -306,6 +326,11 @@ impl<'a> FromManager<'a> {
             4 => Self::Service(ServiceStatus::read(r)?),
             5 => Self::StatusEnd { id: r.u32()? },
             6 => Self::Switched { id: r.u32()? },
+            7 => Self::Asked(Asked {
+                request: r.u32()?,
+                by: r.text()?,
+                at: Moment::from_nanos(r.u64()?),
+            }),
             _ => return Err(ReadError::Impossible),
         })
     }
@@ -380,6 +405,18 @@ mod tests {
                     goal,
                     state,
                     trouble: Some(reason),
+                    limit: Some(since),
+                    request: 4,
+                }),
+                FromManager::Asked(Asked { request: 4, by: "s6-rc", at: since }),
+                FromManager::Service(ServiceStatus {
+                    name,
+                    byte,
+                    goal,
+                    state: None,
+                    trouble: None,
+                    limit: None,
+                    request: 0,
                 }),
                 FromManager::StatusEnd { id: 1 },
                 FromManager::Switched { id: 1 },

@@ -1,6 +1,7 @@
 //! Services: what a person writes, what the compiler makes of it, what runs.
 
 pub mod compile;
+pub mod conversion;
 pub mod database;
 pub mod definition;
 mod digest;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use model::bytes::{Reader, Writer};
 use model::limits::MESSAGE_BYTES_MAX;
+pub use model::service::conversion::Conversion;
 use model::service::manager_request::{FromManager, Manner, PROTOCOL, Step, ToManager, Verb};
 use model::time::Moment;
 
@@ -28,14 +29,6 @@ pub enum Wish<'a> {
     Change { verb: Verb, manner: Manner },
     Status,
     Update { database: &'a str, manner: Manner, as_is: bool, conversions: &'a [Conversion] },
-}
-
-/// One line of a conversion file of s6-rc-update.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conversion {
-    pub old: String,
-    pub new: Option<String>,
-    pub restart: bool,
 }
 
 /// How it ended.

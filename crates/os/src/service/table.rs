@@ -181,8 +181,7 @@ impl Table {
         let record = self.prepare(fixed, name)?;
         let known: [u8; RECORD_BYTES] = self.bytes(old).try_into().expect("all are of that size");
         let bytes = self.bytes_mut(record);
-        bytes[CURRENT] = known[CURRENT];
-        bytes[READ] = known[READ];
+        bytes[CURRENT..SLOT].copy_from_slice(&known[CURRENT..SLOT]);
         bytes[PID..FIXED].copy_from_slice(&known[PID..FIXED]);
         bytes[STATES[0]..TEXT].copy_from_slice(&known[STATES[0]..TEXT]);
         bytes[KIND] = Kind::Slot as u8;

@@ -383,7 +383,7 @@ impl Tree {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let whole = stat.st_size as u64 / death.len() as u64;
-        if whole < most as u64 && stat.st_size as u64 % death.len() as u64 == 0 {
+        if whole < most as u64 && (stat.st_size as u64).is_multiple_of(death.len() as u64) {
             rustix::io::write(&file, &death)?;
             return Ok(());
         }

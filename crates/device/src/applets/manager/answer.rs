@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::service::manage::{Ask, Event, Verb as Goal};
+use engine::service::manage::{Ask, Verb as Goal};
 use engine::service::update;
 use model::bytes::Reader;
 use model::limits::{MESSAGE_BYTES_MAX, SERVICES_MAX};
@@ -184,7 +184,7 @@ impl Program {
             limit: time_limit(limit),
             since,
         };
-        self.step(Event::Ask(ask));
+        self.ask(ask);
         // It may want down what an update has stopped and would start again.
         self.remember_stopped();
     }
@@ -223,6 +223,9 @@ impl Program {
 
     fn tell_how_they_are(&mut self, number: usize, id: u32, services: Vec<Index>) {
         let Some(client) = self.clients.get(number) else { return };
+        for asked in self.askers.all() {
+            client.tell(&FromManager::Asked(asked));
+        }
         for service in services {
             let trouble = self.graph.trouble(service);
             client.tell(&FromManager::Service(ServiceStatus {
@@ -231,6 +234,8 @@ impl Program {
                 goal: self.graph.goal(service),
                 state: self.graph.state(service).copied(),
                 trouble: trouble.map(|reason| reason.map(|other| self.live.name(other))),
+                limit: self.graph.limit(service),
+                request: self.graph.claim(service),
             }));
         }
         client.tell(&FromManager::StatusEnd { id });

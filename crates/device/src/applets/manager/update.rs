@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cli::Failure;
-use engine::service::manage::{Ask, Event, Graph, Manager, Outcome, Verb};
+use engine::service::manage::{Ask, Graph, Manager, Outcome, Verb};
 use engine::service::update::{self, Conversion, Plan};
 use model::service::database::{Database, Index};
 use model::service::live_state::{AGAIN, STARTING, UP, WANTED};
@@ -27,6 +27,7 @@ use os::service::manager_client;
 use os::trouble::Trouble;
 
 use super::Program;
+use super::askers::Askers;
 use crate::applets::plan::{self, NOT_SWITCHED, OUT_OF_TIME};
 
 /// Who asks the graph to stop what an update stops.
@@ -224,7 +225,7 @@ impl Program {
             let why = format!("cannot write into {path}: {error}");
             return self.fail_update(Failure::refused(why));
         }
-        self.step(Event::Ask(ask));
+        self.ask(ask);
     }
 
     /// Forgets of what was stopped whatever comes up again, and what somebody
@@ -281,7 +282,7 @@ impl Program {
         let services: Vec<Index> = self.updates.stopped.iter().map(|s| s.service).collect();
         if !services.is_empty() {
             let pid = std::process::id();
-            self.step(Event::Ask(again(RESTORER, 0, pid, services, self.now)));
+            self.ask(again(RESTORER, 0, pid, services, self.now));
         }
         for wanted in std::mem::take(&mut self.updates.next) {
             self.begin_update(wanted);
@@ -398,6 +399,7 @@ impl Program {
         self.graph = Manager::new(Graph::from(&self.live.database()), self.live.bytes());
         self.init.go_over(self.live.bytes().len());
         self.updates = Updates::default();
+        self.askers = Askers::default();
         super::complain(live_upkeep::adopt(&self.live, Some(&before)));
         let keep: Vec<usize> = update.clients.iter().map(|(number, _)| *number).collect();
         if let Err(error) = self.clients.go_over(&self.live, &self.events, &keep) {
@@ -423,7 +425,7 @@ impl Program {
                 limit: wanted.deadline.map(|at| left(at, self.now)),
                 ..again(client, id, wanted.pid, services.clone(), self.now)
             };
-            self.step(Event::Ask(ask));
+            self.ask(ask);
         }
     }
 }

@@ -26,7 +26,7 @@ The database file is replaced as a whole; one on a read-only file system cannot 
 multiple deletes bundles and adds others in one step: `-d NAME...` begins those to be deleted, \
 each `-a NAME CONTENTS...` one to be added.
 
-Exit codes: 0 done; 1 a bundle is there already, or is not; 3 no such service; 4 the database \
+Exit codes: 0 done; 1 a bundle is there already; 3 no such name; 4 the database \
 is damaged; 5 NAME is a service; 100 wrong usage; 111 the system refused.",
     run,
 };
@@ -127,7 +127,7 @@ impl Editor {
             match (database.find(member), bundle) {
                 (Some(Entry::Service(index)), _) => contents.push(index),
                 (_, Some(bundle)) => contents.extend(&bundle.contents),
-                _ => return Err(unknown(database, member)),
+                _ => return Err(unknown(database, "service", member)),
             }
         }
         contents.sort_unstable();
@@ -151,22 +151,22 @@ impl Editor {
             let bundles = &mut self.contents.bundles;
             match bundles.iter().position(|bundle| bundle.name == **name) {
                 Some(at) => drop(bundles.remove(at)),
-                None if database.find(name).is_some() => {
+                None if matches!(database.find(name), Some(Entry::Service(_))) => {
                     return Err(Failure::new(
                         Exit(5),
                         format!("{name} is a service, not a bundle"),
                     ));
                 }
                 None if self.force => {}
-                None => return Err(unknown(database, name)),
+                None => return Err(unknown(database, "bundle", name)),
             }
         }
         Ok(())
     }
 }
 
-fn unknown(database: &Database<'_>, name: &str) -> Failure {
-    let failure = Failure::new(Exit(3), format!("there is no service {name}"));
+fn unknown(database: &Database<'_>, what: &str, name: &str) -> Failure {
+    let failure = Failure::new(Exit(3), format!("there is no {what} {name}"));
     match nearest(name, database.names()) {
         Some(near) => failure.hint(format!("did you mean {near}?")),
         None => failure,

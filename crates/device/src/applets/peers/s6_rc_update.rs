@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use cli::{Args, Command, Exit, Failure, Opt};
 use engine::service::update::{self, Plan};
+use model::service::conversion;
 use model::service::database::{Database, Index};
-use model::service::execline;
 use model::service::manager_request::{FromManager, Manner};
 use os::service::database_file::DatabaseFile;
 use os::service::manager_client::{AskError, Asking, Conversion, Heard, Wish};
@@ -123,25 +123,7 @@ fn upgrade(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
 fn read_conversions(path: &Path) -> Result<Vec<Conversion>, Failure> {
     let text = std::fs::read(path)
         .map_err(|error| Failure::refused(format!("cannot read {}: {error}", path.display())))?;
-    let mut found = Vec::new();
-    for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
-        let place = |why: &str| Failure::usage(format!("{}:{number}: {why}", path.display()));
-        let words = execline::parse(line).map_err(|error| place(&error.fault.to_string()))?;
-        let words: Option<Vec<&str>> =
-            words.iter().map(|word| std::str::from_utf8(word).ok()).collect();
-        let words = words.ok_or_else(|| place("it is not UTF-8"))?;
-        let (old, new, restart) = match words[..] {
-            [] => continue,
-            [old, "restart"] => (old, None, true),
-            [old, "->", new] => (old, Some(new.to_owned()), false),
-            [old, "->", new, "restart"] => (old, Some(new.to_owned()), true),
-            _ => {
-                return Err(place("a line is `OLD -> NEW`, `OLD -> NEW restart` or `OLD restart`"));
-            }
-        };
-        found.push(Conversion { old: old.to_owned(), new, restart });
-    }
-    Ok(found)
+    conversion::parse(&text).map_err(|error| Failure::usage(format!("{}:{error}", path.display())))
 }
 
 fn update(args: &mut Args, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {

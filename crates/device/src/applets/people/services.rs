@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use cli::Failure;
-use model::service::database::{Database, Index};
+use model::service::database::{Database, Index, Script};
 use model::service::live_state::{STARTING, STOPPING, WANTED, is_up};
-use model::service::manager_request::{FromManager, ServiceStatus};
+use model::service::manager_request::{Asked, FromManager, ServiceStatus};
 use model::service::reason::Reason;
 use model::service::request::{GaveUp, Phase, SlotState};
 use model::service::status::Exit;
@@ -29,12 +29,26 @@ pub struct Seen {
     pub goal: bool,
     pub state: Option<SlotState>,
     pub trouble: Option<Reason<String>>,
+    /// When its starting or stopping is given up.
+    pub limit: Option<Moment>,
+    /// The number of the request that last said what it shall be; 0: none.
+    pub request: u32,
+}
+
+/// A request for a change.
+#[derive(Clone, Debug)]
+pub struct Request {
+    number: u32,
+    /// The program, its words, and what started it.
+    pub by: String,
+    pub at: Moment,
 }
 
 /// A database and how its services are.
 pub struct Services<'a> {
     pub database: Database<'a>,
     pub seen: Vec<Seen>,
+    requests: Vec<Request>,
     /// The manager has said so; otherwise files have.
     pub fresh: bool,
     /// Who asks may not ask the manager.
@@ -50,12 +64,13 @@ pub fn look<T>(
     let file: DatabaseFile = read_database(live)?;
     let database = open(&file)?;
     let mut seen = vec![Seen::default(); database.len()];
-    let asked = ask_manager(live, &database, &mut seen);
+    let mut requests = Vec::new();
+    let asked = ask_manager(live, &database, &mut seen, &mut requests);
     let (fresh, denied) = (matches!(asked, Ok(true)), is_denied(&asked));
     if !fresh {
         read_files(live, &database, &mut seen)?;
     }
-    with(&Services { database, seen, fresh, denied, now: clock::now() })
+    with(&Services { database, seen, requests, fresh, denied, now: clock::now() })
 }
 
 fn is_denied(asked: &Result<bool, AskError>) -> bool {
@@ -63,7 +78,12 @@ fn is_denied(asked: &Result<bool, AskError>) -> bool {
 }
 
 /// `false`: the manager knows other services.
-fn ask_manager(live: &Path, database: &Database<'_>, seen: &mut [Seen]) -> Result<bool, AskError> {
+fn ask_manager(
+    live: &Path,
+    database: &Database<'_>,
+    seen: &mut [Seen],
+    requests: &mut Vec<Request>,
+) -> Result<bool, AskError> {
     let asking = Asking {
         live,
         names: &[],
@@ -75,11 +95,17 @@ fn ask_manager(live: &Path, database: &Database<'_>, seen: &mut [Seen]) -> Resul
     };
     let mut known = 0;
     let answered = asking.ask(&mut |heard| {
-        let Heard::Manager(FromManager::Service(status)) = heard else { return };
-        let ServiceStatus { name, byte, goal, state, trouble } = status;
+        let status = match heard {
+            Heard::Manager(FromManager::Service(status)) => status,
+            Heard::Manager(FromManager::Asked(Asked { request: number, by, at })) => {
+                return requests.push(Request { number, by: by.to_owned(), at });
+            }
+            _ => return,
+        };
+        let ServiceStatus { name, byte, goal, state, trouble, limit, request } = status;
         if let Some(model::service::database::Entry::Service(index)) = database.find(name) {
             let trouble = trouble.map(|reason| reason.map(str::to_owned));
-            seen[index as usize] = Seen { byte, goal, state, trouble };
+            seen[index as usize] = Seen { byte, goal, state, trouble, limit, request };
             known += 1;
         }
     });
@@ -177,6 +203,7 @@ impl Services<'_> {
     /// What else there is to say, empty where nothing is.
     pub fn remark(&self, index: Index) -> String {
         let seen = &self.seen[index as usize];
+        let oneshot = !self.database.service(index).is_longrun();
         let mut said: Vec<String> = Vec::new();
         if let Some(state) = &seen.state {
             let age = span(self.now.since(state.since));
@@ -186,7 +213,11 @@ impl Services<'_> {
                 Phase::Up => said.push(format!("running for {age}, not ready yet")),
                 Phase::Stopping => said.push(format!("told to end {age} ago")),
                 Phase::Finishing => said.push(format!("cleaning up for {age}")),
+                Phase::Down if oneshot && is_up(seen.byte) => said.push(format!("for {age}")),
                 Phase::Waiting | Phase::Down => {}
+            }
+            if let Some(limit) = seen.limit.filter(|_| seen.byte & (STARTING | STOPPING) != 0) {
+                said.push(format!("given up in {}", span(limit.since(self.now))));
             }
             if state.pid != 0 {
                 said.push(format!("process {}", state.pid));
@@ -195,14 +226,14 @@ impl Services<'_> {
                 said.push("paused".into());
             }
             if let Some(exit) = state.exit.filter(|_| state.pid == 0 && state.phase != Phase::Up) {
-                said.extend(ended(exit, seen));
+                said.extend(ended(exit, seen, oneshot));
             }
             match state.gave_up {
                 Some(GaveUp::Permanent) if seen.trouble.is_none() => {
                     said.push("its finish script gave up (125)".into());
                 }
                 Some(GaveUp::Spawn(errno)) if seen.trouble.is_none() => {
-                    said.push(Reason::<&str>::Spawn(errno).to_string());
+                    said.push(self.reason(index, Reason::Spawn(errno)));
                 }
                 _ => {}
             }
@@ -211,7 +242,7 @@ impl Services<'_> {
             }
         }
         if let Some(reason) = &seen.trouble {
-            said.push(reason.as_ref().to_string());
+            said.push(self.reason(index, reason.as_ref()));
         }
         if seen.goal && !is_up(seen.byte) && seen.byte & STARTING == 0 && seen.trouble.is_none() {
             let needs: Vec<&str> = self.missing(index).map(|need| self.name(need)).collect();
@@ -222,10 +253,29 @@ impl Services<'_> {
         said.join(", ")
     }
 
+    /// A reason in words; of a program that cannot be started also which.
+    pub fn reason(&self, index: Index, reason: Reason<&str>) -> String {
+        let service = self.database.service(index);
+        let script = if is_up(self.seen[index as usize].byte) { Script::Down } else { Script::Up };
+        let first = service.script(script).and_then(|mut words| words.next());
+        match (reason, first) {
+            (Reason::Spawn(_), Some(word)) => {
+                format!("{reason} ({})", String::from_utf8_lossy(word))
+            }
+            _ => reason.to_string(),
+        }
+    }
+
     /// What it needs and is not up.
     pub fn missing(&self, index: Index) -> impl Iterator<Item = Index> {
         let needs = self.database.service(index).needs();
         needs.filter(|need| !is_up(self.seen[*need as usize].byte))
+    }
+
+    /// The request that last said what it shall be, where that is known.
+    pub fn request(&self, index: Index) -> Option<&Request> {
+        let number = self.seen[index as usize].request;
+        self.requests.iter().find(|request| request.number == number)
     }
 
     pub fn is_wanted(&self, index: Index) -> bool {
@@ -234,9 +284,9 @@ impl Services<'_> {
 }
 
 /// How its process ended, where that says more than that it is down.
-fn ended(exit: Exit, seen: &Seen) -> Option<String> {
+fn ended(exit: Exit, seen: &Seen, oneshot: bool) -> Option<String> {
     match exit {
-        Exit::Code(0) if !seen.goal => None,
+        Exit::Code(0) if !seen.goal || oneshot => None,
         // That is how stopping ends.
         Exit::Signal(15) if !seen.goal && seen.trouble.is_none() => None,
         Exit::Code(code) => Some(format!("last exited {code}")),

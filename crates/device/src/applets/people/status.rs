@@ -178,7 +178,14 @@ fn print_json(services: &Services<'_>, chosen: &[Index], text: &mut String) {
             }
         }
         if let Some(reason) = &seen.trouble {
-            object.text("reason", &reason.as_ref().to_string());
+            object.text("reason", &services.reason(index, reason.as_ref()));
+        }
+        if let Some(limit) = seen.limit {
+            object.raw("given_up_in_ms", &limit.since(services.now).as_millis().to_string());
+        }
+        if let Some(request) = services.request(index) {
+            object.text("asked_by", &request.by);
+            object.raw("asked_ms", &services.now.since(request.at).as_millis().to_string());
         }
         let needs: Vec<String> = service.needs().map(|need| quoted(services.name(need))).collect();
         object.raw("needs", &format!("[{}]", needs.join(",")));

@@ -8,7 +8,7 @@ use model::service::database::{Entry, Index};
 use model::service::live_state::{STARTING, is_up};
 use model::service::reason::Reason;
 
-use super::services::{Services, look};
+use super::services::{Services, look, span};
 use super::status::choose;
 
 pub const COMMAND: Command = Command {
@@ -88,17 +88,22 @@ fn cause(services: &Services<'_>, index: Index) -> Option<Index> {
 /// Why the last one of a chain is as it is.
 fn first_cause(services: &Services<'_>, index: Index) -> Option<String> {
     let seen = &services.seen[index as usize];
+    let asked = services.request(index).map(|request| {
+        let ago = span(services.now.since(request.at));
+        format!("{ago} ago somebody asked: {}", request.by)
+    });
     if is_up(seen.byte) {
         if services.is_wanted(index) {
-            return Some("it was asked for".into());
+            return Some(asked.unwrap_or_else(|| "it was asked for".into()));
         }
         let mut users = services.database.service(index).needed_by();
         let user = users.find(|user| is_up(services.seen[*user as usize].byte));
-        return user.map(|user| format!("{} needs it", services.name(user)));
+        return user.map(|user| format!("{} needs it", services.name(user))).or(asked);
     }
     let quiet = !seen.goal && seen.trouble.is_none();
     let down = services.missing(index).next().map(|need| services.name(need).to_owned());
     match (quiet, down) {
+        _ if asked.is_some() => asked,
         (true, Some(need)) => Some(format!("nobody asked for it; it would start {need} first")),
         (true, None) => Some("nobody asked for it, or somebody stopped it".into()),
         (false, _) => None,

@@ -351,3 +351,16 @@ fn a_slot_that_is_to_stay_begins_anew_instead_of_going() {
     story.letters(110, "ud").dies(111, Exit::Signal(15));
     assert_eq!(story.world.announced, "sudDxsudD", "it goes only when it is told again");
 }
+
+#[test]
+fn a_deadline_that_a_oneshot_cannot_have_wakes_nobody() {
+    // So a table says that something has damaged.
+    let state = SlotState { deadline: Some(secs(1)), ..SlotState::default() };
+    let mut w = Writer::new();
+    state.write(&mut w);
+    let runner = Runner::load(&mut Reader::new(w.as_bytes())).unwrap();
+    let (mut init, mut world) = (Init::default(), Pretend::default());
+    assert!(init.restore(0, Unit::Oneshot(runner)));
+    init.expire(secs(100), &mut world);
+    assert_eq!(init.deadline(), None);
+}

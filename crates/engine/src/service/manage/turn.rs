@@ -70,10 +70,13 @@ impl Manager {
     }
 
     /// What it needs is to be restarted: it came up meanwhile, or a manager
-    /// was killed before it could say so. It goes along.
+    /// was killed before it could say so. It goes along, unless it was seen
+    /// that it cannot be stopped.
     pub(super) fn follow_restart(&mut self, service: Index) {
         let needs = self.graph.needs(service);
-        if self.units[service as usize].unmet != 0
+        let unit = &self.units[service as usize];
+        if unit.unmet != 0
+            && unit.trouble.is_none()
             && needs.iter().any(|&need| self.units[need as usize].again)
         {
             let was = self.outline(service);

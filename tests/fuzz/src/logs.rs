@@ -1,0 +1,122 @@
+//! Readers of what lies in log directories and comes out of pipes.
+
+use engine::log::split::{Rest, first_line, first_piece};
+use engine::log::step::{World, recover};
+use model::limits::{LOG_LINE_BYTES_MAX, LOG_TURN_BYTES_MAX};
+use model::log::archive::{Archive, parse_label};
+use model::log::journal::{RECORD_BYTES, Record};
+use model::log::script::{Script, Step, Target};
+use xxhash_rust::xxh64::xxh64;
+
+// s6-log reads its script from the command line: words of anything.
+pub fn log_script(bytes: &[u8]) {
+    let words: Vec<&[u8]> = bytes.split(|byte| *byte == 0).collect();
+    let Ok(script) = Script::parse(&words) else { return };
+    assert!(matches!(script.steps.last(), Some(Step::Act(_))), "it ends with an action");
+    for step in &script.steps {
+        if let Step::Act(action) = step
+            && let Target::Directory(directory) = &action.target
+        {
+            assert!(matches!(directory.path.first(), Some(b'/' | b'.')));
+        }
+    }
+}
+
+// The logger and s6-log find files of any name in their directories.
+pub fn log_names(bytes: &[u8]) {
+    for name in bytes.split(|byte| *byte == b'\n') {
+        if let Some(archive) = Archive::parse(name) {
+            assert_eq!(archive.name(), name);
+            assert_eq!(parse_label(&name[..25]), Some(archive.date));
+        }
+    }
+}
+
+/// A log and a pipe that say of themselves what a journal does not expect.
+struct Pretend<'a> {
+    record: Record,
+    rest: &'a [u8],
+    length: u64,
+}
+
+impl Pretend<'_> {
+    fn number(&mut self) -> usize {
+        let Some((first, rest)) = self.rest.split_first() else { return 0 };
+        self.rest = rest;
+        usize::from(*first)
+    }
+}
+
+impl World for Pretend<'_> {
+    type Error = ();
+
+    fn record(&mut self) -> Record {
+        self.record
+    }
+
+    fn set_record(&mut self, record: Record) {
+        self.record = record;
+    }
+
+    fn oppose(&mut self, _count: usize) {}
+
+    fn taken(&mut self, count: usize) -> usize {
+        self.number().min(count)
+    }
+
+    fn log(&mut self) -> Result<(u64, u64), ()> {
+        let same = self.number().is_multiple_of(2);
+        Ok((if same { self.record.file } else { !self.record.file }, self.length))
+    }
+
+    fn append(&mut self, text: &[u8]) -> Result<usize, ()> {
+        Ok(text.len())
+    }
+
+    fn truncate(&mut self, length: u64) -> Result<(), ()> {
+        assert!(length <= self.length, "a log is never made longer");
+        self.length = length;
+        Ok(())
+    }
+
+    fn take(&mut self, _pipe: u64, from: usize, until: usize) -> Result<usize, ()> {
+        assert!(from < until && until <= LOG_TURN_BYTES_MAX);
+        Ok(self.number().min(until - from))
+    }
+}
+
+// The logger reads its journal when it starts, whatever a power cut made of it.
+// Once with the checksum that belongs to it.
+pub fn log_journal(bytes: &[u8]) {
+    let Some((record, rest)) = bytes.split_at_checked(RECORD_BYTES) else {
+        return assert!(Record::from_bytes(bytes).is_err());
+    };
+    let mut record = record.to_vec();
+    let sum = xxh64(&record[..RECORD_BYTES - 8], 0);
+    record[RECORD_BYTES - 8..].copy_from_slice(&sum.to_le_bytes());
+    let Ok(record) = Record::from_bytes(&record) else { return };
+    assert_eq!(Record::from_bytes(&record.to_bytes()), Ok(record));
+    let length = rest.first().map_or(0, |first| record.before.wrapping_add(u64::from(*first)));
+    let mut world = Pretend { record, rest, length };
+    recover(&mut world, record.boot).expect("nothing here fails");
+    assert!(!world.record.under_way, "a step is over once it was recovered");
+}
+
+// The logger cuts what services print, s6-log what comes in.
+pub fn log_lines(bytes: &[u8]) {
+    let [limit, bytes @ ..] = bytes else { return };
+    let mut left = bytes;
+    while let Some(piece) = first_piece(left, Rest::Ended) {
+        assert!(piece.taken > 0 && piece.text.len() <= LOG_LINE_BYTES_MAX);
+        assert_eq!(left[..piece.text.len()], *piece.text);
+        left = &left[piece.taken..];
+    }
+    assert!(left.is_empty(), "what has ended is all taken");
+    let (mut left, limit) = (bytes, usize::from(*limit));
+    while let Some(piece) = first_line(left, limit) {
+        assert!(piece.taken > 0 && (limit == 0 || piece.text.len() <= limit));
+        assert!(!piece.text.contains(&b'\n') && !piece.text.contains(&0));
+        left = &left[piece.taken..];
+    }
+    assert!(limit == 0 || left.len() <= limit);
+}
