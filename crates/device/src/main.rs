@@ -8,12 +8,14 @@ use std::path::Path;
 
 use cli::{Args, Command, Exit, Failure};
 use device::{applets, install};
+use os::sys::allocator::Allocator;
+use os::sys::arena::Arena;
 
 #[cfg(not(test))]
 os::entry!(run);
 
 #[global_allocator]
-static ALLOCATOR: os::sys::allocator::Allocator = os::sys::allocator::Allocator;
+static ALLOCATOR: Arena<Allocator> = Arena(Allocator);
 
 /// Finds the applet, runs it, prints why it failed, and gives its exit code.
 #[cfg_attr(test, allow(dead_code))]

@@ -35,6 +35,8 @@ pub struct Row {
     /// Published figures of s6 2.15 with s6-rc 0.6, and of dinit 0.22: taken
     /// on another machine, not here.
     pub published: [&'static str; 2],
+    /// Its floor says how fast this machine is.
+    pub is_scale: bool,
 }
 
 impl Row {
@@ -48,6 +50,7 @@ impl Row {
             s6: Series::default(),
             runit: Series::default(),
             published: ["", ""],
+            is_scale: false,
         }
     }
 
@@ -57,15 +60,22 @@ impl Row {
     }
 
     /// Whether the figure is as good as it shall be; `None`: nothing is asked.
-    pub fn reached(&self) -> Option<bool> {
-        match self.reach {
-            Reach::AtMost(most) => Some(self.ward.median() <= most),
-            Reach::Floors(most) => Some(self.ward.ratio(&self.floor) <= most),
-            Reach::Nothing => None,
-        }
+    /// Times are judged after `slowness`, see [`slowness`], too.
+    fn verdict(&self, slowness: f64) -> Option<Verdict> {
+        let (found, most) = match self.reach {
+            Reach::AtMost(most) => (self.ward.median(), most),
+            Reach::Floors(most) => (self.ward.ratio(&self.floor), most),
+            Reach::Nothing => return None,
+        };
+        let scales = self.unit == Unit::Milliseconds && matches!(self.reach, Reach::AtMost(_));
+        Some(match found {
+            found if found <= most => Verdict::Reached,
+            found if scales && found <= most * slowness => Verdict::Scaled,
+            _ => Verdict::Missed,
+        })
     }
 
-    fn cells(&self, judged: bool) -> [String; 9] {
+    fn cells(&self, judged: bool, slowness: f64) -> [String; 9] {
         let unit = self.unit;
         let (low, high) = self.ward.quarters();
         let mut ward = show(unit, self.ward.median());
@@ -88,9 +98,10 @@ impl Row {
             Reach::Floors(most) => format!("≤ {most} × floor"),
             Reach::Nothing => String::new(),
         };
-        let verdict = match self.reached().filter(|_| judged) {
-            Some(true) => "yes",
-            Some(false) => "**no**",
+        let verdict = match self.verdict(slowness).filter(|_| judged) {
+            Some(Verdict::Reached) => "yes",
+            Some(Verdict::Scaled) => "scaled",
+            Some(Verdict::Missed) => "**no**",
             None => "–",
         };
         let [published_s6, published_dinit] = self.published.map(str::to_owned);
@@ -108,6 +119,26 @@ impl Row {
     }
 }
 
+/// How a figure compares with what is to be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Reached,
+    /// Reached, if the machine is as slow as its floor says.
+    Scaled,
+    Missed,
+}
+
+/// What a bare loop took to start 1,000 processes on the machine that the
+/// figures to reach were set on.
+const FLOOR_MS: f64 = 67.0;
+
+/// How much slower this machine is than that one, as the floor of the same
+/// run says; 1 where it is faster, or was not measured.
+fn slowness(rows: &[Row]) -> f64 {
+    let started = rows.iter().find(|row| row.is_scale);
+    started.map_or(1.0, |row| (row.floor.median() / FLOOR_MS).max(1.0))
+}
+
 /// Prints all rows, columns under each other. `judged`: the figures are such
 /// that reaching means something.
 pub fn print(rows: &[Row], judged: bool) {
@@ -123,7 +154,8 @@ pub fn print(rows: &[Row], judged: bool) {
         "dinit 0.22*",
     ];
     let mut lines: Vec<[String; 9]> = vec![head.map(str::to_owned)];
-    lines.extend(rows.iter().map(|row| row.cells(judged)));
+    let slowness = slowness(rows);
+    lines.extend(rows.iter().map(|row| row.cells(judged, slowness)));
     let width = |column: usize| lines.iter().map(|l| l[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; 9] = std::array::from_fn(width);
     for (number, line) in lines.iter().enumerate() {
@@ -135,12 +167,19 @@ pub fn print(rows: &[Row], judged: bool) {
     }
     println!();
     println!("* Published figures, taken on another machine: for orientation only.");
-    if judged {
-        let judged = rows.iter().filter_map(Row::reached);
-        let reached = judged.clone().filter(|reached| *reached).count();
-        println!("{reached} of {} figures are reached.", judged.count());
-    } else {
+    if !judged {
         println!("Too few services and runs to judge by.");
+        return;
+    }
+    let verdicts: Vec<_> = rows.iter().filter_map(|row| row.verdict(slowness)).collect();
+    let count = |verdict| verdicts.iter().filter(|v| **v == verdict).count();
+    let (reached, scaled) = (count(Verdict::Reached), count(Verdict::Scaled));
+    println!("{reached} of {} figures are reached.", verdicts.len());
+    if scaled > 0 {
+        println!(
+            "{scaled} more are on this machine, whose floor of 1,000 starts is {slowness:.2} times \
+             the {FLOOR_MS} ms of the one they were set on (\"scaled\")."
+        );
     }
 }
 
@@ -188,14 +227,28 @@ mod tests {
             row.ward.push(ward);
             row.floor.push(floor);
         }
-        assert_eq!(row.reached(), Some(true));
+        assert_eq!(row.verdict(1.0), Some(Verdict::Reached));
+        row.reach = Reach::Floors(1.8);
+        assert_eq!(row.verdict(9.0), Some(Verdict::Missed), "a ratio is one on every machine");
         row.reach = Reach::AtMost(4.9);
-        assert_eq!(row.reached(), Some(false));
-        let cells = row.cells(true);
+        assert_eq!(row.verdict(1.0), Some(Verdict::Missed));
+        let cells = row.cells(true, 1.0);
         assert_eq!(cells[1], "5.00 ms (4.00–17.5)");
         assert_eq!(cells[3], "**no**");
         assert_eq!(cells[4], "2.00 ms (ward is 1.88 ×)");
-        assert_eq!(row.cells(false)[3], "–");
+        assert_eq!(row.cells(true, 1.1)[3], "scaled");
+        assert_eq!(row.cells(false, 1.0)[3], "–");
+        row.unit = Unit::Bytes;
+        assert_eq!(row.verdict(9.0), Some(Verdict::Missed), "bytes do not become fewer");
+    }
+
+    #[test]
+    fn the_floor_of_a_thousand_starts_says_how_slow_the_machine_is() {
+        let mut row = Row::new("start", Unit::Milliseconds, Reach::Floors(2.0));
+        row.floor.push(2.0 * FLOOR_MS);
+        assert_eq!(slowness(std::slice::from_ref(&row)), 1.0);
+        row.is_scale = true;
+        assert_eq!(slowness(&[row]), 2.0);
     }
 
     #[test]

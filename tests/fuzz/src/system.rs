@@ -89,7 +89,7 @@ pub fn fifodir(bytes: &[u8]) {
 
 // A new init reads the table that the one before it left, before anything else.
 pub fn table(bytes: &[u8]) {
-    let mut memory = SharedMemory::new(bytes.len().max(1)).expect("there is memory");
+    let mut memory = SharedMemory::new(c"fuzz", bytes.len().max(1)).expect("there is memory");
     memory.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
     let file = memory.as_fd().try_clone_to_owned().expect("a descriptor");
     let Ok((mut table, found)) = Table::resume(file) else { return };

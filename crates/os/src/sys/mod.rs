@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod allocator;
+pub mod arena;
 pub mod ask;
 pub mod children;
 pub mod crash;

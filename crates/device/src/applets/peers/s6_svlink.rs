@@ -3,8 +3,10 @@
 use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cli::{Args, Command, Exit, Failure, Opt};
+use os::clock;
 use os::service::client::{self, ControlError};
 use os::service::events::{self, Heard, Pattern};
 use os::service::fifodir;
@@ -162,13 +164,14 @@ fn svunlink(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         )));
     }
     let dir = link.canonicalize().ok();
-    let mut patterns = Vec::new();
+    let (mut patterns, mut dirs) = (Vec::new(), Vec::new());
     if wait_for_it && let Some(dir) = &dir {
         for dir in [dir.clone(), dir.join("log")] {
             // Listening first: it may end between the two.
             let Ok(pattern) = listen(&dir.join("event"), b"x") else { continue };
             if client::supervised(&dir).unwrap_or(false) {
                 patterns.push(pattern);
+                dirs.push(dir);
             }
         }
     }
@@ -178,8 +181,16 @@ fn svunlink(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     if !patterns.is_empty() {
         wait(patterns, deadline)?;
     }
+    // It says so, and lets go of its lock in the next moment.
+    let end = clock::now() + LOCK_GOES_WITHIN;
+    while clock::now() < end && dirs.iter().any(|dir| client::supervised(dir).unwrap_or(false)) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     Ok(Exit::DONE)
 }
+
+/// From a supervisor's last event to its end.
+const LOCK_GOES_WITHIN: Duration = Duration::from_secs(5);
 
 fn listen(event: &Path, expression: &[u8]) -> Result<Pattern, Failure> {
     let regex = Regex::new(expression).expect("a letter is an expression");
