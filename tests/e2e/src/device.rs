@@ -213,6 +213,12 @@ impl Device {
         self.rc("-a list").expect(0).out.lines().map(str::to_owned).collect()
     }
 
+    /// Waits until init and s6-rc think the same of every service. Init writes
+    /// the files that this compares once it has nothing else to do.
+    pub fn wait_same(&self) {
+        wait_for("files that say the same", PATIENCE, || (self.rc("diff").code == 0).then_some(()));
+    }
+
     /// The supervised folder of a longrun.
     pub fn dir(&self, name: &str) -> PathBuf {
         self.live().join("servicedirs").join(name)

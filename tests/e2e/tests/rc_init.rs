@@ -47,9 +47,7 @@ fn init_may_fall_at_any_moment_of_the_boot() {
         signal(device.init_pid(), Signal::SEGV);
         let up = || device.live().join("state").exists() && device.up() == names;
         wait_for("all services", PATIENCE, || up().then_some(()));
-        // Init writes the files that this compares once it has nothing else to do.
-        let same = || device.rc("diff").out.is_empty();
-        wait_for("files that say the same", PATIENCE, || same().then_some(()));
+        device.wait_same();
         assert_eq!(device.pids().len(), 60);
     }
 }

@@ -84,7 +84,7 @@ impl Pair {
             assert!(start.elapsed() < PATIENCE, "not all came up:\n{}", status());
             std::thread::sleep(Duration::from_millis(10));
         }
-        self.device.rc("diff").expect(0);
+        self.device.wait_same();
         let name = ["first", "second"][which];
         assert_eq!([self.device.wait_pid("keep"), self.device.wait_pid(name)], kept);
         // Each that ever ran is the one that runs now, or is gone.

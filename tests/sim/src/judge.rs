@@ -1,6 +1,7 @@
 //! Holds what init does against the laws, as it does it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use engine::machine::Program;
 use engine::service::ending::Class;
@@ -33,7 +34,12 @@ struct Seen {
     started: Option<Moment>,
     /// It was told `once` since.
     once: bool,
+    /// When its program could not be started, unless it was told to since.
+    failed: Option<Moment>,
 }
+
+/// The least time from one start that fails to the next try.
+const RETRY_MIN: Duration = Duration::from_secs(1);
 
 pub struct Judge {
     pub contents: Contents,
@@ -86,7 +92,11 @@ impl Judge {
 
     /// Somebody gives a slot a letter of the control language.
     pub fn letter(&mut self, slot: Slot, service: Option<usize>, letter: u8) {
-        self.slots.entry(slot).or_default().once |= letter == b'o';
+        let seen = self.slots.entry(slot).or_default();
+        seen.once |= letter == b'o';
+        if matches!(letter, b'u' | b'U' | b'o') {
+            seen.failed = None;
+        }
         if let Some(service) = service {
             self.services[service].meddled = true;
         }
@@ -96,6 +106,19 @@ impl Judge {
     pub fn stored(&self, service: Index, old: u8, new: u8) {
         if is_up(new) && !is_up(old) && !self.has_served(service as usize) {
             broken(Law::ServedOnce, format!("s{service} counts as up and has never served"));
+        }
+    }
+
+    /// Init tries to start `run`, perhaps in vain.
+    pub fn tries(&mut self, linux: &Linux, slot: Slot, fails: bool) {
+        let seen = self.slots.entry(slot).or_default();
+        let before = std::mem::replace(&mut seen.failed, fails.then_some(linux.now));
+        if let Some(before) = before.filter(|at| linux.now < *at + RETRY_MIN) {
+            let after = linux.now - before;
+            broken(
+                Law::Gap,
+                format!("slot {slot} could not start and tries again after {after:?}"),
+            );
         }
     }
 
@@ -161,6 +184,11 @@ impl Judge {
     /// What the manager orders of a service counts from here on.
     pub fn obeyed(&mut self, service: usize) {
         self.services[service].meddled = false;
+    }
+
+    /// The manager orders a slot up.
+    pub fn ordered_up(&mut self, slot: Slot) {
+        self.slots.entry(slot).or_default().failed = None;
     }
 
     /// The manager decides that a longrun shall be up, or down. It may say so
@@ -240,6 +268,8 @@ impl Judge {
     /// Init begins anew.
     pub fn begins_anew(&mut self) {
         self.told_to_go.clear();
+        // What was not written down is tried again.
+        self.slots.values_mut().for_each(|seen| seen.failed = None);
     }
 
     /// Init ends.

@@ -40,7 +40,8 @@ laws! {
     NoOrphan, "no orphan":
         "Init knows every process that it started, also after it fell between two of its steps.";
     Gap, "gap":
-        "`run` starts no sooner than its wait after its last start, unless it was told `once`.";
+        "`run` starts no sooner than its wait after its last start, or a second after one that \
+         failed, unless it was told to.";
     ServedOnce, "up is served":
         "A service counts as up only once it has served.";
     EndsOnce, "ends once":

@@ -172,10 +172,10 @@ impl Root {
             }
         }
         if !self.streets.fallen {
-            let (now, before) = (self.now(), self.streets.deeds());
+            let (now, before) = (self.now(), self.streets.wants);
             let due = self.init.deadline().is_some_and(|at| at <= now);
             self.init.expire(now, &mut self.streets);
-            if woken && due && self.streets.deeds() == before {
+            if woken && due && self.streets.wants == before {
                 broken(Law::Quiet, "init was woken for nothing");
             }
         }
@@ -292,6 +292,9 @@ impl Root {
             }
             _ => false,
         };
+        if matches!(order, Order::Want { up: true, .. }) {
+            self.streets.judge.ordered_up(slot);
+        }
         if stops {
             self.streets.judge.ordered_down(&self.streets.linux, service);
         }

@@ -108,6 +108,8 @@ pub struct Streets {
     /// It has: nothing that it does now happens.
     pub fallen: bool,
     deeds: u32,
+    /// What machines of init have wanted done, ever.
+    pub wants: u32,
     pub tells: bool,
 }
 
@@ -122,6 +124,7 @@ impl Streets {
             falls_after: None,
             fallen: false,
             deeds: 0,
+            wants: 0,
             tells,
         }
     }
@@ -143,11 +146,6 @@ impl Streets {
         if self.deeds > DEEDS_MAX * (4 + self.table.len() as u32) {
             broken(Law::NoSpin, format!("{} things happened at once", self.deeds));
         }
-    }
-
-    /// How much has happened at this moment.
-    pub fn deeds(&self) -> u32 {
-        self.deeds
     }
 
     /// Time goes on.
@@ -213,6 +211,9 @@ impl Streets {
         if self.tells {
             self.tell(&format!("{} starts {program:?}: {started:?}", self.name(slot)));
         }
+        if program == Program::Run {
+            self.judge.tries(&self.linux, slot, started.is_err());
+        }
         let pid = match started {
             Ok(pid) => pid,
             Err(errno) => return Some(Event::SpawnFailed { errno }),
@@ -256,6 +257,7 @@ impl Streets {
 impl World for Streets {
     fn act(&mut self, slot: Slot, unit: &Unit, action: Action) -> Option<Event> {
         self.count();
+        self.wants += 1;
         if !self.step() {
             return None;
         }
@@ -278,6 +280,7 @@ impl World for Streets {
     }
 
     fn save(&mut self, slot: Slot, unit: &Unit) {
+        self.count();
         if self.step() {
             self.write_down(slot, unit);
         }

@@ -3,7 +3,7 @@
 //! The file has one byte per longrun and oneshot, in the order of the
 //! database. Bits 0 and 1 are the peer's; the others let a manager that was
 //! killed in the middle of a change go on where it was. The layout is in
-//! `docs/formats/live-state.md`.
+//! `docs/formats/live-directory.md`.
 
 /// The service is up.
 pub const UP: u8 = 1;
