@@ -70,7 +70,7 @@ mod tests {
         });
         assert_eq!(found, expected);
         for (text, line) in
-            [("a", 1), ("\na -> b c", 2), ("a restart\n\"", 2), ("\\xff restart", 1)]
+            [("a", 1), ("\na -> b c", 2), ("a restart\n\"", 2), ("\"\\0xff\" restart", 1)]
         {
             assert_eq!(parse(text.as_bytes()).unwrap_err().line, line, "{text:?}");
         }
