@@ -8,11 +8,13 @@ PREFIX ?= /usr/local
 override CMD := $(value CMD)
 export CMD
 
-.PHONY: run test check bench fuzz sim docs cross install
+.PHONY: run test check build bench fuzz sim docs cross install
 
 run:    ; @./setup; cargo xtask run $(if $(CMD),-- sh -c "$$CMD")
 test:   ; @./setup; cargo xtask check
 check: test
+# What `nix-build` needs; with ARGS also `doorward build $(ARGS)`.
+build:  ; @./setup; cargo xtask build $(ARGS)
 bench:  ; @./setup; cargo xtask bench
 fuzz:   ; @./setup; cargo xtask fuzz
 sim:    ; @./setup; cargo xtask sim

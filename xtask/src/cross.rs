@@ -15,6 +15,11 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("mips-unknown-linux-musl", &["qemu-mips-static", "-cpu", "24Kc"]),
 ];
 
+/// The other processors, by Rust's name.
+pub fn triples() -> impl Iterator<Item = &'static str> {
+    TARGETS.iter().map(|(name, _)| *name)
+}
+
 /// Compiles for all of them, without linking: that needs nothing but Rust.
 pub fn check() -> Outcome {
     for (name, _) in TARGETS {

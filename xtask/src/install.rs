@@ -1,10 +1,10 @@
-//! `docs` and `install`: man pages, completions, and where they go.
+//! `docs` and `install`: programs, expressions, man pages, completions, and where they go.
 
 use std::fs;
 use std::path::Path;
 
 use crate::shell::{Failed, Outcome, cargo, failed, root, run, target};
-use crate::ward;
+use crate::{cross, ward};
 
 /// Prints man pages and completions from the tables of commands into docs/man.
 pub fn docs(_: &[String]) -> Outcome {
@@ -12,17 +12,33 @@ pub fn docs(_: &[String]) -> Outcome {
     run(cargo(None).args(["run", "--quiet", "--package", "manual", "--"]).arg(&folder))
 }
 
-/// Installs `doorward`, the device's `ward` for it to carry, man pages and completions.
+/// What `doorward build` reads: the entry and the folders that it leads to.
+const EXPRESSIONS: [&str; 3] = ["default.nix", "nix", "devices"];
+
+/// Installs `doorward`, the programs that go into builds, the expressions that say how, man
+/// pages and completions.
 pub fn chore(words: &[String]) -> Outcome {
     let [prefix] = words else {
         return Err(failed("usage: cargo xtask install PREFIX"));
     };
     let prefix = Path::new(prefix);
-    run(cargo(None).args(["build", "--quiet", "--release", "--package", "host"]))?;
-    let ward = ward::release(ward::HERE)?;
+    let doorward = ward::builder()?;
     docs(&[])?;
-    place(&target().join("release/doorward"), &prefix.join("bin"))?;
-    place(&ward, &prefix.join("lib/doorward"))?;
+    place(&doorward, &prefix.join("bin"))?;
+    // As they lie in cargo's folder; other processors' `ward` beside them, where it was built.
+    let programs = prefix.join("lib/doorward");
+    let here = programs.join(ward::HERE).join("release");
+    place(&doorward, &here)?;
+    place(&ward::release(ward::HERE)?, &here)?;
+    for triple in cross::triples() {
+        let ward = target().join(triple).join("release/ward");
+        if ward.exists() {
+            place(&ward, &programs.join(triple).join("release"))?;
+        }
+    }
+    for name in EXPRESSIONS {
+        place_all(&root().join(name), &prefix.join("share/doorward"))?;
+    }
     let made = root().join("docs/man");
     for page in files(&made)? {
         let place_of = match page.extension().and_then(|e| e.to_str()) {
@@ -44,6 +60,18 @@ fn files(folder: &Path) -> Result<Vec<std::path::PathBuf>, Failed> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Copies a file, or a folder with everything in it, into a folder.
+fn place_all(path: &Path, folder: &Path) -> Outcome {
+    if !path.is_dir() {
+        return place(path, folder);
+    }
+    let name = path.file_name().expect("a folder has a name");
+    for inside in files(path)? {
+        place_all(&inside, &folder.join(name))?;
+    }
+    Ok(())
 }
 
 /// Copies a file into a folder, whole or not at all.

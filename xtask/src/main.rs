@@ -21,6 +21,12 @@ const CHORES: &[Chore] = &[
     ("check", "", "Run what CI runs: layout, lints, tidy, floors, size, all tests", check::chore),
     ("tidy", "", "Compare ARCHITECTURE.md and the house rules with the sources", tidy::chore),
     ("run", "[-- COMMAND...]", "Boot examples/router in namespaces of its own", run::chore),
+    (
+        "build",
+        "[ARGUMENT...]",
+        "Build what Nix builds with, and `doorward build` ARGUMENTs",
+        run::build,
+    ),
     ("bench", "[ARGUMENT...]", "Measure, beside the peers and the floor", run::bench),
     ("sim", "[--seed N] [--times N] [TEST]", "Play the stories of the pretend world", run::sim),
     (

@@ -16,6 +16,18 @@ pub fn chore(words: &[String]) -> Outcome {
     run(&mut doorward)
 }
 
+/// Builds what builds are made with, and fetches the packages; with words also `doorward build`.
+pub fn build(words: &[String]) -> Outcome {
+    ward::release(ward::HERE)?;
+    let doorward = ward::builder()?;
+    if words.is_empty() {
+        run(Command::new(&doorward).args(["packages", "fetch", "amd64"]))?;
+        println!("{}: ready; docs/guide/configuration.md goes on from here", doorward.display());
+        return Ok(());
+    }
+    run(Command::new(&doorward).arg("build").args(words))
+}
+
 /// Runs the bench, if this workspace has one.
 pub fn bench(words: &[String]) -> Outcome {
     if !root().join("tests/bench/Cargo.toml").exists() {

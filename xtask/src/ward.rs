@@ -28,6 +28,21 @@ pub fn release(triple: &str) -> Result<PathBuf, Failed> {
     Ok(target().join(triple).join("release/ward"))
 }
 
+/// Builds the `doorward` that Nix runs inside of builds, where there is no C library to find, and
+/// gives its path. It is a whole `doorward` for people, too.
+pub fn builder() -> Result<PathBuf, Failed> {
+    run(cargo(None).args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "host",
+        "--target",
+        HERE,
+    ]))?;
+    Ok(target().join(HERE).join("release/doorward"))
+}
+
 /// Lets a command of cargo build the standard library too; `false` where its
 /// sources are not there.
 pub fn for_size(command: &mut Command) -> Result<bool, Failed> {

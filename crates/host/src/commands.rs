@@ -3,17 +3,23 @@
 use clap::{ArgMatches, Command};
 use cli::{Exit, Failure};
 
+mod build;
+mod make;
+mod packages;
 mod run;
 mod services;
 
 /// The arguments of every command, in the order of help.
-pub fn all() -> [Command; 2] {
-    [run::command(), services::command()]
+pub fn all() -> [Command; 5] {
+    [build::command(), make::command(), packages::command(), run::command(), services::command()]
 }
 
 /// Runs the command that was asked for.
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     match matches.subcommand() {
+        Some(("build", matches)) => build::run(matches),
+        Some(("make", matches)) => make::run(matches),
+        Some(("packages", matches)) => packages::run(matches),
         Some(("run", matches)) => run::run(matches),
         Some(("services", matches)) => services::run(matches),
         _ => Err(Failure::usage("it needs a command")), // The parser has refused this.

@@ -1,8 +1,12 @@
 //! `doorward`: the build machine's side.
 #![forbid(unsafe_code)]
 
+mod archive;
 mod commands;
+mod nix;
+mod places;
 mod router;
+mod steps;
 
 use std::process::ExitCode;
 

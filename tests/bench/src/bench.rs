@@ -53,16 +53,21 @@ impl Bench {
         self.cores.measured(|| time(command))
     }
 
-    /// Times short commands in turn, so that what disturbs the machine meets
-    /// them alike.
+    /// Times short commands, some runs of each in turn, so that what disturbs
+    /// the machine meets them alike. The first run of some is not counted: it
+    /// finds what another program has left in the processor's caches.
     pub fn time_in_turn<const N: usize>(&self, mut commands: [Command; N]) -> [Series; N] {
+        const RUNS: usize = 20;
         let mut series = [const { Series::new() }; N];
-        let turns = if self.quick { 10 } else { 100 * self.runs };
+        let turns = if self.quick { 1 } else { 5 * self.runs };
         // Staying there: a change of the core costs more than such a command.
         self.cores.measured(|| {
             for _ in 0..turns {
                 for (command, series) in commands.iter_mut().zip(&mut series) {
-                    series.push_ms(time(command));
+                    time(command);
+                    for _ in 0..RUNS {
+                        series.push_ms(time(command));
+                    }
                 }
             }
         });

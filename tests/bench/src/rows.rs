@@ -309,10 +309,13 @@ fn svstat(bench: &Bench) -> Vec<Row> {
 
 fn rc_init(bench: &Bench) -> Vec<Row> {
     let count = bench.scale(1000);
-    let figure = format!("`s6-rc-init`, {count}");
+    let figure = format!("`s6-rc-init`, {count}; floor: bare calls make the same names");
     let mut row = Row::new(figure, Milliseconds, Reach::AtMost(20.0)).published("390 ms", "");
     let services = Services::write(count, Kind::Longrun).compile(bench);
+    let names = services.folder.join("names");
     for _ in 0..3 * bench.runs {
+        row.floor.push_ms(bench.cores.measured(|| floor::names(&names, count)));
+        fs::remove_dir_all(&names).expect("it was just made");
         let tree = Tree::start(bench, &services, Keeper::WardScan);
         let socket = tree.scan.join(".s6-svscan/init");
         processes::watch("the socket of init", || socket.exists());

@@ -3,8 +3,10 @@
 
 pub mod client;
 pub mod device;
+pub mod generation;
 pub mod json;
 pub mod machine;
+pub mod nix;
 pub mod peer_tree;
 pub mod pretend_init;
 pub mod process;

@@ -208,6 +208,32 @@ fn a_service_that_is_never_ready_is_soon_seen_as_up() {
 }
 
 #[test]
+fn what_a_service_says_is_logged_even_if_it_leaves_at_once() {
+    let device = e2e::device::Device::new("farewell");
+    device.bundle("default", &[]).start();
+    device.wait_booted();
+    let scan = device.scandir();
+    let ask = |letters: &str| {
+        stdout(applet("s6-svscanctl").arg(letters).arg(&scan));
+    };
+    for i in 0..20 {
+        let (name, place) = (format!("brief{i}"), device.join(format!("brief{i}")));
+        fs::create_dir(&place).unwrap();
+        let run = place.join("run");
+        fs::write(&run, format!("#!/bin/sh\necho said {i}\n: > done\nexec sleep 1000\n")).unwrap();
+        fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink(&place, scan.join(&name)).unwrap();
+        ask("-a");
+        wait_for("its line", PATIENCE, || place.join("done").exists().then_some(()));
+        fs::remove_file(scan.join(&name)).unwrap();
+        ask("-an");
+    }
+    for i in 0..20 {
+        device.wait_log(&format!("brief{i} said {i}"));
+    }
+}
+
+#[test]
 fn orphans_are_reaped() {
     let mut tree = Tree::new("orphans");
     tree.service("fork", "for i in 1 2 3 4 5; do (sleep 0.$i &) ; done; exec sleep 1000");

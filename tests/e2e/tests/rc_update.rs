@@ -84,17 +84,10 @@ fn what_is_gone_stops_and_what_is_new_waits_until_it_is_needed() {
     assert!(!alive(gone));
     assert_ne!(device.pid("user"), Some(user));
     assert_eq!(device.pid("stays"), Some(stays));
-    let names = |folder: &Path| -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap().flatten();
-        let names = entries.map(|entry| entry.file_name().into_string().unwrap());
-        let mut names: Vec<_> = names.filter(|name| !name.starts_with('.')).collect();
-        names.sort();
-        names
-    };
     let expected = ["needed", "new", "stays", "user"];
-    assert_eq!(names(&device.scandir()), expected);
-    assert_eq!(names(&device.live().join("servicedirs")), expected);
-    let lives = names(&device.join("")).into_iter().filter(|name| name.starts_with("live"));
+    assert_eq!(entries(&device.scandir()), expected);
+    assert_eq!(entries(&device.live().join("servicedirs")), expected);
+    let lives = entries(&device.join("")).into_iter().filter(|name| name.starts_with("live"));
     assert_eq!(lives.count(), 2, "the link and what it leads to");
     device.rc("-u change default").expect(0);
     assert_eq!(device.up(), ["needed", "new", "stays", "user"]);
@@ -128,6 +121,56 @@ fn a_service_keeps_its_process_under_another_name() {
     device.wait_log("new hears");
     Client::run(debian("s6-svc").arg("-wd").arg("-d").arg(device.dir("new"))).expect(0);
     waiting.finish().expect(0);
+}
+
+#[test]
+fn what_runs_on_stands_in_its_directory_still() {
+    let device = Device::new("directory");
+    let run = "trap 'cat data/word own/note' HUP\nmkdir -p own\necho kept >own/note\necho up\n\
+               while :; do sleep 0.02; done";
+    for name in ["same", "old"] {
+        device.longrun(name, run).set(name, "data/word", &format!("word of {name}\n"));
+        device.set(name, "timeout-finish", "1234").set(name, "env/A", "1");
+    }
+    device.sleeper("other").bundle("default", &["same", "old", "other"]).start();
+    device.wait_log("same up");
+    device.wait_log("old up");
+    let [same, old] = pids(&device, ["same", "old"]);
+    // A setting goes and another comes, which restarts nothing; one has a new name.
+    device.remove("same/timeout-finish").set("same", "timeout-kill", "4321");
+    fs::rename(device.source("old"), device.source("new")).unwrap();
+    device.remove("default").bundle("default", &["same", "new"]).longrun("other", "exec sleep 2");
+    let file = device.join("conversions");
+    fs::write(&file, "old -> new\n").unwrap();
+    update(&device, &format!("-f {}", file.display())).expect(0);
+    assert_eq!(pids(&device, ["same", "new"]), [same, old]);
+    for (name, pid) in [("same", same), ("new", old)] {
+        let stands = fs::read_link(format!("/proc/{pid}/cwd")).unwrap();
+        assert_eq!(stands, device.dir(name).canonicalize().unwrap());
+        let links: Vec<String> = entries(&device.dir(name));
+        let kill = if name == "same" { "timeout-kill" } else { "timeout-finish" };
+        let expected = ["data", "env", "event", "own", "run", "supervise", kill];
+        assert_eq!(links, expected, "{name}");
+        assert!(device.dir(name).join(kill).is_file() && device.dir(name).join("run").is_file());
+    }
+    device.rc("reload same new").expect(0);
+    device.wait_log("same word of same");
+    device.wait_log("new word of old");
+    device.wait_log("new kept");
+    // They go down and up there like any other.
+    device.rc("-d change same new").expect(0);
+    assert!(device.dir("new").join("down").exists());
+    device.rc("-u change same new").expect(0);
+    assert!(!device.dir("new").join("down").exists());
+}
+
+/// The names in a folder that are not hidden, sorted.
+fn entries(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().flatten();
+    let names = names.map(|entry| entry.file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| !name.starts_with('.')).collect();
+    names.sort();
+    names
 }
 
 #[test]
@@ -381,4 +424,46 @@ fn who_waits_for_a_service_goes_on_waiting_in_the_new_database() {
     updating.finish().expect(0);
     assert_eq!(device.up(), ["other", "slow", "user"]);
     assert_eq!(device.pid("slow"), Some(slow));
+}
+
+#[test]
+fn a_pipeline_loses_nothing_when_one_end_or_both_are_exchanged() {
+    let device = Device::new("pipeline");
+    let out = device.join("out");
+    // It says where it begins and ends, and ends on its own terms.
+    let talk = "trap 'echo end; exit' TERM\necho begin\nwhile :; do sleep 0.02; done";
+    let listen = format!("while read -r line; do echo $line >>{}; done", out.display());
+    device.longrun("talk", talk).set("talk", "producer-for", "listen");
+    device.longrun("listen", &listen).set("listen", "consumer-for", "talk");
+    device.set("listen", "pipeline-name", "both").sleeper("other");
+    device.bundle("default", &["both", "other"]).start();
+    let notes = || device.notes("out").join(" ");
+    let wait = |what: &str| wait_for(what, PATIENCE, || (notes() == what).then_some(()));
+    wait("begin");
+    let before = pids(&device, ["talk", "listen"]);
+    device.longrun("other", "exec sleep 20000");
+    update(&device, "").expect(0);
+    assert_eq!(pids(&device, ["talk", "listen"]), before);
+    // The reader changes: the writer needs it, and goes first.
+    device.longrun("listen", &format!("# new\n{listen}"));
+    update(&device, "").expect(0);
+    wait("begin end begin");
+    // The writer alone.
+    let reader = device.wait_pid("listen");
+    device.longrun("talk", &format!("# new\n{talk}"));
+    update(&device, "").expect(0);
+    wait("begin end begin end begin");
+    assert_eq!(device.pid("listen"), Some(reader));
+    // Both get other names; each is restarted, for the other end is part of it.
+    for (was, is) in [("talk", "say"), ("listen", "hear")] {
+        fs::rename(device.source(was), device.source(is)).unwrap();
+    }
+    device.set("say", "producer-for", "hear").set("hear", "consumer-for", "say");
+    let file = device.join("conversions");
+    fs::write(&file, "talk -> say\nlisten -> hear\n").unwrap();
+    let said = update(&device, &format!("-f {}", file.display())).expect(0);
+    assert_eq!(said.err, "");
+    wait("begin end begin end begin end begin");
+    device.rc("-d change say").expect(0);
+    wait("begin end begin end begin end begin end");
 }

@@ -107,8 +107,13 @@ fn find_ward(named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
         let target = folder.parent()?.join("x86_64-unknown-linux-musl");
         Some(target.join(folder.file_name()?).join("ward"))
     });
-    let installed = here.parent().and_then(Path::parent).map(|p| p.join("lib/doorward/ward"));
-    [installed, built].into_iter().flatten().find(|path| path.exists()).ok_or_else(|| {
+    let installed = here
+        .parent()
+        .and_then(Path::parent)
+        .map(|p| p.join("lib/doorward/x86_64-unknown-linux-musl/release/ward"));
+    // One that was built for the device's C library lies where `ward` does.
+    let beside = here.parent().map(|folder| folder.join("ward"));
+    [installed, built, beside].into_iter().flatten().find(|path| path.exists()).ok_or_else(|| {
         Failure::usage("cannot find the device's ward").hint("`--ward FILE` names it")
     })
 }

@@ -24,6 +24,8 @@ pub const SERVICE_DIRS: &str = "servicedirs";
 /// One byte per atomic service in the order of the database: bit 0 up, bit 1
 /// wanted by name.
 pub const STATE: &str = "state";
+/// From a service directory to the compiled database.
+pub const COMPILED: &str = "../../compiled/";
 /// The file that every `supervise/lock` is another name of: one descriptor
 /// holds the lock of all.
 pub const SUPERVISED: &str = ".supervised";
@@ -174,7 +176,7 @@ impl Maker<'_> {
     fn links(&self, service: &Service<'_>, path: &mut String) -> io::Result<()> {
         let Some(longrun) = service.longrun() else { return Ok(()) };
         let name = service.name();
-        let mut target = format!("../../compiled/{SERVICE_DIRS}/{name}/");
+        let mut target = format!("{COMPILED}{SERVICE_DIRS}/{name}/");
         let stem = target.len();
         let mut link = |file: &str| {
             target.truncate(stem);

@@ -1,9 +1,10 @@
 //! Taking a live directory in, in steps that are done again after a fall of
 //! init between any two of them; what is done already they leave as it is.
 
+use std::ffi::CString;
 use std::fs::File;
-use std::io::Read;
-use std::os::fd::AsFd;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use engine::machine::World;
 use engine::service::init::{Init, Unit};
@@ -13,8 +14,9 @@ use model::service::database::{Database, Entry, Index};
 use model::service::request::Slot;
 use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 
+use crate::files;
 use crate::service::held::Home;
-use crate::service::live_dir::{MOVED, SERVICE_DIRS, SUPERVISED};
+use crate::service::live_dir::{COMPILED, MOVED, SERVICE_DIRS, SUPERVISED};
 use crate::service::tree::Tree;
 use crate::trouble::{Trouble, While};
 
@@ -180,35 +182,23 @@ impl Tree {
         }
     }
 
-    /// Brings `supervise` and `event` of a service along, and gives it its
-    /// new settings.
+    /// Brings the directory of a service along, and gives it its new settings.
     fn move_service(&mut self, init: &mut Init, slot: Slot, home: Home) {
         let Some(held) = self.held(slot) else { return };
-        let from = held.folder();
         let Home::Live { live, index } = home else { return };
         let Some(there) = self.live(live) else { return };
         let name = there.database().service(index).name().to_owned();
-        let to = format!("{SERVICE_DIRS}/{name}");
+        let renamed = *held.name != *name;
         if !held.oneshot {
             let (old, new) = (self.base(held), there.directory.as_fd());
-            for part in ["supervise", "event"] {
-                // It was there a moment ago and the new place is empty. If it
-                // still fails, the service runs on without its directory.
-                let (was, is) = (format!("{from}/{part}"), format!("{to}/{part}"));
-                let _ = fs::renameat(old, &*was, new, &*is);
-            }
-            let (lock, locked) =
-                (format!("{to}/supervise/lock.new"), format!("{to}/supervise/lock"));
-            let _ = fs::unlinkat(new, &*lock, AtFlags::empty());
-            let _ = fs::linkat(new, SUPERVISED, new, &*lock, AtFlags::empty())
-                .and_then(|()| fs::renameat(new, &*lock, new, &*locked));
+            // Where it fails, the service runs on without its directory.
+            let _ = bring_directory(old, &held.folder(), new, &name, renamed);
         }
         let longrun = self.longrun_of(home);
         if let (Some(longrun), Some(Unit::Longrun(supervisor))) = (&longrun, init.unit_mut(slot)) {
             supervisor.set_rules(Rules::from(longrun));
         }
         let Some(held) = self.held_mut(slot) else { return };
-        let renamed = *held.name != *name;
         held.home = home;
         held.name = name.into();
         let (record, fixed, name) = (held.record, held.fixed(), held.name.clone());
@@ -228,4 +218,59 @@ impl Tree {
             self.save(slot, unit);
         }
     }
+}
+
+/// Brings the directory `from` of a service, in which its process stands, into
+/// the live directory `new`, to the place of the one that was made for it
+/// there; and makes it hold what that one holds.
+fn bring_directory(
+    old: BorrowedFd<'_>,
+    from: &str,
+    new: BorrowedFd<'_>,
+    name: &str,
+    renamed: bool,
+) -> io::Result<()> {
+    let to = format!("{SERVICE_DIRS}/{name}");
+    // No service has such a name; it goes with the old live directory.
+    let made = format!("{SERVICE_DIRS}/.made-{name}");
+    if fs::statat(old, format!("{from}/supervise"), AtFlags::empty()).is_ok() {
+        // Absent where this was done before init fell.
+        let _ = fs::renameat(new, &*to, old, &*made);
+        if let Err(error) = fs::renameat(old, from, new, &*to) {
+            let _ = fs::renameat(old, &*made, new, &*to);
+            return Err(error.into());
+        }
+    }
+    let lock = format!("{to}/supervise/lock.new");
+    let _ = fs::unlinkat(new, &*lock, AtFlags::empty());
+    fs::linkat(new, SUPERVISED, new, &*lock, AtFlags::empty())?;
+    fs::renameat(new, &*lock, new, format!("{to}/supervise/lock"))?;
+    refresh(&files::directory_at(new, &to)?, &files::directory_at(old, &made)?, renamed)
+}
+
+/// Gives `folder` the links that `made` has, and takes others away; what the
+/// service itself has put there stays. With another name all lead elsewhere.
+fn refresh(folder: &OwnedFd, made: &OwnedFd, renamed: bool) -> io::Result<()> {
+    let (before, after) = (links(folder)?, links(made)?);
+    for name in before.iter().filter(|name| renamed || !after.contains(name)) {
+        fs::unlinkat(folder, &**name, AtFlags::empty())?;
+    }
+    for name in after.iter().filter(|name| renamed || !before.contains(name)) {
+        // The link itself, not what it leads to.
+        fs::linkat(made, &**name, folder, &**name, AtFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// The links of a service directory to the files of its database.
+fn links(folder: &OwnedFd) -> io::Result<Vec<CString>> {
+    let mut names = Vec::new();
+    for entry in fs::Dir::read_from(folder)? {
+        let name = entry?.file_name().to_owned();
+        let target = fs::readlinkat(folder, &*name, Vec::new());
+        if target.is_ok_and(|target| target.as_bytes().starts_with(COMPILED.as_bytes())) {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }

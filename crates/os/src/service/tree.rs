@@ -273,11 +273,15 @@ impl Tree {
         let wanted = logged && held.class != engine::service::ending::Class::Logger;
         if wanted && held.pipe.is_none() {
             let pipe = Pipe::new()?;
-            if let Some(held) = self.held_mut(slot) {
-                held.pipe = Some(pipe);
+            let Some(held) = self.held_mut(slot) else { return Ok(None) };
+            held.pipe = Some(pipe);
+            // Of a script somebody may wait for every line.
+            if held.oneshot {
+                self.new_pipes.push(slot);
+            } else {
+                self.late.add_pipe(slot, clock::now());
             }
             self.remember(slot);
-            self.new_pipes.push(slot);
         }
         Ok(self.held(slot).and_then(|held| held.pipe.as_ref()))
     }

@@ -124,6 +124,7 @@ impl Program {
             }
             Part::Logger => {
                 self.tree.new_pipes.clear();
+                self.tree.late.take_pipes();
                 self.tree.ended_pipes.clear();
                 let Some(client) = self.server.as_mut().and_then(|s| s.client(number)) else {
                     return;
@@ -208,8 +209,21 @@ impl Program {
         for note in std::mem::take(&mut self.tree.notes) {
             self.say(&note);
         }
-        self.say_farewell();
+        if self.ending.is_some() {
+            self.hurry_pipes();
+        }
+        if !self.tree.left.is_empty() {
+            // What a slot has said is handed over before it goes.
+            self.hurry_pipes();
+            self.tell_pipes();
+            self.flush();
+            self.say_farewell();
+        }
         self.tell_pipes();
+        self.flush();
+    }
+
+    fn flush(&mut self) {
         let Some(server) = &mut self.server else { return };
         let (tree, voice) = (&self.tree, &self.voice);
         server.flush(&tree.events, &|slot| {
@@ -221,8 +235,15 @@ impl Program {
         });
     }
 
+    /// Pipes that the logger was to get later it gets with the next messages.
+    fn hurry_pipes(&mut self) {
+        let mut late = self.tree.late.take_pipes();
+        self.tree.new_pipes.append(&mut late);
+    }
+
     /// Tells what was left for later.
     pub fn publish_late(&mut self) {
+        self.hurry_pipes();
         for slot in self.tree.late.take() {
             if self.tree.held(slot).is_some_and(|held| !held.events.letters().is_empty()) {
                 self.tell_of(slot);

@@ -69,16 +69,14 @@ impl Manager {
         }
     }
 
-    /// What it needs is to be restarted: it came up meanwhile, or a manager
-    /// was killed before it could say so. It goes along, unless it was seen
-    /// that it cannot be stopped.
+    /// What it needs is up and to be restarted: it came up meanwhile, or a
+    /// manager was killed before it could say so. It goes along.
     pub(super) fn follow_restart(&mut self, service: Index) {
-        let needs = self.graph.needs(service);
-        let unit = &self.units[service as usize];
-        if unit.unmet != 0
-            && unit.trouble.is_none()
-            && needs.iter().any(|&need| self.units[need as usize].again)
-        {
+        let waits = |need: &Index| {
+            let need = &self.units[*need as usize];
+            need.again && matches!(need.actual, Actual::Up | Actual::Reviving | Actual::Reloading)
+        };
+        if self.graph.needs(service).iter().any(waits) {
             let was = self.outline(service);
             self.units[service as usize].again = true;
             self.changed(service, was);

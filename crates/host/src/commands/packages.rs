@@ -1,0 +1,91 @@
+//! `doorward packages`: gets Debian's packages for builds, outside of builds.
+
+use std::path::Path;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use cli::{Exit, Failure};
+
+use crate::archive::lock::Lock;
+use crate::archive::resolve::{self, ARCHITECTURES};
+use crate::archive::store::{Fetched, Store};
+use crate::places;
+
+pub fn command() -> Command {
+    let architectures = || {
+        Arg::new("ARCHITECTURE")
+            .num_args(0..)
+            .value_parser(ARCHITECTURES)
+            .help("Debian's names of processors [default: all]")
+    };
+    Command::new("packages")
+        .about("Get Debian's packages for builds, through this machine's apt")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("fetch")
+                .about("Download the packages of the lock file that are not there yet")
+                .arg(architectures())
+                .arg(
+                    Arg::new("locked")
+                        .long("locked")
+                        .action(ArgAction::SetTrue)
+                        .help("Fail where the archive has only newer versions than the lock file"),
+                ),
+        )
+        .subcommand(
+            Command::new("lock")
+                .about("Write the lock file anew, with the newest versions that the archive has")
+                .arg(architectures()),
+        )
+}
+
+pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let (what, matches) = matches.subcommand().ok_or_else(|| Failure::usage("do what?"))?;
+    let named: Vec<&String> = matches.get_many("ARCHITECTURE").into_iter().flatten().collect();
+    let named = ARCHITECTURES.into_iter().filter(|it| named.iter().any(|name| name == it));
+    let named: Vec<&str> = named.collect();
+    let architectures = if named.is_empty() { ARCHITECTURES.to_vec() } else { named };
+    let expressions = places::expressions()?;
+    match what {
+        "lock" => write_lock(&expressions, &architectures)?,
+        _ => fetch(&expressions, &architectures, matches.get_flag("locked"))?,
+    }
+    Ok(Exit::DONE)
+}
+
+/// Sees to it that the packages of these architectures are there, and says what it did.
+pub fn fetch(expressions: &Path, architectures: &[&str], locked: bool) -> Result<(), Failure> {
+    let folder = expressions.join("nix/packages");
+    let lock = Lock::read(&folder.join("lock.json"))?;
+    let store = Store::new(&places::packages(expressions));
+    for architecture in architectures {
+        match store.fetch(&lock, &folder.join("wanted"), architecture, locked)? {
+            Fetched::There => {}
+            Fetched::Downloaded(count) => {
+                eprintln!("doorward: {count} packages for {architecture} downloaded");
+            }
+            Fetched::Moved(names) => eprintln!(
+                "doorward: for {architecture} the archive has other versions than the lock file, \
+                 which are used: {}\n  `doorward packages lock` writes them into the lock file",
+                names.join(", ")
+            ),
+        }
+    }
+    Ok(())
+}
+
+fn write_lock(expressions: &Path, architectures: &[&str]) -> Result<(), Failure> {
+    let folder = expressions.join("nix/packages");
+    let path = folder.join("lock.json");
+    let mut lock = Lock::read_if_there(&path)?;
+    let store = Store::new(&places::packages(expressions));
+    for architecture in architectures {
+        let apt = store.apt(architecture)?;
+        apt.update()?;
+        let wanted = resolve::wanted(&folder.join("wanted"), architecture)?;
+        let packages = resolve::resolve(&apt, &wanted)?;
+        println!("{architecture}: {} packages", packages.len());
+        lock.0.insert((*architecture).to_owned(), packages);
+    }
+    lock.write(&path)
+}

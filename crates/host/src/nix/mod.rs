@@ -1,0 +1,4 @@
+//! Calling Nix, and telling people what it says.
+
+pub mod call;
+pub mod messages;

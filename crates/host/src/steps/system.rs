@@ -1,0 +1,105 @@
+//! The step `system`: a generation, which is a store path that holds or names all that a device
+//! runs. docs/formats/system.md describes it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use super::attributes::{Attribute, Wrong, output};
+use super::layout::{self, Content};
+
+pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
+    let out = output(attributes)?;
+    let mut files = layout::read(&attributes.get("files")?)?;
+    let link = |target: &str| layout::File {
+        content: Content::Link(target.to_owned()),
+        mode: None,
+        user: 0,
+        group: 0,
+    };
+    let services = attributes.get("services")?.text()?;
+    files.insert("/etc/s6-rc/compiled/current".into(), link(services));
+    // Programs have one folder, whatever it is called.
+    for (path, target) in [("/sbin", "bin"), ("/usr/bin", "../bin"), ("/usr/sbin", "../bin")] {
+        files.entry(path.into()).or_insert_with(|| link(target));
+    }
+    for (name, program) in profile(&attributes.get("profile")?)? {
+        files.entry(format!("/bin/{name}")).or_insert_with(|| link(&program));
+    }
+    let laid_out = layout::lay_out(&files)?;
+
+    make_folder(&out)?;
+    let at = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    for (path, content) in &laid_out.tree {
+        let place = out.join("root").join(&path[1..]);
+        make_folder(place.parent().unwrap_or(&out))?;
+        let made = match content {
+            Content::Directory => fs::create_dir_all(&place),
+            Content::Link(target) => symlink(target, &place),
+            Content::Source(source) => symlink(source, &place),
+            Content::Text { text, executable } => {
+                let mode = if *executable { 0o755 } else { 0o644 };
+                fs::write(&place, text)
+                    .and_then(|()| fs::set_permissions(&place, fs::Permissions::from_mode(mode)))
+            }
+        };
+        made.map_err(|error| at(&place, error))?;
+    }
+    for (name, target) in [("init", attributes.get("init")?.text()?), ("services", services)] {
+        symlink(target, out.join(name)).map_err(|error| at(&out.join(name), error))?;
+    }
+    for (name, text) in [
+        ("filesystem", layout::lines(&laid_out.actions)),
+        ("boot", boot(&attributes.get("boot")?)?),
+    ] {
+        fs::write(out.join(name), text).map_err(|error| at(&out.join(name), error))?;
+    }
+    Ok(())
+}
+
+/// The programs of packages; of two with the same name that of the earlier package.
+fn profile(packages: &Attribute<'_>) -> Result<Vec<(String, String)>, Wrong> {
+    let mut seen = BTreeSet::new();
+    let mut programs = Vec::new();
+    for package in packages.list()? {
+        let folder = package.path()?.join("bin");
+        let entries = match fs::read_dir(&folder) {
+            // A package may have other things than programs.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(|error| format!("{}: {error}", folder.display()))?,
+        };
+        for entry in entries {
+            let name = entry.map_err(|error| format!("{}: {error}", folder.display()))?.file_name();
+            let name = name.to_string_lossy().into_owned();
+            if seen.insert(name.clone()) {
+                programs.push((name.clone(), folder.join(name).display().to_string()));
+            }
+        }
+    }
+    Ok(programs)
+}
+
+/// What early boot does before the first service, a line for each thing: words with tabs
+/// between them.
+fn boot(boot: &Attribute<'_>) -> Result<String, Wrong> {
+    let mut text = String::new();
+    for module in boot.get("modules")?.texts()? {
+        let _ = writeln!(text, "module\t{module}");
+    }
+    for mount in boot.get("mounts")?.list()? {
+        let options = mount.get("options")?.texts()?.join(",");
+        let word = |name: &str| mount.get(name)?.text();
+        let (kind, source, target) = (word("type")?, word("source")?, word("target")?);
+        let _ = writeln!(text, "mount\t{kind}\t{source}\t{target}\t{options}");
+    }
+    let log = boot.get("log")?;
+    let (files, size) = (log.get("files")?.number()?, log.get("fileSize")?.number()?);
+    let _ = writeln!(text, "log\t{}\t{files}\t{size}", log.get("directory")?.text()?);
+    Ok(text)
+}
+
+fn make_folder(path: &Path) -> Result<(), Wrong> {
+    fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))
+}

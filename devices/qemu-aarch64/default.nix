@@ -1,0 +1,16 @@
+# QEMU's virt board with NOR flash chips: the one whose flash behaves as a real one does.
+{
+  system.processor = "aarch64";
+  module = { pkgs, ... }: {
+    hardware = {
+      description = "QEMU, ARM virt";
+      kernel = {
+        package = "linux-image-arm64";
+        modules = [ "virtio_ring" "virtio" "virtio_pci_legacy_dev" "virtio_pci_modern_dev" "virtio_pci" "net_failover" "failover" "virtio_net" "mtd" "mtdblock" "jffs2" "squashfs" ];
+      };
+      flash = import ../qemu-flash.nix { eraseSize = 256 * 1024; };
+      networkInterfaces = import ../qemu-network.nix pkgs;
+    };
+    boot.commandLine = [ "console=ttyAMA0" ];
+  };
+}

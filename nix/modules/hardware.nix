@@ -1,0 +1,64 @@
+# What the device is. A device's folder says it; a configuration reads it.
+{ config, lib, services, ... }:
+let
+  inherit (lib) mkOption types;
+  word = description: mkOption { type = types.singleLineStr; inherit description; };
+  bytes = description: mkOption { type = types.ints.unsigned; inherit description; };
+  partition = {
+    options = {
+      offset = bytes "where it begins, in bytes from the beginning of the flash";
+      size = bytes "its size in bytes";
+      readOnly = mkOption { type = types.bool; default = false; description = "whether nobody may write to it"; };
+    };
+  };
+in
+{
+  options.hardware = {
+    description = word "the device, as its maker calls it";
+    processor = word "the kind of its processor";
+    kernel = {
+      package = word "the package of Debian's that has its kernel";
+      modules = mkOption { type = types.listOf types.singleLineStr; default = [ ]; description = "modules that it needs to find its flash and its network, in the order of loading"; };
+    };
+    flash = {
+      size = bytes "the size of the flash";
+      eraseSize = bytes "how much of it is erased at once";
+      partitions = mkOption {
+        type = types.attrsOf (types.submodule partition);
+        description = "its parts by name; one may cover others, as `firmware` does `kernel` and `rootfs`";
+      };
+      persist = mkOption {
+        type = types.nullOr types.singleLineStr;
+        default = null;
+        description = "the partition that is /persist; null: a folder of the root file system";
+      };
+    };
+    networkInterfaces = mkOption {
+      type = types.attrsOf services.serviceType;
+      default = { };
+      description = "its network interfaces, by what is written on them";
+    };
+    watchdog = mkOption { type = types.nullOr types.path; default = null; description = "the device file of its watchdog"; };
+  };
+  config.assertions =
+    let
+      inherit (config.hardware) flash;
+      whole = number: number - number / flash.eraseSize * flash.eraseSize == 0;
+      partition = name: it: [
+        {
+          assertion = it.offset + it.size <= flash.size;
+          message = "hardware.flash.partitions.${name} ends at ${toString (it.offset + it.size)}, behind the end of the flash at ${toString flash.size}";
+        }
+        {
+          assertion = whole it.offset && whole it.size;
+          message = "hardware.flash.partitions.${name}: offset and size should be multiples of ${toString flash.eraseSize}, which is erased at once";
+        }
+      ];
+    in
+    lib.concatLists (lib.mapAttrsToList partition flash.partitions) ++ [
+      {
+        assertion = flash.persist == null || flash.partitions ? ${flash.persist};
+        message = "hardware.flash.persist: there is no partition ${toString flash.persist}";
+      }
+    ];
+}

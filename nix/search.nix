@@ -1,0 +1,17 @@
+# What is not given as an argument: found through -I, NIX_PATH and the environment.
+let
+  inherit (builtins) getEnv tryEval;
+  found = looked: let it = tryEval looked; in if it.success then it.value else null;
+  folder = variable: otherwise: let named = getEnv variable; in if named == "" then otherwise else /. + named;
+  doorward = found <doorward-config>;
+  liminix = found <liminix-config>;
+in
+{
+  configuration =
+    if doorward != null then doorward
+    else if liminix != null then liminix
+    else throw "no configuration: -I doorward-config=FILE (or -I liminix-config=FILE) names it";
+  nixpkgs = found <nixpkgs>;
+  programs = folder "DOORWARD_PROGRAMS" ../target;
+  packages = folder "DOORWARD_PACKAGES" ../target/packages;
+}

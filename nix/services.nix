@@ -1,0 +1,186 @@
+# Services as values: what makes them, and all that a set of them needs.
+#
+# A service is made by `longrun`, `oneshot` or `bundle`, and named by others as a value: whatever a
+# service needs comes along with it. In text a service stands for the folder of its outputs.
+{ lib, busybox }:
+let
+  inherit (builtins) attrNames concatMap elem filter foldl' genericClosure hashString head length listToAttrs
+    map substring tail toJSON unsafeDiscardStringContext unsafeGetAttrPos;
+  inherit (lib) mkOption types;
+  text = import ./lib/text.nix;
+
+  mergeOne = path: definitions:
+    if tail definitions == [ ] then (head definitions).value
+    else throw "`${text.dotted path}` is given by several modules: ${lib.concatMapStringsSep ", " (d: toString d.file) definitions}";
+  serviceType = lib.mkOptionType {
+    name = "service";
+    description = "a service";
+    check = value: builtins.isAttrs value && (value._type or null) == "service";
+    merge = mergeOne;
+  };
+  templateType = lib.mkOptionType {
+    name = "template";
+    description = "a template of services";
+    check = value: builtins.isAttrs value && (value._type or null) == "service-template";
+    merge = mergeOne;
+  };
+
+  # Where a call was written: that of its first argument.
+  placeOf = arguments:
+    let
+      places = filter (place: place != null) (map (name: unsafeGetAttrPos name arguments) (attrNames arguments));
+      first = foldl' (a: b: if b.line < a.line then b else a) (head places) places;
+    in
+    if places == [ ] then "(somewhere)" else "${first.file}:${toString first.line}";
+
+  # Arguments that became typed parameters, with their defaults.
+  parametersOf = path: declared: arguments: (lib.evalModules {
+    prefix = path;
+    modules = [
+      { options = declared; }
+      (if builtins.isAttrs arguments then { _file = placeOf arguments; config = arguments; }
+      else throw "`${text.dotted path}` takes a set of arguments, and was given ${text.shown arguments}")
+    ];
+  }).config;
+
+  number = description: default: mkOption { type = types.nullOr types.ints.unsigned; inherit default description; };
+  script = description: mkOption { type = types.nullOr types.lines; default = null; inherit description; };
+  flag = description: mkOption { type = types.bool; default = false; inherit description; };
+  named = {
+    name = mkOption { type = types.strMatching "[^/.[:space:]][^/[:space:]]*"; description = "what it is called on the device"; };
+  };
+  needing = {
+    dependencies = mkOption { type = types.listOf serviceType; default = [ ]; description = "what must be up before it"; };
+    timeout-up = number "milliseconds to become ready, null: no limit" 20000;
+    timeout-down = number "milliseconds to go down" null;
+    flag-essential = flag "only an explicit order takes it down";
+    flag-recommended = flag "for tools that choose services";
+  };
+  kinds = {
+    longrun = named // needing // {
+      run = mkOption { type = types.lines; description = "the program: a script, with or without its first line"; };
+      finish = script "a script that runs after each death";
+      notification-fd = number "the descriptor on which it says that it is ready" null;
+      lock-fd = number "a descriptor that stays locked while it lives" null;
+      timeout-kill = number "milliseconds from the down signal to SIGKILL" null;
+      timeout-finish = number "milliseconds that finish may take" null;
+      max-death-tally = number "deaths to remember" null;
+      restart-wait = number "milliseconds from one start to the next, at least" null;
+      down-signal = mkOption { type = types.nullOr types.str; default = null; description = "the signal that ends it"; };
+      reload-signal = mkOption { type = types.nullOr types.str; default = null; description = "the signal that has it read its settings again"; };
+      flag-newpidns = flag "a pid namespace of its own";
+      flag-timeout-killpg = flag "SIGKILL goes to its process group";
+      producer-for = mkOption { type = types.nullOr types.str; default = null; description = "the name of the service that reads its output"; };
+      consumer-for = mkOption { type = types.listOf types.str; default = [ ]; description = "the names of the services whose output it reads"; };
+      pipeline-name = mkOption { type = types.nullOr types.str; default = null; description = "a bundle of the whole pipeline that ends here"; };
+      data = mkOption { type = types.attrsOf types.lines; default = { }; description = "files of its folder data, by name"; };
+      env = mkOption { type = types.attrsOf types.str; default = { }; description = "files of its folder env, by name"; };
+    };
+    oneshot = named // needing // {
+      up = mkOption { type = types.lines; default = ""; description = "a script that brings it up"; };
+      down = script "a script that brings it down";
+      reload = script "a script that has it read its settings again";
+    };
+    bundle = named // {
+      contents = mkOption { type = types.listOf serviceType; description = "the services it stands for"; };
+      flag-essential = flag "all it holds is essential";
+      flag-recommended = flag "all it holds is recommended";
+    };
+  };
+
+  outputsOf = name: "/run/services/outputs/${name}";
+
+  # Programs of busybox are those of one store path, and change with it. What the profile holds
+  # (`ward`, for one) is the one that runs now: its update restarts nothing.
+  path = "PATH=${busybox}/bin:/bin";
+  whole = name: body:
+    if substring 0 2 body == "#!" then body
+    else "#!${busybox}/bin/sh -e\nexec 2>&1\n${path}\nexport PATH\n${body}";
+  words = name: body:
+    if builtins.match "[[:space:]]*" body != null then [ ]
+    else [ "${busybox}/bin/sh" "-ec" "exec 2>&1\n${path}\nexport PATH\n${body}" name ];
+
+  service = type: arguments: extra:
+    let
+      given = parametersOf [ type arguments.name or "(without a name)" ] kinds.${type} arguments;
+      # What must be there is there even where it is nothing.
+      isSet = name: elem name [ "contents" "up" ] || !(elem given.${name} [ null false [ ] { } ]);
+      set = filter isSet (attrNames kinds.${type});
+      value = name: {
+        run = whole given.name given.run;
+        finish = whole given.name given.finish;
+        up = words given.name given.up;
+        down = words given.name given.down;
+        reload = words given.name given.reload;
+        dependencies = map (need: need.name) given.dependencies;
+        contents = map (part: part.name) given.contents;
+      }.${name} or given.${name};
+    in
+    {
+      _type = "service";
+      inherit type;
+      inherit (given) name;
+      # What the compiler is given; the others know it by its name.
+      definition = { inherit type; } // listToAttrs
+        (map (name: { inherit name; value = value name; }) (filter (name: name != "name") set));
+      needs = given.dependencies or [ ] ++ given.contents or [ ];
+      # What it speaks of without having to wait for it.
+      related = [ ];
+      place = placeOf arguments;
+      outputs = outputsOf given.name;
+      __toString = self: self.outputs;
+    } // extra;
+in
+rec {
+  inherit serviceType templateType outputsOf;
+
+  longrun = arguments: service "longrun" arguments { };
+  oneshot = arguments: service "oneshot" arguments { };
+  bundle = arguments: service "bundle" arguments { };
+  target = bundle;
+
+  # A template: `parameters` are options, `build` makes a service of their values. Every service
+  # may be given another name and further needs.
+  template = { name, description, parameters ? { }, build }: {
+    _type = "service-template";
+    inherit description parameters;
+    build = arguments:
+      let
+        common = {
+          name = mkOption { type = types.nullOr types.str; default = null; description = "what it is called on the device"; };
+          dependencies = needing.dependencies // { description = "what must be up before it, besides what the arguments name"; };
+        };
+        given = parametersOf (lib.splitString "." name ++ [ "build" ]) (common // parameters) arguments;
+      in
+      build given // { place = placeOf arguments; };
+    # `svc.ssh { … }` is the same as `svc.ssh.build { … }`.
+    __functor = self: self.build;
+  };
+
+  # All services that `roots` need, by name.
+  collect = roots:
+    let
+      item = service: {
+        # Two that differ in anything are two.
+        key = "${service.name} ${hashString "sha256" (unsafeDiscardStringContext (toJSON service.definition))}";
+        inherit service;
+      };
+      all = map (found: found.service) (genericClosure {
+        startSet = map item roots;
+        operator = found: map item (found.service.needs ++ found.service.related);
+      });
+      byName = builtins.groupBy (service: service.name) all;
+      twice = filter (name: length byName.${name} > 1) (attrNames byName);
+    in
+    if twice == [ ] then builtins.mapAttrs (_: head) byName
+    else throw ("there are two services called `${head twice}`:"
+      + lib.concatMapStrings (service: "\n  ${service.place}") byName.${head twice}
+      + "\n  `name = …;` gives one of them another name");
+
+  # A bundle for each attribute of `services` that is called otherwise than its service: on the
+  # device it can be named both ways.
+  aliases = services: collected: concatMap
+    (name: if collected ? ${name} || services.${name}.name == name then [ ]
+    else [ (bundle { inherit name; contents = [ services.${name} ]; }) ])
+    (attrNames services);
+}

@@ -1,0 +1,22 @@
+# A bridge, to which bridge.members adds ports.
+{ text, optional, lib, oneshot, keep, drop, named, ... }:
+let inherit (lib) types; in
+{
+  description = "a bridge";
+  parameters = {
+    ifname = text "its name";
+    macAddress = optional (types.strMatching "([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}") "its hardware address";
+  };
+  build = p:
+    let name = named p "bridge-${p.ifname}"; in
+    oneshot {
+      inherit name;
+      inherit (p) dependencies;
+      up = ''
+        ip link add name ${p.ifname} type bridge
+        ${lib.optionalString (p.macAddress != null) "ip link set dev ${p.ifname} address ${p.macAddress}"}
+        ip link set dev ${p.ifname} up
+      '' + keep name { inherit (p) ifname; };
+      down = "ip link del dev ${p.ifname}\n" + drop name;
+    } // { inherit (p) ifname; };
+}

@@ -1,0 +1,4 @@
+{ evaluate, lib, ... }:
+evaluate [
+  { options.hostname = lib.mkOption { typ = lib.types.str; }; }
+]

@@ -1,0 +1,2 @@
+{ evaluate, lib, ... }:
+evaluate [ { imports = [ [ "x" ] ]; } ]

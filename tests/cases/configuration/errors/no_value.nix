@@ -1,0 +1,4 @@
+{ evaluate, lib, ... }:
+evaluate [
+  { options.hostname = lib.mkOption { type = lib.types.str; description = "the name of the device"; }; }
+]

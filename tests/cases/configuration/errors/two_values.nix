@@ -1,0 +1,6 @@
+{ evaluate, lib, ... }:
+evaluate [
+  { options.hostname = lib.mkOption { type = lib.types.str; }; }
+  { hostname = "one"; }
+  { hostname = "two"; }
+]

@@ -1,0 +1,64 @@
+# Every template, also those that the example does without, each with most of its parameters.
+{ config, pkgs, lib, ... }:
+let
+  svc = config.system.service;
+  nic = config.hardware.networkInterfaces;
+in
+rec {
+  # As Liminix has them: a tree of files, and a template of one's own.
+  filesystem = with pkgs.pseudofile; dir {
+    etc = dir {
+      link = symlink "/run/elsewhere";
+      text = { type = "f"; file = "some text"; };
+      empty = dir { };
+    };
+  };
+  system.service.web = pkgs.liminix.services.template {
+    name = "web";
+    description = "a web server";
+    parameters.port = lib.mkOption { type = lib.types.port; default = 80; };
+    build = p: pkgs.svc.longrun { name = "web"; inherit (p) dependencies; run = "exec httpd -f -p ${toString p.port}\n"; };
+  };
+
+  services = {
+    web = svc.web.build { port = 8080; };
+    functions = pkgs.svc.oneshot { name = "functions"; up = ". ${pkgs.serviceFns}\n(in_outputs functions; echo x >y)\n"; };
+    home = svc.bridge.primary.build { ifname = "br-lan"; macAddress = "02:00:00:00:00:01"; };
+    members = svc.bridge.members.build { primary = services.home; members = [ nic.lan "port2" ]; };
+    wan = svc.pppoe.build { interface = nic.wan; username = "me@isp"; password = "a \"b\\"; ppp-options = [ "debug" ]; mtu = 1480; };
+    spare = svc.network.dhcp.client.build { name = "spare"; interface = "usb0"; defaultRoute = false; metric = 20; hostname = "it's me"; };
+    port2 = svc.network.link.build { ifname = "port2"; mtu = 1400; macAddress = "02:00:00:00:00:02"; };
+    vlan = svc.vlan.build { ifname = "eth0.3"; primary = nic.lan; vid = 3; };
+    iptv = svc.network.address.build { interface = services.vlan; family = "inet6"; address = "fd00::1"; prefixLength = 64; };
+    v6 = svc.network.route.build { family = "inet6"; target = "2001:db8::/32"; via = "fd00::2"; interface = services.iptv; metric = 5; };
+    via = svc.network.route.build { name = "via"; via = "$(output ${services.spare} router)"; dependencies = [ services.spare ]; };
+    forwarding = svc.network.forward.build { enableIPv6 = false; };
+    firewall = svc.firewall.build {
+      inner = [ services.iptv "br-lan" ];
+      outer = [ services.wan ];
+      allow.tcp = [ 22 "https" ];
+      allow.udp = [ 51820 ];
+      forward = [ { port = 8080; to = "192.168.7.9:80"; } ];
+      rules = "  set bad { type ipv4_addr; }\n";
+    };
+    strict = svc.firewall.build { name = "strict"; ruleset = "table inet strict { }\n"; };
+    dns = svc.dnsmasq.build {
+      interface = services.iptv;
+      domain = "lan";
+      ranges = [ "::,constructor:eth0.3,ra-stateless" ];
+      hosts.printer = { v4 = "192.168.7.9"; v6 = "fd00::9"; mac = "02:00:00:00:00:09"; };
+      upstreams = [ "192.0.2.1" ];
+      resolvconf = services.wan;
+      settings = "cache-size=500\n";
+    };
+    sshd = svc.ssh.build { address = "192.168.7.1"; port = 2222; allowRoot = false; allowPasswordLogin = true; allowPortForward = true; options = [ "-I" "600" ]; };
+    ntp = svc.ntp.build { servers = [ "192.0.2.2" ]; pools."pool.ntp.org" = [ "iburst" ]; listen = [ "192.168.7.1" ]; };
+    name = svc.hostname.build { name = "name"; hostname = "it's me"; };
+    usb = svc.mount.build { device = "LABEL=backup"; mountpoint = "/srv/my-disk"; fstype = "ext4"; options = [ "ro" "noatime" ]; };
+    watchdog = svc.watchdog.build { timeout = 30; interval = 5; };
+    syslog = svc.syslog.build { };
+    custom = svc.longrun.build { name = "custom"; run = "exec sleep 1000\n"; finish = "echo \"$@\"\n"; env.A = "b"; data.x = "y"; restart-wait = 5000; down-signal = "SIGINT"; notification-fd = 3; };
+    once = svc.oneshot.build { name = "once"; up = "echo up\n"; down = "echo down\n"; reload = "echo again\n"; timeout-up = null; };
+    both = svc.bundle.build { name = "both"; contents = [ services.custom services.once ]; };
+  };
+}

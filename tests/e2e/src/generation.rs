@@ -1,0 +1,169 @@
+//! A generation booted in namespaces: what early boot does is done by a script, from the same list
+//! of files, and then its own `ward` is pid 1, with nothing but the store around it.
+//!
+//! Two network cards lead to namespaces of their own: `home` and `provider`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::nix::store;
+use crate::{Folder, wait_for};
+
+/// `$1`: a folder for the root directory; `$2`: the store; `$3`: the generation.
+const BOOT: &str = r#"
+set -eu
+root=$1 generation=$3
+mount -t tmpfs -o mode=0755 run /run
+mount -t tmpfs -o mode=0755 root "$root"
+mkdir -p "$root/nix/store" "$root/boot"
+mount --bind "$2/nix/store" "$root/nix/store"
+ln -s "$generation" "$root/boot/system"
+tab=$(printf '\t')
+# The lines for paths that begin so.
+apply() {
+	while IFS=$tab read -r kind path a b c source; do
+		case $path in $1) ;; *) continue ;; esac
+		case $kind in
+		directory) mkdir -p "$root$path"; chmod "$a" "$root$path" ;;
+		link) ln -sfn "$a" "$root$path" ;;
+		copy) cp "$2$generation/${source#/run/current-system/}" "$root$path"; chmod "$a" "$root$path" ;;
+		esac
+	done <"$2$generation/filesystem"
+}
+apply '*' "$2"
+mount -t tmpfs -o mode=0755 run "$root/run"
+mount -t tmpfs -o mode=1777 tmp "$root/tmp"
+apply '/run/*' "$2"
+ln -s "$generation" "$root/run/current-system"
+mount --rbind /dev "$root/dev"
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+mount -t proc proc "$root/proc"
+mount -t sysfs sys "$root/sys"
+for name in home provider; do ip netns add $name; ip -netns $name link set lo up; done
+ip link add eth0 type veth peer name cable netns home
+ip link add eth1 type veth peer name cable netns provider
+ip -netns provider address add 198.51.100.1/24 dev cable
+ip -netns provider link set cable up
+ip -netns home link set cable up
+# The provider's server; /dev/log and the console of the generation are not for it.
+ip netns exec provider dnsmasq --user= --group= --pid-file= --conf-file=/dev/null --log-facility=/run/provider.log \
+	--no-resolv --no-hosts --interface=cable --bind-interfaces --host-record=www.example.net,198.51.100.1 \
+	--dhcp-range=198.51.100.50,198.51.100.59,1h --dhcp-leasefile=/run/provider.leases
+exec chroot "$root" /boot/system/init --container
+"#;
+
+pub struct Generation {
+    outer: Child,
+    /// Pid 1 of the generation, as this machine numbers it.
+    init: u32,
+    folder: Folder,
+}
+
+impl Generation {
+    /// Boots it, and waits until pid 1 is its `ward`.
+    pub fn boot(path: &str) -> Self {
+        let folder = Folder::new("boot");
+        let (root, console) = (folder.join("root"), folder.join("console"));
+        fs::create_dir(&root).expect("a folder can be made");
+        let output = fs::File::create(&console).expect("a file can be made");
+        let mut unshare = Command::new("unshare");
+        if !rustix::process::geteuid().is_root() {
+            unshare.args(["--user", "--map-root-user"]);
+        }
+        unshare.args(["--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]);
+        unshare.args(["/bin/sh", "-c", BOOT, "boot"]).arg(root).arg(store()).arg(path);
+        unshare.stdin(Stdio::null()).stderr(output.try_clone().expect("a descriptor"));
+        let outer = unshare.stdout(output).spawn().expect("unshare runs");
+        let mut generation = Self { outer, init: 0, folder };
+        generation.init = wait_for("pid 1", Duration::from_secs(60), || {
+            let pid = generation.outer.id();
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+            let child: u32 = children.ok()?.split_whitespace().next()?.parse().ok()?;
+            let words = fs::read(format!("/proc/{child}/cmdline")).ok()?;
+            words.starts_with(b"/boot/system/init\0").then_some(child)
+        });
+        generation
+    }
+
+    /// A program of the generation, run in it.
+    pub fn inside(&self, words: &[&str]) -> Command {
+        let mut command = self.enter(&["--root", "--wd"]);
+        command.args(["env", "-i", "PATH=/bin", "HOME=/root"]).args(words);
+        command
+    }
+
+    /// A program of this machine, in one of the networks around the generation.
+    pub fn beside(&self, network: &str, words: &[&str]) -> Command {
+        let mut command = self.enter(&[]);
+        command.args(["ip", "netns", "exec", network]).args(words);
+        command
+    }
+
+    fn enter(&self, options: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--target={}", self.init)).args(["--mount", "--net", "--pid", "--ipc"]);
+        if !rustix::process::geteuid().is_root() {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.args(options);
+        command
+    }
+
+    /// What a program inside prints, if it succeeds.
+    pub fn ask(&self, words: &[&str]) -> Option<String> {
+        let output = self.inside(words).output().expect("nsenter runs");
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// What pid 1 and the script before it have said.
+    pub fn console(&self) -> String {
+        fs::read_to_string(self.folder.join("console")).unwrap_or_default()
+    }
+
+    /// The log of everything.
+    pub fn log(&self) -> String {
+        self.ask(&["cat", "/run/uncaught-logs/current"]).unwrap_or_default()
+    }
+
+    /// Waits until a service is up.
+    ///
+    /// # Panics
+    /// When it does not come up, with what was said.
+    pub fn wait_until_up(&self, service: &str) {
+        let start = std::time::Instant::now();
+        while start.elapsed() < Duration::from_secs(90) {
+            let up = self.ask(&["s6-rc", "-a", "list"]).unwrap_or_default();
+            if up.lines().any(|name| name == service) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let why = self.ask(&["ward", "why", service]).unwrap_or_default();
+        panic!("{service} is not up\n{why}\n{}\n{}", self.console(), self.log());
+    }
+
+    /// Tells pid 1 to end, and gives the exit code.
+    pub fn end(mut self) -> Option<i32> {
+        let kill = Command::new("kill").arg(self.init.to_string()).status();
+        assert!(kill.is_ok_and(|status| status.success()));
+        wait_for("the end", Duration::from_secs(60), || {
+            self.outer.try_wait().expect("it can be waited for")
+        })
+        .code()
+    }
+
+    /// Where a file of the generation's root directory is for this machine.
+    pub fn file(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.init))
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        // With it ends everything in its namespaces.
+        let _ = self.outer.kill();
+        let _ = self.outer.wait();
+    }
+}

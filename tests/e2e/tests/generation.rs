@@ -1,0 +1,143 @@
+//! The router of examples/configuration.nix, booted in namespaces: its services do what they
+//! are for, with the programs of its own closure.
+
+use std::fs;
+use std::time::Duration;
+
+use e2e::generation::Generation;
+use e2e::nix::{built, sources};
+use e2e::{Folder, stdout, wait_for};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The example as it is. Who is not root here has one user only, so there nobody can be become.
+fn router() -> (Folder, String) {
+    let folder = Folder::new("router");
+    let example = sources().join("examples/configuration.nix").display().to_string();
+    let lone = match rustix::process::geteuid().is_root() {
+        true => "{ }",
+        false => {
+            "{
+              services.dns = lib.mkForce (svc.dnsmasq.build {
+                interface = config.services.int; domain = \"lan\"; user = \"root\";
+                ranges = [ \"192.168.7.100,192.168.7.199,12h\" ];
+                hosts.router.v4 = \"192.168.7.1\"; resolvconf = config.services.wan;
+              });
+              services.ntp = lib.mkForce (svc.oneshot.build { name = \"ntp\"; });
+            }"
+        }
+    };
+    let configuration = folder.write(
+        "c.nix",
+        format!(
+            "{{ config, lib, ... }}: let svc = config.system.service; in {{
+               imports = [ {example} {lone} ];
+               services.photos = svc.mount.build {{ mountpoint = \"/mnt/photos\"; fstype = \"tmpfs\"; options = [ \"size=1m\" ]; }};
+               services.elsewhere = svc.network.route.build {{
+                 target = \"203.0.113.0/24\"; via = \"$(output ${{config.services.wan}} router)\";
+                 dependencies = [ config.services.wan ];
+               }};
+             }}"
+        ),
+    );
+    let paths = built(&configuration, &["-A", "outputs.systemConfiguration"]);
+    (folder, paths.into_iter().next().expect("one path"))
+}
+
+#[test]
+fn the_example_is_a_router() {
+    let (_folder, path) = router();
+    let router = Generation::boot(&path);
+
+    // All of `default`, also what only the attribute's name says.
+    for service in
+        ["dnsmasq", "ssh", "ntp", "syslog", "firewall", "dhcp-client-eth1", "route-203.0.113.0-24"]
+    {
+        router.wait_until_up(service);
+    }
+    let up = |name: &str| {
+        router.ask(&["s6-rc", "-a", "list"]).is_some_and(|l| l.lines().any(|l| l == name))
+    };
+    wait_for("everything", LIMIT, || {
+        (router.ask(&["s6-rc", "-da", "list"])?.is_empty()).then_some(())
+    });
+    assert_eq!(router.ask(&["s6-rc-db", "atomics", "dns"]).as_deref(), Some("dnsmasq\n"));
+    assert_eq!(router.ask(&["cat", "/proc/sys/kernel/hostname"]).as_deref(), Some("router\n"));
+    assert!(router.ask(&["mount"]).expect("mounts").contains("on /mnt/photos type tmpfs"));
+
+    // Its own address is from the provider, and so are the way out and the names.
+    let outputs = |name: &str| {
+        let path = router.file(&format!("/run/services/outputs/dhcp-client-eth1/{name}"));
+        fs::read_to_string(path).unwrap_or_default()
+    };
+    assert!(outputs("address").starts_with("198.51.100.5"), "{}", outputs("address"));
+    assert_eq!(
+        (outputs("ifname").as_str(), outputs("router").as_str()),
+        ("eth1\n", "198.51.100.1\n")
+    );
+    let routes = router.ask(&["ip", "route"]).expect("routes");
+    assert!(routes.contains("default via 198.51.100.1 dev eth1"), "{routes}");
+    assert!(routes.contains("203.0.113.0/24 via 198.51.100.1 dev eth1"), "{routes}");
+
+    // A machine at home gets an address and the way out.
+    let event = "case $1 in bound) echo $ip $router $dns; ip address add $ip/24 dev cable; ip route add default via $router;; esac";
+    let script = std::env::temp_dir().join(format!("doorward-event-{}", std::process::id()));
+    fs::write(&script, format!("#!/bin/sh\n{event}\n")).expect("a file can be written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&script, mode).expect("its mode can be set");
+    let words = [
+        "busybox",
+        "udhcpc",
+        "-f",
+        "-q",
+        "-n",
+        "-i",
+        "cable",
+        "-s",
+        script.to_str().expect("text"),
+    ];
+    let lease = stdout(&mut router.beside("home", &words));
+    let _ = fs::remove_file(&script);
+    assert!(
+        lease.starts_with("192.168.7.1") && lease.trim().ends_with("192.168.7.1 192.168.7.1"),
+        "{lease}"
+    );
+
+    // It asks for names at home and outside, and reaches what is outside, which knows only the router.
+    // nslookup also asks for an IPv6 address, and fails for want of one.
+    for (name, address) in [("router.lan", "192.168.7.1"), ("www.example.net", "198.51.100.1")] {
+        wait_for(name, LIMIT, || {
+            let words = ["busybox", "nslookup", name, "192.168.7.1"];
+            let answer = router.beside("home", &words).output().expect("nsenter runs").stdout;
+            let answer = String::from_utf8_lossy(&answer).into_owned();
+            let found = |label: &str| answer.contains(&format!("{label}: {address}"));
+            (found("Address") || found("Address 1")).then_some(())
+        });
+    }
+    stdout(&mut router.beside("home", &["busybox", "ping", "-c", "1", "-W", "5", "198.51.100.1"]));
+
+    // ssh answers at home, and outside there is nobody.
+    let greeting = |network: &str, address: &str| {
+        let line = format!("busybox nc -w 3 {address} 22 </dev/null | head -c 16");
+        stdout(&mut router.beside(network, &["sh", "-c", &line]))
+    };
+    assert_eq!(greeting("home", "192.168.7.1"), "SSH-2.0-dropbear");
+    assert_eq!(greeting("provider", outputs("address").trim()), "");
+
+    // What goes down leaves nothing behind.
+    assert!(
+        router.ask(&["s6-rc", "-d", "change", "dhcp-client-eth1"]).is_some(),
+        "{}",
+        router.log()
+    );
+    assert_eq!(outputs("address"), "");
+    assert!(!router.ask(&["ip", "route"]).expect("routes").contains("default"));
+    assert!(!up("route-203.0.113.0-24") && up("dnsmasq"), "names at home stay");
+    assert!(router.ask(&["s6-rc", "-d", "change", "firewall"]).is_some(), "{}", router.log());
+    assert!(!up("ssh") && !up("forwarding"));
+    assert_eq!(router.ask(&["cat", "/proc/sys/net/ipv4/ip_forward"]).as_deref(), Some("0\n"));
+    assert!(router.ask(&["s6-rc", "-u", "change", "default"]).is_some(), "{}", router.log());
+    assert!(up("ssh") && up("route-203.0.113.0-24"));
+
+    assert_eq!(router.end(), Some(0));
+}
