@@ -62,8 +62,7 @@ impl Holding {
             let now = Self::of(machine);
             assert_eq!(now.pids, self.pids, "nobody has fallen: {}", machine.said());
             let less = |i: usize| {
-                // The last few callers may not have been let go yet; a leak is hundreds.
-                now.descriptors[i] <= self.descriptors[i] + 4
+                now.descriptors[i] <= self.descriptors[i]
                     && now.memory[i] <= self.memory[i] + kilobytes
             };
             if (0..3).all(less) {
