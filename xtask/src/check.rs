@@ -1,6 +1,7 @@
 //! `check`: all that CI runs. The tests come last, so that the runner's own
 //! lines end the output; what the other checks found is printed before them.
 
+use std::process::Command;
 use std::time::Instant;
 
 use crate::shell::{Outcome, cargo, failed, run};
@@ -59,7 +60,11 @@ pub fn chore(_: &[String]) -> Outcome {
     }
     println!("--- checks before the tests\n{summary}--- tests");
     // `--no-fail-fast`: CI should show all that is broken, not the first crate of it.
-    let tests = run(cargo(None).args(["test", "--workspace", "--no-fail-fast"]));
+    // Started in the background or by nohup, this program ignores signals that the tests
+    // send; programs inherit that (`signal(7)`), unless somebody ends it.
+    let mut tests = Command::new("env");
+    tests.arg("--default-signal").arg(cargo(None).get_program());
+    let tests = run(tests.args(["test", "--workspace", "--no-fail-fast"]));
     match (tests, wrong.is_empty()) {
         (tests, true) => tests,
         (_, false) => Err(failed(format!("failed before the tests: {}", wrong.join(", ")))),

@@ -1,5 +1,6 @@
 //! What the kernel says of a process: its words, what it has used, what it holds.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -40,6 +41,17 @@ pub fn switches(pid: u32) -> u64 {
 /// Open descriptors.
 pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs, and is ours").count()
+}
+
+/// The pipes of which it holds at least so many ends, as the kernel names them.
+pub fn pipes(pid: u32, ends: usize) -> BTreeSet<String> {
+    let mut counted = BTreeMap::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs, and is ours").flatten() {
+        let name = fs::read_link(entry.path()).unwrap_or_default().display().to_string();
+        *counted.entry(name).or_insert(0) += 1;
+    }
+    counted.retain(|name, count| name.starts_with("pipe:") && *count >= ends);
+    counted.into_keys().collect()
 }
 
 /// Memory of its own, in kB: what no file holds.

@@ -318,7 +318,8 @@ fn a_waiter_that_is_ended_takes_its_fifo_away() {
         });
         assert_eq!(entries(&event), 1);
         stdout(Command::new("kill").args(["-s", signal, &waiter.id().to_string()]));
-        assert_eq!(waiter.wait().unwrap().code(), None, "it died of the signal");
+        let ended = wait_for("its end", PATIENCE, || waiter.try_wait().unwrap());
+        assert_eq!(ended.code(), None, "it died of the signal");
         assert_eq!(entries(&event), 0, "after {signal}");
     }
 }

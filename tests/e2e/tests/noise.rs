@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use e2e::machine::{Machine, PATIENCE};
 use e2e::peer_tree::Dice;
-use e2e::process::{alive, cpu, descriptors, memory, memory_peak};
+use e2e::process::{self, alive, cpu, descriptors, memory, memory_peak};
 use e2e::{applet, stdout, wait_for};
 use model::bytes::Writer;
 use model::log::request::ToLogger;
@@ -53,6 +53,17 @@ impl Holding {
     fn of(machine: &Machine) -> Self {
         let pids = [machine.init_pid(), machine.manager_pid(), machine.logger_pid()];
         Self { pids, descriptors: pids.map(descriptors), memory: pids.map(memory) }
+    }
+
+    /// The same at rest: the logger has been given every pipe that init keeps
+    /// both ends of.
+    fn at_rest(machine: &Machine) -> Self {
+        let given = || {
+            let kept = process::pipes(machine.init_pid(), 2);
+            kept.is_subset(&process::pipes(machine.logger_pid(), 1)).then_some(())
+        };
+        wait_for("the logger to have all pipes", PATIENCE, given);
+        Self::of(machine)
     }
 
     /// Waits until they hold no more than before, but for `kilobytes`.
@@ -106,7 +117,7 @@ fn fifo(path: &Path) -> fs::File {
 fn noise_in_fifos_changes_nothing_and_is_forgotten() {
     let machine = machine("fifos");
     let steady = machine.wait_pid("steady");
-    let before = Holding::of(&machine);
+    let before = Holding::at_rest(&machine);
     let mut dice = Dice(11);
     // Letters that order something are no noise; these are all the others.
     let harmless =
@@ -183,7 +194,7 @@ fn request(which: usize, dice: &mut Dice, w: &mut Writer) {
 fn noise_in_sockets_changes_nothing_and_is_forgotten() {
     let machine = machine("sockets");
     let steady = machine.wait_pid("steady");
-    let before = Holding::of(&machine);
+    let before = Holding::at_rest(&machine);
     let mut dice = Dice(12);
     for round in 0..3000 {
         for (which, path) in sockets(&machine).iter().enumerate() {
@@ -242,7 +253,7 @@ fn whoever_never_reads_is_let_go_and_costs_little() {
     machine.boot();
     machine.wait_up(&["steady", "plain", "once"]);
     let steady = machine.wait_pid("steady");
-    let before = Holding::of(&machine);
+    let before = Holding::at_rest(&machine);
     let peaks = before.pids.map(memory_peak);
     for which in 0..3 {
         let mut question = Writer::new();
