@@ -157,7 +157,7 @@ impl Device {
 
     /// Begins without services, log and boot.
     pub fn start_svscan(&self) -> &Self {
-        fs::create_dir(self.scandir()).expect("mkdir");
+        fs::create_dir_all(self.scandir()).expect("mkdir");
         self.run(applet("s6-svscan"))
     }
 

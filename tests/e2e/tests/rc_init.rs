@@ -53,6 +53,23 @@ fn init_may_fall_at_any_moment_of_the_boot() {
 }
 
 #[test]
+fn the_boot_waits_for_an_init_that_is_starting_itself_anew() {
+    let device = Device::new("boot-waits");
+    device.sleeper("a").bundle("default", &["a"]);
+    let database = device.compile();
+    fs::create_dir(device.scandir()).unwrap();
+    let mut boot = applet("ward");
+    boot.args(["boot", "-c"]).arg(database).arg("-l").arg(device.live()).arg(device.scandir());
+    let mut boot = Client::start(&mut boot);
+    // It finds nobody to serve it.
+    wait_for("its live directory", PATIENCE, || device.live().join("state").exists().then_some(()));
+    assert!(boot.is_running());
+    device.start_svscan();
+    boot.finish().expect(0);
+    assert_eq!(device.up(), ["a"]);
+}
+
+#[test]
 fn what_was_booted_goes_on_when_the_link_to_it_leads_elsewhere() {
     let device = Device::new("link-moves");
     device.sleeper("b").sleeper("c").needs("c", &["b"]).bundle("default", &["c"]);

@@ -136,7 +136,7 @@ fn lives(device: &Device) -> usize {
 fn the_manager_may_be_killed_at_any_moment_of_an_update() {
     let pair = Pair::new("cut-manager", 24);
     let (kept, time, mut dice) = (pair.kept(), pair.time(), Dice(1));
-    for round in 0..12 {
+    for round in 0..8 {
         let to = (round + 1) % 2;
         let client = pair.update(to);
         wait_some_of(&pair.device, time, &mut dice);
@@ -152,7 +152,7 @@ fn so_may_the_manager_and_who_asked_together() {
     let pair = Pair::new("cut-both", 24);
     let (kept, time, mut dice) = (pair.kept(), pair.time(), Dice(2));
     let mut exchanged = 0;
-    for _ in 0..12 {
+    for _ in 0..8 {
         let to = usize::from(pair.is_in_use(0));
         let client = pair.update(to);
         wait_some_of(&pair.device, time, &mut dice);
@@ -167,14 +167,14 @@ fn so_may_the_manager_and_who_asked_together() {
         exchanged += usize::from(which == to);
         pair.check(which, kept);
     }
-    eprintln!("{exchanged} of 12 were exchanged");
+    eprintln!("{exchanged} of 8 were exchanged");
 }
 
 #[test]
 fn who_asked_may_go_and_the_update_goes_on() {
     let pair = Pair::new("cut-client", 24);
     let (kept, time, mut dice) = (pair.kept(), pair.time(), Dice(3));
-    for _ in 0..12 {
+    for _ in 0..8 {
         let to = usize::from(pair.is_in_use(0));
         let client = pair.update(to);
         wait_some_of(&pair.device, time, &mut dice);
@@ -191,16 +191,16 @@ fn who_asked_may_go_and_the_update_goes_on() {
 
 #[test]
 fn init_may_fall_at_any_moment_of_an_update() {
-    let pair = Pair::new("cut-init", 120);
+    let pair = Pair::new("cut-init", 80);
     let (kept, time, mut dice) = (pair.kept(), pair.time(), Dice(4));
-    for round in 0..12 {
+    for round in 0..8 {
         let to = (round + 1) % 2;
         let before = fs::canonicalize(pair.device.live()).unwrap();
         let client = pair.update(to);
         match dice.roll(3) {
             0 => wait_some_of(&pair.device, time, &mut dice),
             // While services come over one by one.
-            _ => wait_until_moved(&pair.device, &before, dice.roll(120)),
+            _ => wait_until_moved(&pair.device, &before, dice.roll(80)),
         }
         signal(pair.device.init_pid(), Signal::SEGV);
         client.finish().expect(0);

@@ -75,20 +75,21 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
             Failure::refused(format!("cannot follow {}: {error}", request.database.display()))
         })?;
     }
-    make_live(&request)?;
-    Ok(Exit::DONE)
-}
-
-/// Makes the live directory and has init serve it. One that is served
-/// already is left as it is.
-pub fn make_live(request: &Request) -> Result<(), Failure> {
-    let socket = request.scandir.join(live_dir::INIT);
-    init_client::Client::connect(&socket).map_err(|error| {
+    init_client::Client::connect(&request.scandir.join(live_dir::INIT)).map_err(|error| {
         Failure::usage(format!(
             "no s6-svscan or ward init serves {}: {error}",
             request.scandir.display()
         ))
     })?;
+    make_live(&request)?;
+    Ok(Exit::DONE)
+}
+
+/// Makes the live directory and has init serve it. One that is served
+/// already is left as it is. An init that is away is waited for: it may just
+/// be starting itself anew.
+pub fn make_live(request: &Request) -> Result<(), Failure> {
+    let socket = request.scandir.join(live_dir::INIT);
     if let Ok(real) = std::fs::canonicalize(&request.live)
         && real.join(live_dir::STATE).exists()
     {
@@ -135,7 +136,7 @@ pub fn make_live(request: &Request) -> Result<(), Failure> {
     done
 }
 
-/// How long init may be away: it may just be starting itself anew.
+/// How long init may be away.
 const INIT_AWAY_MAX: Duration = Duration::from_secs(10);
 
 /// Has init serve a live directory, which it may do already.
