@@ -187,9 +187,14 @@ impl PretendInit {
         names.into_iter().flat_map(read).collect()
     }
 
-    /// Lines of the log without their labels, which are checked.
+    /// Lines of the log without their labels, which are checked. The kernel shows a reader the
+    /// beginning of a write that is still going on: the end of the last line is waited for.
     pub fn lines(&self) -> Vec<Vec<u8>> {
-        let log = self.log();
+        let mut log = Vec::new();
+        wait_for("the end of the last line", Duration::from_secs(5), || {
+            log = self.log();
+            log.last().is_none_or(|&byte| byte == b'\n').then_some(())
+        });
         let lines = log.split_inclusive(|&byte| byte == b'\n');
         lines.map(|line| unlabelled(line).to_vec()).collect()
     }
