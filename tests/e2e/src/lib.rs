@@ -135,6 +135,14 @@ impl Drop for Folder {
     }
 }
 
+/// Copies a program that is called at once. Another process does it: had this one the copy open
+/// for writing, a child that another test starts in the meantime would have it too, and the kernel
+/// does not run what may still be written to (`ETXTBSY` in execve(2)).
+pub fn copy_program(from: &Path, to: impl AsRef<Path>) {
+    let status = Command::new("cp").arg(from).arg(to.as_ref()).status().expect("cp runs");
+    assert!(status.success(), "{} cannot be copied", from.display());
+}
+
 /// Waits until `condition` gives something.
 ///
 /// # Panics

@@ -162,7 +162,7 @@ fn init_becomes_a_newer_program_and_keeps_every_child() {
     let init = tree.start();
     let pid = tree.wait_up("steady");
     let newer = tree.folder.join("ward-newer");
-    fs::copy(e2e::ward(), &newer).unwrap();
+    e2e::copy_program(e2e::ward(), &newer);
     let ask = |program: &Path| {
         applet("reexec").arg("-s").arg(tree.scan()).arg(program).status().unwrap().success()
     };

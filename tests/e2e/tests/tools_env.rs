@@ -225,7 +225,7 @@ fn programs_run_as_the_users_that_debians_programs_become() {
     // The ordinary user below must find the programs: a build may lie in a
     // home that is closed to others.
     let programs = Folder::new("programs");
-    std::fs::copy(e2e::ward(), programs.join("ward")).expect("ward can be copied");
+    e2e::copy_program(e2e::ward(), programs.join("ward"));
     for name in ["s6-setuidgid", "s6-applyuidgid"] {
         std::os::unix::fs::symlink("ward", programs.join(name)).expect("a link can be made");
     }

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
 
-use e2e::{Folder, applet, stdout, ward};
+use e2e::{Folder, applet, copy_program, stdout, ward};
 
 fn names() -> Vec<String> {
     stdout(Command::new(ward()).arg("--list")).lines().map(str::to_owned).collect()
@@ -56,7 +56,7 @@ fn links_are_made_for_names_of_their_own_and_nothing_of_others_is_lost() {
 #[test]
 fn beside_a_ward_of_its_own_the_links_can_be_moved_with_it() {
     let folder = Folder::new("install-beside");
-    std::fs::copy(ward(), folder.join("ward")).unwrap();
+    copy_program(ward(), folder.join("ward"));
     stdout(Command::new(folder.join("ward")).arg("--install").arg(folder.path()));
     assert_eq!(std::fs::read_link(folder.join("s6-rc")).unwrap(), PathBuf::from("ward"));
     assert!(!folder.join("ward").is_symlink());
