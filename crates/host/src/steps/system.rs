@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::attributes::{Attribute, Wrong, output};
 use super::layout::{self, Content};
+use super::modules;
 
 pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     let out = output(attributes)?;
@@ -47,12 +48,16 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
         };
         made.map_err(|error| at(&place, error))?;
     }
-    for (name, target) in [("init", attributes.get("init")?.text()?), ("services", services)] {
+    let mut links = vec![("init", attributes.get("init")?.text()?), ("services", services)];
+    if let Some(modules) = attributes.maybe("modules") {
+        links.push(("modules", modules.text()?));
+    }
+    for (name, target) in links {
         symlink(target, out.join(name)).map_err(|error| at(&out.join(name), error))?;
     }
     for (name, text) in [
         ("filesystem", layout::lines(&laid_out.actions)),
-        ("boot", boot(&attributes.get("boot")?)?),
+        ("boot", boot(attributes)?),
     ] {
         fs::write(out.join(name), text).map_err(|error| at(&out.join(name), error))?;
     }
@@ -83,10 +88,16 @@ fn profile(packages: &Attribute<'_>) -> Result<Vec<(String, String)>, Wrong> {
 
 /// What early boot does before the first service, a line for each thing: words with tabs
 /// between them.
-fn boot(boot: &Attribute<'_>) -> Result<String, Wrong> {
+fn boot(attributes: &Attribute<'_>) -> Result<String, Wrong> {
+    let boot = attributes.get("boot")?;
     let mut text = String::new();
-    for module in boot.get("modules")?.texts()? {
-        let _ = writeln!(text, "module\t{module}");
+    if let Some(modules) = attributes.maybe("modules") {
+        let order = modules.path()?.join(modules::ORDER);
+        let order =
+            fs::read_to_string(&order).map_err(|error| format!("{}: {error}", order.display()))?;
+        for module in order.lines() {
+            let _ = writeln!(text, "module\t{module}");
+        }
     }
     for mount in boot.get("mounts")?.list()? {
         let options = mount.get("options")?.texts()?.join(",");
