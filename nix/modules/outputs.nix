@@ -35,7 +35,7 @@ let
   inherit (config.hardware) flash;
   kernelPackage = pkgs.kernel config.hardware.kernel.package;
   # What services need of the kernel comes with them.
-  modules = lib.unique (config.hardware.kernel.modules ++ config.boot.modules
+  modules = if !config.hardware.kernel.modular then [ ] else lib.unique (config.hardware.kernel.modules ++ config.boot.modules
     ++ lib.concatMap (service: service.modules) (lib.attrValues collected));
   # Whether this flash is one that an image of the whole is made for.
   whole = flash.partitions ? kernel && flash.partitions ? firmware;
@@ -120,7 +120,12 @@ in
       inherit (pkgs) doorward;
       inherit firmware;
       vm = {
-        inherit (config.hardware.vm) emulator arguments memory attach rom;
+        inherit (config.hardware.vm) arguments memory attach rom;
+        emulator =
+          if config.hardware.vm.emulator != null then config.hardware.vm.emulator
+          else throw "outputs.vm: ${config.hardware.description} is no device of QEMU's; hardware.vm in devices/ tells how those are described";
+        # Where one logs in, if one can.
+        ssh = lib.findFirst (it: it != null) null (map (service: service.listens or null) (lib.attrValues collected));
         inherit (config) hostname;
         inherit (config.hardware) description;
         flash = { inherit (flash) size eraseSize partitions; };

@@ -110,7 +110,8 @@ fn archive(files: &BTreeMap<String, (u32, Vec<u8>)>) -> Vec<u8> {
         number += 1;
         let length = bytes.len();
         // Number, mode, owner, group, links, time, size, four of devices, length of the name, sum.
-        let fields = [number, mode, 0, 0, 1, 1, length as u32, 0, 0, 0, 0, name.len() as u32 + 1, 0];
+        let fields =
+            [number, mode, 0, 0, 1, 1, length as u32, 0, 0, 0, 0, name.len() as u32 + 1, 0];
         archive.extend_from_slice(b"070701");
         for field in fields {
             archive.extend_from_slice(format!("{field:08X}").as_bytes());

@@ -55,10 +55,9 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     for (name, target) in links {
         symlink(target, out.join(name)).map_err(|error| at(&out.join(name), error))?;
     }
-    for (name, text) in [
-        ("filesystem", layout::lines(&laid_out.actions)),
-        ("boot", boot(attributes)?),
-    ] {
+    for (name, text) in
+        [("filesystem", layout::lines(&laid_out.actions)), ("boot", boot(attributes)?)]
+    {
         fs::write(out.join(name), text).map_err(|error| at(&out.join(name), error))?;
     }
     Ok(())
