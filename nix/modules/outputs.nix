@@ -103,7 +103,7 @@ in
       inherit early;
       inherit (config.boot) commandLine;
       inherit (config.hardware) processor;
-      name = config.hostname;
+      title = config.hostname;
       ward = "${pkgs.ward}/bin/ward";
       partition = flash.partitions.kernel.size or null;
     };

@@ -28,7 +28,7 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     let kernel = read(&folder.join("vmlinuz"))?;
     let parts = [&*kernel, &archive(&files), command_line.as_bytes()];
     let processor = processor(attributes)?;
-    let bytes = image::write(processor, attributes.get("name")?.text()?, &parts)
+    let bytes = image::write(processor, attributes.get("title")?.text()?, &parts)
         .map_err(|error| error.to_string())?;
     if let Some(partition) = attributes.maybe("partition") {
         let (size, partition) = (bytes.len() as u64, partition.number()?);
