@@ -1,0 +1,3 @@
+//! Flash: its partitions.
+
+pub mod partition;
