@@ -2,10 +2,10 @@
 //! a root directory in memory in which `ward` finds the real one.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use model::deploy::generation::{self, Line, Preparation};
 use model::flash::image;
 
 use super::attributes::{Attribute, Wrong, output};
@@ -19,7 +19,8 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     let out = output(attributes)?;
     let folder = attributes.get("kernel")?.path()?;
     let plan = plan(&attributes.get("early")?, &Kernel::read(folder)?)?;
-    let mut files = BTreeMap::from([("early".to_owned(), (0o644, plan.text.into_bytes()))]);
+    let early: String = plan.steps.iter().map(|step| format!("{step}\n")).collect();
+    let mut files = BTreeMap::from([("early".to_owned(), (0o644, early.into_bytes()))]);
     files.insert("init".into(), (0o755, read(attributes.get("ward")?.path()?)?));
     for (name, module) in plan.modules {
         files.insert(format!("lib/modules/{name}.ko"), (0o644, module));
@@ -60,22 +61,22 @@ fn read(path: &Path) -> Result<Vec<u8>, Wrong> {
 
 /// How the flash is found.
 struct Plan {
-    /// The file `early`.
-    text: String,
+    steps: Vec<Preparation>,
     /// The modules that it takes, by name.
     modules: BTreeMap<String, Vec<u8>>,
 }
 
 fn plan(early: &Attribute<'_>, kernel: &Kernel) -> Result<Plan, Wrong> {
-    let mut plan = Plan { text: String::new(), modules: BTreeMap::new() };
+    let mut plan = Plan { steps: Vec::new(), modules: BTreeMap::new() };
     let mut loaded = Loaded::default();
     for line in early.texts()? {
-        let words: Vec<&str> = line.split_whitespace().collect();
+        let step =
+            parse(line).map_err(|wrong| format!("hardware.kernel.early: {line:?}: {wrong}"))?;
         // A flash in memory is a module with an address that the device finds out.
-        let (module, said) = match words[..] {
-            ["module", name, ..] => (Some(name), false),
-            ["memory", ..] => (Some("phram"), true),
-            _ => (None, true),
+        let module = match &step {
+            Preparation::Module { name, .. } => Some(name.as_str()),
+            Preparation::Memory { .. } => Some("phram"),
+            _ => None,
         };
         let before = loaded.order.len();
         if let Some(name) = module {
@@ -86,17 +87,33 @@ fn plan(early: &Attribute<'_>, kernel: &Kernel) -> Result<Plan, Wrong> {
             let file = kernel.file(name).ok_or_else(|| format!("{name} is no file"))?;
             plan.modules.insert(name.clone(), read(file)?);
         }
-        // All that it needs comes first. What is a part of the kernel needs no line.
-        if let Some((_, needs)) = new.split_last() {
-            for name in needs {
-                let _ = writeln!(plan.text, "module\t{name}");
-            }
+        // All that it needs comes first.
+        for name in new.split_last().map_or(&[][..], |(_, needs)| needs) {
+            let (name, parameters) = (name.clone(), String::new());
+            plan.steps.push(Preparation::Module { name, parameters });
         }
-        if said || !new.is_empty() {
-            let _ = writeln!(plan.text, "{}", words.join("\t"));
+        match step {
+            // What is a part of the kernel needs no line.
+            Preparation::Module { .. } if new.is_empty() => {}
+            Preparation::Module { parameters, .. } => {
+                plan.steps
+                    .push(Preparation::Module { name: new[new.len() - 1].clone(), parameters });
+            }
+            other => plan.steps.push(other),
         }
     }
     Ok(plan)
+}
+
+/// A line as people write it, with spaces between the words. Parameters of a module are the rest.
+fn parse(line: &str) -> Result<Preparation, generation::Wrong> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match words[..] {
+        ["module", name, ref parameters @ ..] if !parameters.is_empty() => {
+            Preparation::parse(&format!("module\t{name}\t{}", parameters.join(" ")))
+        }
+        _ => Preparation::parse(&words.join("\t")),
+    }
 }
 
 /// Folders and files as the kernel unpacks them: the format "newc" of
