@@ -60,6 +60,19 @@ impl Kernel {
         Ok(Self { modules, built_in })
     }
 
+    /// The first module with this alias, which for algorithms begins with `crypto-`.
+    fn find(&self, alias: &str) -> Result<Option<String>, Wrong> {
+        for (name, file) in &self.modules {
+            let module = fs::read(file).map_err(|error| at(file, &error))?;
+            let is_it =
+                |found: &str| canonical(found.strip_prefix("crypto-").unwrap_or(found)) == alias;
+            if values(&module, "alias").any(|found| is_it(&found)) {
+                return Ok(Some(name.clone()));
+            }
+        }
+        Ok(None)
+    }
+
     pub fn file(&self, name: &str) -> Option<&Path> {
         self.modules.get(&canonical(name)).map(PathBuf::as_path)
     }
@@ -92,25 +105,61 @@ impl Loaded {
             };
             return Err(format!("the kernel has no module {name}{hint}"));
         };
-        for need in needs(&fs::read(file).map_err(|error| at(file, &error))?) {
+        let module = fs::read(file).map_err(|error| at(file, &error))?;
+        for need in needs(&module) {
             self.load(kernel, &need)?;
+        }
+        for wish in wishes(&module) {
+            // What fulfils it has that name, or another one and the wish as an alias.
+            let known = kernel.built_in.contains(&wish) || kernel.modules.contains_key(&wish);
+            if let Some(name) = if known { Some(wish) } else { kernel.find(&wish)? } {
+                self.load(kernel, &name)?;
+            }
         }
         self.order.push(name);
         Ok(())
     }
 }
 
-/// What a module says that it needs: `depends=A,B` in its section `.modinfo`, whose strings end
-/// with a zero byte (Linux `include/linux/moduleparam.h`, `MODULE_INFO`).
+/// The values that a module gives for a name: `NAME=VALUE` in its section `.modinfo`, whose
+/// strings end with a zero byte (Linux `include/linux/moduleparam.h`, `MODULE_INFO`).
+fn values<'a>(module: &'a [u8], name: &str) -> impl Iterator<Item = std::borrow::Cow<'a, str>> {
+    let mark = format!("\0{name}=").into_bytes();
+    let starts: Vec<usize> = module
+        .windows(mark.len())
+        .enumerate()
+        .filter(|(_, bytes)| *bytes == mark)
+        .map(|(at, _)| at + mark.len())
+        .collect();
+    starts.into_iter().map(|at| {
+        let rest = &module[at..];
+        let end = rest.iter().position(|&byte| byte == 0).unwrap_or(0);
+        String::from_utf8_lossy(&rest[..end])
+    })
+}
+
+/// What a module needs: `depends=A,B`.
 fn needs(module: &[u8]) -> Vec<String> {
-    const MARK: &[u8] = b"\0depends=";
-    let Some(found) = module.windows(MARK.len()).position(|bytes| bytes == MARK) else {
-        return Vec::new();
-    };
-    let rest = &module[found + MARK.len()..];
-    let list = &rest[..rest.iter().position(|&byte| byte == 0).unwrap_or(0)];
-    let names = list.split(|&byte| byte == b',').filter(|name| !name.is_empty());
-    names.map(|name| canonical(&String::from_utf8_lossy(name))).collect()
+    let lists: Vec<_> = values(module, "depends").collect();
+    let names = lists.iter().flat_map(|list| list.split(','));
+    names.filter(|name| !name.is_empty()).map(canonical).collect()
+}
+
+/// What a module finds by itself while it starts, and misses if it is not there:
+/// `softdep=pre: A B post: C`, of which only the first part counts.
+fn wishes(module: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    for list in values(module, "softdep") {
+        let mut before = false;
+        for word in list.split_whitespace() {
+            match word.strip_suffix(':') {
+                Some(part) => before = part == "pre",
+                None if before => found.push(canonical(word)),
+                None => {}
+            }
+        }
+    }
+    found
 }
 
 /// `virtio-rng` and `virtio_rng` are the same module.
@@ -132,8 +181,14 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("doorward-modules-{}", std::process::id()));
         let inner = folder.join("modules/kernel/net");
         fs::create_dir_all(&inner).expect("a folder can be made");
-        for (name, needs) in [("nft_masq", "nf_tables,nf-nat"), ("nf_tables", ""), ("nf-nat", "")] {
-            let text = format!("ELF\0license=GPL\0depends={needs}\0name=x\0");
+        for (name, more) in [
+            ("nft_masq", "depends=nf_tables,nf-nat"),
+            ("nf_tables", "depends=\0softdep=pre: crc32c nothing post: other"),
+            ("nf-nat", "softdep=pre: ipv6"),
+            ("crc32c_generic", "alias=crc32c-generic\0alias=crypto-crc32c"),
+            ("other", "alias=x"),
+        ] {
+            let text = format!("ELF\0license=GPL\0{more}\0name=x\0");
             fs::write(inner.join(format!("{name}.ko")), text).expect("a file can be written");
         }
         let list = "kernel/net/ipv6/ipv6.ko\n";
@@ -143,7 +198,7 @@ mod tests {
         for name in ["ipv6", "nft_masq", "nf_nat"] {
             assert_eq!(loaded.load(&kernel, name), Ok(()));
         }
-        assert_eq!(loaded.order, ["nf_tables", "nf_nat", "nft_masq"]);
+        assert_eq!(loaded.order, ["crc32c_generic", "nf_tables", "nf_nat", "nft_masq"]);
         assert!(kernel.file("nf-nat").is_some_and(|file| file.ends_with("nf-nat.ko")));
         let wrong = loaded.load(&kernel, "nf_table").expect_err("there is none");
         assert_eq!(wrong, "the kernel has no module nf_table; it has nf_tables");
