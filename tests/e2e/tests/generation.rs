@@ -61,6 +61,7 @@ fn the_example_is_a_router() {
     wait_for("everything", LIMIT, || {
         (router.ask(&["s6-rc", "-da", "list"])?.is_empty()).then_some(())
     });
+    early_boot_has_been_here(&router, &path);
     assert_eq!(router.ask(&["s6-rc-db", "atomics", "dns"]).as_deref(), Some("dnsmasq\n"));
     assert_eq!(router.ask(&["cat", "/proc/sys/kernel/hostname"]).as_deref(), Some("router\n"));
     assert!(router.ask(&["mount"]).expect("mounts").contains("on /mnt/photos type tmpfs"));
@@ -140,4 +141,25 @@ fn the_example_is_a_router() {
     assert!(up("ssh") && up("route-203.0.113.0-24"));
 
     assert_eq!(router.end(), Some(0));
+}
+
+/// What the first `ward` did before there was a service.
+fn early_boot_has_been_here(router: &Generation, path: &str) {
+    let current = router.ask(&["readlink", "/run/current-system"]).expect("a link");
+    assert_eq!(current.trim_end(), path);
+    let mounts = router.ask(&["cat", "/proc/mounts"]).expect("mounts");
+    for mount in ["none /proc proc rw,nosuid,nodev,noexec", "none /tmp tmpfs rw,nosuid,nodev"] {
+        assert!(mounts.contains(mount), "{mount}:\n{mounts}");
+    }
+    let modes = router.ask(&["stat", "-c", "%a %n", "/tmp", "/root", "/run/var/empty"]);
+    assert_eq!(modes.as_deref(), Some("1777 /tmp\n700 /root\n755 /run/var/empty\n"));
+    assert_eq!(router.ask(&["readlink", "/var"]).as_deref(), Some("/run/var\n"));
+
+    // There is no flash here. That is said, in the log too, and all is up.
+    let said = "cannot mount mtd:persist at /persist";
+    assert!(router.console().contains(said), "{}", router.console());
+    assert!(router.log().contains(said), "{}", router.log());
+
+    let report = router.ask(&["ward", "phases"]).expect("it was noted");
+    assert!(report.starts_with("up ") && report.contains("early boot"), "{report}");
 }
