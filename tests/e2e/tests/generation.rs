@@ -32,6 +32,7 @@ fn router() -> (Folder, String) {
         format!(
             "{{ config, lib, ... }}: let svc = config.system.service; in {{
                imports = [ {example} {lone} ];
+               logging = {{ files = 3; fileSize = 50000; }};
                services.photos = svc.mount.build {{ mountpoint = \"/mnt/photos\"; fstype = \"tmpfs\"; options = [ \"size=1m\" ]; }};
                services.elsewhere = svc.network.route.build {{
                  target = \"203.0.113.0/24\"; via = \"$(output ${{config.services.wan}} router)\";
@@ -159,6 +160,18 @@ fn early_boot_has_been_here(router: &Generation, path: &str) {
     let said = "cannot mount mtd:persist at /persist";
     assert!(router.console().contains(said), "{}", router.console());
     assert!(router.log().contains(said), "{}", router.log());
+
+    // How much is kept of the log is known also to a ward that has started itself anew.
+    let kept = "ward logger -d /run/uncaught-logs -n 3 -s 50000 /run/service/.s6-svscan/init";
+    let running = || {
+        let list = router.ask(&["ps", "-o", "pid,args"])?;
+        let line = list.lines().find(|line| line.contains(kept))?;
+        line.split_whitespace().next().map(str::to_owned)
+    };
+    let logger = running().expect("the logger runs");
+    assert!(router.ask(&["ward", "reexec", "--fault"]).is_some(), "{}", router.log());
+    assert!(router.ask(&["kill", &logger]).is_some());
+    wait_for("another logger", LIMIT, || running().filter(|now| *now != logger));
 
     let report = router.ask(&["ward", "phases"]).expect("it was noted");
     assert!(report.starts_with("up ") && report.contains("early boot"), "{report}");
