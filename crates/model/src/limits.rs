@@ -128,3 +128,7 @@ pub const ASKERS_MAX: usize = 64;
 
 /// Bytes of what it remembers of one: a line of a terminal.
 pub const ASKER_BYTES_MAX: usize = 120;
+
+/// Parts of an image in a kernel partition: kernel, initial file system and
+/// command line, and room for what another device may need, such as its tree.
+pub const IMAGE_PARTS_MAX: usize = 8;

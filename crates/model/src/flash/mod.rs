@@ -1,0 +1,3 @@
+//! What lies in a flash.
+
+pub mod image;
