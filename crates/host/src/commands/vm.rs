@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::{Read, Seek};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
@@ -26,7 +27,7 @@ use crate::vm::flash::Flash;
 use crate::vm::networks::{Kind, Networks};
 use crate::vm::qemu::{Console, Machine, Qemu, Stop};
 use crate::vm::ssh::{self, Door};
-use crate::vm::{key, neighbours, rom};
+use crate::vm::{key, lent, neighbours, rom};
 
 /// How long a router has to power itself off.
 const OFF_MAX: Duration = Duration::from_secs(20);
@@ -161,10 +162,10 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
     // Before there are threads, which would take signals as they please.
     listen_for_signals(events.clone())?;
 
-    let folder = Folder::new()?;
-    let flash = match matches.get_one::<PathBuf>("flash") {
+    let kept = matches.get_one::<PathBuf>("flash");
+    let flash = match kept {
         Some(path) => Flash::open(path, &description, matches.get_flag("fresh"))?,
-        None => Flash::open(&folder.0.join("flash"), &description, true)?,
+        None => Flash::temporary(&description)?,
     };
     let kind = matches.get_one::<String>("network").map(|word| match word.as_str() {
         "real" => Kind::Real,
@@ -181,22 +182,31 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
     };
     let console = match matches.get_one::<PathBuf>("console") {
         Some(path) if path == Path::new("-") => Console::Here,
-        Some(path) => Console::File(path.clone()),
+        Some(path) => Console::File(
+            File::options().read(true).write(true).create(true).truncate(true).open(path).map_err(
+                |error| {
+                    let path = path.display();
+                    Failure::refused(format!("cannot write the console {path}: {error}"))
+                },
+            )?,
+        ),
         None if terminal::is_interactive() && words.is_empty() => Console::Here,
-        None => Console::File(folder.0.join("console")),
+        None => Console::File(lent::unnamed()?),
     };
-    if let Console::File(path) = &console {
-        File::create(path).map_err(|error| {
-            Failure::refused(format!("cannot write the console {}: {error}", path.display()))
-        })?;
+    if let Some(path) = kept {
+        let state = if flash.is_new { "new" } else { "as it was left; --fresh makes it anew" };
+        say(format_args!("flash: {} ({state})", path.display()));
     }
-    tell(&description, &flash, matches.get_one("flash"), &networks, &console);
+    if let Some(process) = networks.neighbours() {
+        say(format_args!("networks: home, client, provider and provider2 of process {process}"));
+    }
+    say(format_args!("starting {} in {}", description.hostname, description.emulator));
 
     let door = Door { port: networks.port, key };
     let monitor = matches.get_one::<PathBuf>("qmp").cloned();
     let machine =
         Machine { description: &description, flash: &flash, networks: &networks, console, monitor };
-    let trial = Trial { machine, door, words, wait, folder: &folder.0, events, happened };
+    let trial = Trial { machine, door, words, wait, events, happened };
     let outcome = trial.run();
     outcome.map_err(|mut failure| {
         let lines = last_lines(&trial.machine.console);
@@ -205,27 +215,6 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
         failure.hint = (!hints.is_empty()).then(|| hints.join("\n  "));
         failure
     })
-}
-
-/// What is there before the machine starts.
-fn tell(
-    description: &Description,
-    flash: &Flash,
-    kept: Option<&PathBuf>,
-    networks: &Networks,
-    console: &Console,
-) {
-    if let Some(path) = kept {
-        let state = if flash.is_new { "new" } else { "as it was left; --fresh makes it anew" };
-        say(format_args!("flash: {} ({state})", path.display()));
-    }
-    if let Some(process) = networks.neighbours() {
-        say(format_args!("networks: home, client, provider and provider2 of process {process}"));
-    }
-    if let Console::File(path) = console {
-        say(format_args!("console: {}", path.display()));
-    }
-    say(format_args!("starting {} in {}", description.hostname, description.emulator));
 }
 
 /// What happens while a machine runs.
@@ -242,7 +231,6 @@ struct Trial<'a> {
     door: Door,
     words: Vec<OsString>,
     wait: Duration,
-    folder: &'a Path,
     events: Sender<Event>,
     happened: Receiver<Event>,
 }
@@ -314,7 +302,7 @@ impl Trial<'_> {
             Rom::Machine => None,
             Rom::Host => {
                 let kernel = flash.read(description.kernel)?;
-                Some(rom::read(&kernel, self.folder, &places::trials())?)
+                Some(rom::read(&kernel, &places::trials())?)
             }
         };
         self.machine.start(boot.as_ref(), self.events.clone(), Event::Stopped)
@@ -427,31 +415,11 @@ fn listen_for_signals(events: Sender<Event>) -> Result<(), Failure> {
 
 /// What the console has said last, where it went to a file.
 fn last_lines(console: &Console) -> Option<String> {
-    let Console::File(path) = console else { return None };
-    let text = fs::read(path).ok()?;
+    let Console::File(file) = console else { return None };
+    let (mut file, mut text): (&File, _) = (file, Vec::new());
+    file.rewind().and_then(|()| file.read_to_end(&mut text)).ok()?;
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     let last = &lines[lines.len().saturating_sub(LINES_SHOWN)..];
     (!last.is_empty()).then(|| last.join("\n"))
-}
-
-/// A folder for one run.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("doorward-vm-{}", std::process::id()));
-        // One that was killed may have left it.
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).map_err(|error| {
-            Failure::refused(format!("cannot make {}: {error}", path.display()))
-        })?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

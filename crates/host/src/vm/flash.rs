@@ -3,19 +3,19 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cli::Failure;
 
 use super::description::{Description, Span};
+use super::lent;
 
 /// What a flash holds where nothing was written.
 const ERASED: u8 = 0xff;
 
 /// The file, which nobody else uses meanwhile.
 pub struct Flash {
-    pub path: PathBuf,
-    file: File,
+    pub file: File,
     /// It was made now.
     pub is_new: bool,
 }
@@ -23,11 +23,11 @@ pub struct Flash {
 impl Flash {
     /// Opens the file; one that is not there, or that is to be `fresh`, gets the firmware.
     pub fn open(path: &Path, description: &Description, fresh: bool) -> Result<Self, Failure> {
-        let refused = |what: &str, error: io::Error| {
-            Failure::refused(format!("cannot {what} {}: {error}", path.display()))
+        let refused = |error: io::Error| {
+            Failure::refused(format!("cannot use the flash {}: {error}", path.display()))
         };
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
-        let file = file.map_err(|error| refused("open the flash", error))?;
+        let file = file.map_err(refused)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -36,26 +36,28 @@ impl Flash {
                     path.display()
                 )));
             }
-            Err(TryLockError::Error(error)) => return Err(refused("use the flash", error)),
+            Err(TryLockError::Error(error)) => return Err(refused(error)),
         }
-        let about = file.metadata().map_err(|error| refused("read the flash", error))?;
-        let is_new = fresh || about.len() == 0;
+        let bytes = file.metadata().map_err(refused)?.len();
+        let is_new = fresh || bytes == 0;
         if is_new {
-            let content = content(description)?;
-            file.set_len(0).map_err(|error| refused("write the flash", error))?;
-            (&file).write_all(&content).map_err(|error| refused("write the flash", error))?;
-        } else if about.len() != description.flash_bytes {
+            make(&file, description)?;
+        } else if bytes != description.flash_bytes {
             return Err(Failure::usage(format!(
-                "cannot use the flash {}: it has {} bytes, and that of the device {}",
+                "cannot use the flash {}: it has {bytes} bytes, and that of the device {}",
                 path.display(),
-                about.len(),
                 description.flash_bytes
             ))
             .hint("--fresh makes it anew"));
         }
-        // QEMU looks for it from where it runs.
-        let path = path.canonicalize().map_err(|error| refused("find the flash", error))?;
-        Ok(Self { path, file, is_new })
+        Ok(Self { file, is_new })
+    }
+
+    /// A new one that is gone at the end.
+    pub fn temporary(description: &Description) -> Result<Self, Failure> {
+        let file = lent::unnamed()?;
+        make(&file, description)?;
+        Ok(Self { file, is_new: true })
     }
 
     /// What is in it now.
@@ -63,13 +65,13 @@ impl Flash {
         let mut bytes = vec![0; span.bytes as usize];
         match self.file.read_exact_at(&mut bytes, span.offset) {
             Ok(()) => Ok(bytes),
-            Err(e) => Err(Failure::refused(format!("cannot read {}: {e}", self.path.display()))),
+            Err(error) => Err(Failure::refused(format!("cannot read the flash: {error}"))),
         }
     }
 }
 
-/// A flash as the factory leaves it: erased, with the firmware.
-fn content(description: &Description) -> Result<Vec<u8>, Failure> {
+/// Makes a flash as the factory leaves it: erased, with the firmware.
+fn make(mut file: &File, description: &Description) -> Result<(), Failure> {
     let Description { image, firmware, .. } = description;
     let bytes = fs::read(image).map_err(|error| {
         Failure::refused(format!("cannot read the firmware {}: {error}", image.display()))
@@ -85,5 +87,6 @@ fn content(description: &Description) -> Result<Vec<u8>, Failure> {
     let mut content = vec![ERASED; description.flash_bytes as usize];
     let start = firmware.offset as usize;
     content[start..start + bytes.len()].copy_from_slice(&bytes);
-    Ok(content)
+    let written = file.set_len(0).and_then(|()| file.write_all(&content));
+    written.map_err(|error| Failure::refused(format!("cannot write the flash: {error}")))
 }

@@ -5,6 +5,7 @@
 pub mod description;
 pub mod flash;
 pub mod key;
+pub mod lent;
 pub mod neighbours;
 pub mod networks;
 pub mod qemu;

@@ -73,6 +73,8 @@ pub fn live(ssh: SocketAddr, router: Ipv4Addr) -> Result<(), Failure> {
         .pop()
         .map(TcpListener::from)
         .ok_or_else(|| Failure::usage(format!("`doorward vm {COMMAND}` is for doorward itself")))?;
+    tap::usable()
+        .map_err(|error| Failure::refused(format!("/dev/net/tun cannot be used: {error}")))?;
     make(router)?;
     let cards: Result<Vec<OwnedFd>, io::Error> =
         CABLES.iter().map(|(network, name)| card(network, name)).collect();

@@ -156,7 +156,7 @@ impl Neighbours {
         if let Some(mut stderr) = self.outer.stderr.take() {
             let _ = stderr.read_to_string(&mut said);
         }
-        let said = said.trim().replace('\n', "; ");
+        let said = said.trim().trim_start_matches("doorward: ").replace('\n', "; ");
         if said.is_empty() { "unshare ended without a word".into() } else { said }
     }
 

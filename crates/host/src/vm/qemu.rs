@@ -1,5 +1,6 @@
 //! QEMU: its arguments, its start and its end.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 use super::description::{Attach, Description, Rom};
 use super::flash::Flash;
+use super::lent;
 use super::networks::Networks;
 use super::rom::Boot;
 
@@ -22,11 +24,10 @@ use super::rom::Boot;
 const END_MAX: Duration = Duration::from_secs(3);
 
 /// Where the serial console goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Console {
     /// To standard output, and from standard input.
     Here,
-    File(PathBuf),
+    File(File),
 }
 
 /// Why a machine has stopped.
@@ -34,7 +35,8 @@ pub enum Console {
 pub enum Stop {
     /// It has powered itself off.
     Off,
-    /// It restarts: on its own wish, after a panic, or because its watchdog was not fed.
+    /// It restarts: on its own wish, after a panic, because its watchdog was not fed, or because
+    /// somebody asked QEMU for it.
     Reset,
     /// QEMU was ended from outside, or by itself.
     Ended,
@@ -72,8 +74,12 @@ impl Machine<'_> {
         let (orders, theirs) = UnixStream::pair().map_err(refused)?;
         let mut command = Command::new(emulator);
         self.arguments(&mut command, boot, theirs.as_raw_fd());
-        let mut lent = vec![theirs.as_fd()];
+        let mut lent = vec![theirs.as_fd(), self.flash.file.as_fd()];
         lent.extend(self.networks.cards().iter().map(AsFd::as_fd));
+        lent.extend(boot.map(|boot| boot.initramfs.as_fd()));
+        if let Console::File(file) = &self.console {
+            lent.push(file.as_fd());
+        }
         let child = tied::spawn(command, &lent).map_err(refused)?;
         drop(theirs);
         let mut qemu = Qemu { child, orders };
@@ -96,11 +102,11 @@ impl Machine<'_> {
         }
         command.arg("-chardev").arg(match &self.console {
             Console::Here => "stdio,id=console,signal=on".to_owned(),
-            Console::File(path) => format!("file,id=console,append=on,path={}", quoted(path)),
+            Console::File(file) => format!("file,id=console,append=on,path={}", lent::name(file)),
         });
         command.args(["-serial", "chardev:console"]);
         self.networks.arguments(command);
-        let file = quoted(&self.flash.path);
+        let file = lent::name(&self.flash.file);
         match attach {
             Attach::Memory => {
                 let size = self.description.flash_bytes;
@@ -122,7 +128,7 @@ impl Machine<'_> {
             command.arg("-no-reboot");
         }
         if let Some(Boot { kernel, initramfs, command_line }) = boot {
-            command.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
+            command.arg("-kernel").arg(kernel).arg("-initrd").arg(lent::name(initramfs));
             command.arg("-append").arg(command_line);
         }
     }
@@ -143,7 +149,7 @@ fn wait_for_stop(reader: UnixStream) -> Stop {
         if message["event"] == "SHUTDOWN" {
             stop = match message["data"]["reason"].as_str() {
                 Some("guest-shutdown") => Stop::Off,
-                Some("guest-reset" | "guest-panic") => Stop::Reset,
+                Some("guest-reset" | "guest-panic" | "host-qmp-system-reset") => Stop::Reset,
                 _ => Stop::Ended,
             };
         }

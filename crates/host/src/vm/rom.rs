@@ -7,23 +7,24 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hasher};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use cli::Failure;
 use model::flash::image::Image;
 
+use super::lent;
+
 /// What QEMU is started with.
 pub struct Boot {
     pub kernel: PathBuf,
-    pub initramfs: PathBuf,
+    pub initramfs: File,
     pub command_line: String,
 }
 
-/// Takes the kernel out of its partition. What is handed to QEMU lies in `folder`; kernels that
-/// were unpacked are kept in `cache`.
-pub fn read(partition: &[u8], folder: &Path, cache: &Path) -> Result<Boot, Failure> {
+/// Takes the kernel out of its partition. Kernels that were unpacked are kept in `cache`.
+pub fn read(partition: &[u8], cache: &Path) -> Result<Boot, Failure> {
     let image = Image::parse(partition).map_err(|error| broken(&error.to_string()))?;
     let [kernel, initramfs, command_line] = image.parts[..] else {
         let count = image.parts.len();
@@ -35,8 +36,9 @@ pub fn read(partition: &[u8], folder: &Path, cache: &Path) -> Result<Boot, Failu
         .map_err(|_| broken("the kernel's command line is no text"))?
         .trim_end_matches(['\0', '\n'])
         .to_owned();
-    let file = folder.join("initramfs");
-    fs::write(&file, initramfs).map_err(|error| refused("write", &file, &error))?;
+    let mut file = lent::unnamed()?;
+    file.write_all(initramfs)
+        .map_err(|error| Failure::refused(format!("cannot hand on the initramfs: {error}")))?;
     Ok(Boot { kernel: unpacked(kernel, cache)?, initramfs: file, command_line })
 }
 

@@ -5,6 +5,14 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+/// Where they are made.
+const DEVICE: &str = "/dev/net/tun";
+
+/// Whether this system has such cards, and the caller may use them.
+pub fn usable() -> io::Result<()> {
+    File::options().read(true).write(true).open(DEVICE).map(drop)
+}
+
 /// Takes the program's end of the card `name` of this network namespace, which is made where it
 /// is not there. Whole packets are read and written, with all their checksums.
 ///
@@ -13,7 +21,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 /// - `PermissionDenied`: the caller may not use them, or not in this network namespace.
 pub fn take(name: &str) -> io::Result<OwnedFd> {
     // The card belongs to the namespace that this is opened in.
-    let device = File::options().read(true).write(true).open("/dev/net/tun")?;
+    let device = File::options().read(true).write(true).open(DEVICE)?;
     let mut request = MaybeUninit::<libc::ifreq>::zeroed();
     // SAFETY: zeros are a request; its name stays ended by one, and the kernel reads and writes
     // no more than the request.
