@@ -15,6 +15,7 @@ let
   additions = import ./packages/additions.nix {
     inherit lib processor programs services;
     packages = forDevice;
+    inherit (debian processor) kernel;
     build = forBuild;
     templates = evaluated.config.system.service;
   };

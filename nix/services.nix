@@ -126,6 +126,8 @@ let
       needs = given.dependencies or [ ] ++ given.contents or [ ];
       # What it speaks of without having to wait for it.
       related = [ ];
+      # What it needs of the kernel, if that has it as modules.
+      modules = [ ];
       place = placeOf arguments;
       outputs = outputsOf given.name;
       __toString = self: self.outputs;

@@ -6,7 +6,7 @@
       description = "QEMU, ARM virt";
       kernel = {
         package = "linux-image-arm64";
-        modules = [ "virtio_ring" "virtio" "virtio_pci_legacy_dev" "virtio_pci_modern_dev" "virtio_pci" "net_failover" "failover" "virtio_net" "mtd" "mtdblock" "jffs2" "squashfs" ];
+        modules = [ "virtio_pci" "virtio_net" ];
       };
       flash = import ../qemu-flash.nix { eraseSize = 256 * 1024; };
       networkInterfaces = import ../qemu-network.nix pkgs;

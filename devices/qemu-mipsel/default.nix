@@ -1,4 +1,5 @@
 # QEMU's Malta board, little-endian: the processor of many real routers.
+let eraseSize = 64 * 1024; in
 {
   system.processor = "mipsel";
   module = { pkgs, ... }: {
@@ -7,9 +8,20 @@
       kernel = {
         package = "linux-image-4kc-malta";
         # The flash is a disk that plays one: this kernel has no driver for memory that does.
-        modules = [ "virtio_ring" "virtio" "virtio_pci_legacy_dev" "virtio_pci_modern_dev" "virtio_pci" "net_failover" "failover" "virtio_net" "virtio_blk" "block2mtd" "jffs2" "squashfs" ];
+        early = [
+          "module virtio_pci"
+          "module virtio_blk"
+          "wait /dev/vda"
+          "module block2mtd block2mtd=/dev/vda,${toString eraseSize},flash0"
+        ];
+        modules = [ "virtio_net" "virtio_rng" ];
       };
-      flash = import ../qemu-flash.nix { eraseSize = 64 * 1024; };
+      flash = import ../qemu-flash.nix { inherit eraseSize; };
+      vm = {
+        emulator = "qemu-system-mipsel";
+        arguments = [ "-M" "malta" "-cpu" "24Kc" ];
+        attach = "virtio-blk";
+      };
       networkInterfaces = import ../qemu-network.nix pkgs;
     };
     boot.commandLine = [ "console=ttyS0" ];

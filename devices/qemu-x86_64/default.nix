@@ -1,4 +1,5 @@
 # QEMU's q35 with a flash in memory that lies in a file: the device that tests run on.
+let eraseSize = 64 * 1024; in
 {
   system.processor = "x86_64";
   module = { pkgs, ... }: {
@@ -6,9 +7,15 @@
       description = "QEMU, x86_64";
       kernel = {
         package = "linux-image-amd64";
-        modules = [ "virtio_ring" "virtio" "virtio_pci_legacy_dev" "virtio_pci_modern_dev" "virtio_pci" "net_failover" "failover" "virtio_net" "mtd" "mtdblock" "phram" "jffs2" "squashfs" ];
+        early = [ "memory flash0 ${toString eraseSize} 1af4:1110 2" ];
+        modules = [ "virtio_pci" "virtio_net" "virtio_rng" "i6300esb" ];
       };
-      flash = import ../qemu-flash.nix { eraseSize = 64 * 1024; };
+      flash = import ../qemu-flash.nix { inherit eraseSize; };
+      vm = {
+        emulator = "qemu-system-x86_64";
+        arguments = [ "-M" "q35" "-device" "i6300esb" "-action" "watchdog=reset" ];
+        attach = "ivshmem";
+      };
       networkInterfaces = import ../qemu-network.nix pkgs;
       watchdog = "/dev/watchdog";
     };

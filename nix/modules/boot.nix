@@ -35,6 +35,8 @@ in
     # A panic is not the end.
     commandLine = [ "panic=5" "init=/boot/system/init" "root=mtd:rootfs" "rootfstype=${config.boot.rootfs}" ]
       ++ [ (if config.boot.rootfs == "jffs2" then "rw" else "ro") ];
+    # What the root file system is has come with the kernel.
+    modules = lib.optional (config.hardware.flash.persist != null && config.boot.rootfs != "jffs2") "jffs2";
     mounts = {
       "/proc" = { type = mkDefault "proc"; options = mkDefault [ "nosuid" "nodev" "noexec" ]; };
       "/sys" = { type = mkDefault "sysfs"; options = mkDefault [ "nosuid" "nodev" "noexec" ]; };

@@ -3,6 +3,7 @@
 let
   inherit (lib) mkOption types;
   word = description: mkOption { type = types.singleLineStr; inherit description; };
+  words = description: mkOption { type = types.listOf types.singleLineStr; default = [ ]; inherit description; };
   bytes = description: mkOption { type = types.ints.unsigned; inherit description; };
   partition = {
     options = {
@@ -18,9 +19,12 @@ in
     processor = word "the kind of its processor";
     kernel = {
       package = word "the package of Debian's that has its kernel";
-      modules = mkOption { type = types.listOf types.singleLineStr; default = [ ]; description = "modules that it needs to find its flash and its network, in the order of loading"; };
+      early = words "what is done to find the flash, before there is a root directory: lines as docs/formats/system.md has them, with spaces for tabs";
+      modular = mkOption { type = types.bool; default = true; description = "whether it has modules; otherwise all that is needed is built into it"; };
+      modules = words "modules that it needs besides: for its network, for its watchdog";
     };
     flash = {
+      name = mkOption { type = types.singleLineStr; default = "flash0"; description = "the whole of it, as the kernel calls it"; };
       size = bytes "the size of the flash";
       eraseSize = bytes "how much of it is erased at once";
       partitions = mkOption {
@@ -37,6 +41,14 @@ in
       type = types.attrsOf services.serviceType;
       default = { };
       description = "its network interfaces, by what is written on them";
+    };
+    # Where the device is one of QEMU's: how that is told.
+    vm = {
+      emulator = mkOption { type = types.nullOr types.singleLineStr; default = null; description = "the program that plays it; null: it is made of metal"; };
+      arguments = words "arguments of the emulator that make it this device";
+      memory = mkOption { type = types.ints.positive; default = 256; description = "its memory in MiB"; };
+      attach = mkOption { type = types.enum [ "ivshmem" "virtio-blk" "pflash" ]; default = "ivshmem"; description = "as what the file of its flash is seen"; };
+      rom = mkOption { type = types.enum [ "host" "u-boot" ]; default = "host"; description = "who starts the kernel: what runs the emulator, or a boot loader in it"; };
     };
     watchdog = mkOption { type = types.nullOr types.path; default = null; description = "the device file of its watchdog"; };
   };

@@ -33,6 +33,19 @@ let
     };
 
   inherit (config.hardware) flash;
+  kernelPackage = pkgs.kernel config.hardware.kernel.package;
+  # What services need of the kernel comes with them.
+  modules = if !config.hardware.kernel.modular then [ ] else lib.unique (config.hardware.kernel.modules ++ config.boot.modules
+    ++ lib.concatMap (service: service.modules) (lib.attrValues collected));
+  # Whether this flash is one that an image of the whole is made for.
+  whole = flash.partitions ? kernel && flash.partitions ? firmware;
+  # How `ward` finds the root file system.
+  early = config.hardware.kernel.early
+    ++ map (it: "partition ${flash.name} ${it.name} ${toString it.offset} ${toString it.size} ${if it.readOnly then "ro" else "rw"}")
+      (lib.sort (a: b: a.offset < b.offset || a.offset == b.offset && a.size > b.size)
+        (lib.mapAttrsToList (name: it: { inherit name; inherit (it) offset size readOnly; }) flash.partitions))
+    ++ lib.optional (config.boot.rootfs == "squashfs") "module mtdblock"
+    ++ [ "module ${config.boot.rootfs}" ];
   image = type: step "${config.hostname}-rootfs.${type}" {
     step = "image";
     inherit type;
@@ -70,8 +83,12 @@ in
       profile = map (package: "${package}") config.defaultProfile.packages;
       init = "${pkgs.ward}/bin/ward";
       inherit services;
+      modules = if modules == [ ] then null else step "${config.hostname}-modules" {
+        step = "modules";
+        kernel = kernelPackage;
+        inherit modules;
+      };
       boot = {
-        modules = lib.unique (config.hardware.kernel.modules ++ config.boot.modules);
         mounts = lib.mapAttrsToList (target: mount: mount // { inherit target; }) config.boot.mounts;
         log = { inherit (config.logging) directory fileSize files; };
       };
@@ -79,6 +96,41 @@ in
     jffs2 = image "jffs2";
     squashfs = image "squashfs";
     rootfs = image config.boot.rootfs;
+    # For the boot loader: the kernel, and what finds the root file system.
+    kernel = step "${config.hostname}-kernel" {
+      step = "kernel";
+      kernel = kernelPackage;
+      inherit early;
+      inherit (config.boot) commandLine;
+      inherit (config.hardware) processor;
+      title = config.hostname;
+      ward = "${pkgs.ward}/bin/ward";
+      partition = flash.partitions.kernel.size or null;
+    };
+    # All that an update of the whole writes, as one image of the partition of this name.
+    firmware = step "${config.hostname}-firmware.bin" {
+      step = "firmware";
+      inherit (flash) eraseSize partitions;
+      parts = { inherit kernel rootfs; };
+    };
+    # A script that runs it.
+    vm = step "${config.hostname}-vm" {
+      step = "vm";
+      inherit (config) hostname;
+      inherit (pkgs) doorward;
+      inherit firmware;
+      vm = {
+        inherit (config.hardware.vm) arguments memory attach rom;
+        emulator =
+          if config.hardware.vm.emulator != null then config.hardware.vm.emulator
+          else throw "outputs.vm: ${config.hardware.description} is no device of QEMU's; hardware.vm in devices/ tells how those are described";
+        # Where one logs in, if one can.
+        ssh = lib.findFirst (it: it != null) null (map (service: service.listens or null) (lib.attrValues collected));
+        inherit (config) hostname;
+        inherit (config.hardware) description;
+        flash = { inherit (flash) size eraseSize partitions; };
+      };
+    };
     manifest = step "${config.hostname}-manifest.json" {
       step = "manifest";
       inherit (config) hostname;
@@ -88,9 +140,14 @@ in
       generation = systemConfiguration;
       exportReferencesGraph.closure = [ systemConfiguration ];
       services = lib.mapAttrs (_: service: { inherit (service.definition) type; needs = map (need: need.name) service.needs; }) collected;
-      images.rootfs = { file = rootfs; type = config.boot.rootfs; partition = "rootfs"; };
+      images = {
+        rootfs = { file = rootfs; type = config.boot.rootfs; partition = "rootfs"; };
+      } // lib.optionalAttrs whole {
+        kernel = { file = kernel; type = "uImage"; partition = "kernel"; };
+        firmware = { file = firmware; type = "raw"; partition = "firmware"; };
+      };
       sha256sum = "${pkgs.buildPackages.busybox}/bin/sha256sum";
     };
-    default = rootfs;
+    default = if whole then firmware else rootfs;
   };
 }

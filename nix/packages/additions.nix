@@ -2,6 +2,7 @@
 { lib
 , packages  # for the device
 , build     # for the build machine
+, kernel    # one of Debian's, by its name
 , processor
 , programs  # the folder with the built ward and doorward
 , services
@@ -52,6 +53,8 @@ rec {
     args = [ "-euc" "cp $textPath $out; chmod 0755 $out" ];
   };
   writeShellScript = name: text: writeScript name "#!${packages.busybox}/bin/sh\n${text}";
+
+  inherit kernel;
 
   svc = templates;
   liminix.services = { inherit (services) longrun oneshot bundle target template; };

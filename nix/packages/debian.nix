@@ -86,6 +86,15 @@ let
     if processor.debian == "amd64" then "self"
     else "${(import ./debian.nix { processor = import ../processors.nix "x86_64"; inherit folder; }).busybox}/bin/busybox";
 
+  # A kernel by its general name, which is a package that needs the newest one.
+  kernel = name:
+    let package = locked.${name} or (throw "there is no kernel ${name} among Debian's packages for ${processor.debian}"); in
+    run {
+      name = legal "${name}-${package.version}";
+      args = [ "sh" "-eu" (script ./unpack-kernel.sh) ];
+      deb = deb processor.debian (head package.needs);
+    };
+
   # The names that nixpkgs has for them.
   renamed = removeMissing {
     dnsmasq = "dnsmasq-base";
@@ -99,6 +108,7 @@ let
   named = names: make: listToAttrs (map (name: { inherit name; value = make name; }) names);
   own = filter (name: !(elem name glibc)) (attrNames locked) ++ [ "glibc" ];
   packages = named own (name: make name name)
-    // builtins.mapAttrs make renamed;
+    // builtins.mapAttrs make renamed
+    // { inherit kernel; };
 in
 packages

@@ -60,5 +60,7 @@ in
       inherit (p) dependencies;
       up = "${pkgs.nftables}/bin/nft -f - <<'RULES'\n${ruleset}RULES\n";
       down = if p.ruleset != null then "${pkgs.nftables}/bin/nft flush ruleset\n" else "${pkgs.nftables}/bin/nft delete table inet router\n";
+    } // {
+      modules = [ "nf_tables" "nft_ct" "nft_chain_nat" "nft_masq" "nft_nat" "nft_redir" "nft_reject_inet" "nft_limit" "nft_log" ];
     };
 }

@@ -63,5 +63,5 @@ let inherit (lib) mkOption types; in
         #!${pkgs.busybox}/bin/sh
         ${pkgs.busybox}/bin/rm -f ${outputsOf name}/*
       '';
-    } // { inherit (p) ifname; };
+    } // { inherit (p) ifname; modules = [ "pppoe" ]; };
 }

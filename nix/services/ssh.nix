@@ -37,5 +37,7 @@ let inherit (lib) mkOption types; in
       inherit name;
       dependencies = [ key ] ++ p.dependencies;
       run = "exec ${pkgs.dropbear}/bin/dropbear ${lib.concatMapStringsSep " " (a: if a == "" then "''" else lib.escapeShellArg a) arguments}\n";
+    } // {
+      listens = { inherit (p) address port; };
     };
 }

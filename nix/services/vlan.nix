@@ -18,5 +18,5 @@ let inherit (lib) mkOption types; in
         ip link set dev ${p.ifname} up
       '' + keep name { inherit (p) ifname; };
       down = "ip link del dev ${p.ifname}\n" + drop name;
-    } // { inherit (p) ifname; };
+    } // { inherit (p) ifname; modules = [ "8021q" ]; };
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::shell::{Failed, Outcome, failed, target};
+use crate::shell::{Failed, Outcome, failed, root, target};
 use crate::ward::{self, HERE};
 
 const PAGE: &str = "docs/budgets.md";
@@ -23,8 +23,17 @@ pub fn chore(_: &[String]) -> Outcome {
 
 /// The root file system of the example, without kernel and modules.
 fn image() -> Result<PathBuf, Failed> {
-    let mut build = Command::new(ward::builder()?);
-    build.args(["build", "-c", EXAMPLE, "-A", "outputs.squashfs", "--no-out-link", "--store"]);
+    let builder = ward::builder()?;
+    let configuration = target().join("without-modules.nix");
+    let text = format!(
+        "{{ lib, ... }}: {{ imports = [ {}/{EXAMPLE} ]; hardware.kernel.modular = lib.mkForce false; }}\n",
+        root().display()
+    );
+    let written = fs::write(&configuration, text);
+    written.map_err(|e| failed(format!("{}: {e}", configuration.display())))?;
+    let mut build = Command::new(builder);
+    build.args(["build", "-A", "outputs.squashfs", "--no-out-link", "-c"]);
+    build.arg(configuration).arg("--store");
     let output = build.arg(target().join("store")).stderr(Stdio::inherit()).output();
     let output = output.map_err(|e| failed(format!("cannot run doorward: {e}")))?;
     let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();

@@ -1,6 +1,7 @@
 //! The arguments of a command, read from left to right.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::failure::Failure;
@@ -12,13 +13,24 @@ pub use lexopt::Arg;
 pub struct Args {
     /// The name the command was called by.
     pub name: String,
+    /// The path that the program was called by, where that matters.
+    pub called: PathBuf,
     parser: lexopt::Parser,
 }
 
 impl Args {
     pub fn new(name: &str, words: impl IntoIterator<Item = OsString>) -> Self {
         let words: Vec<OsString> = words.into_iter().collect();
-        Self { name: name.to_owned(), parser: lexopt::Parser::from_args(words) }
+        Self {
+            name: name.to_owned(),
+            called: PathBuf::new(),
+            parser: lexopt::Parser::from_args(words),
+        }
+    }
+
+    /// The same, of a program that was called by this path.
+    pub fn called_by(self, path: impl Into<PathBuf>) -> Self {
+        Self { called: path.into(), ..self }
     }
 
     /// The next option: `Some("u")` for `-u` (also inside `-uwU`), `Some("help")` for

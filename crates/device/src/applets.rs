@@ -20,6 +20,7 @@ pub const TABLE: &[&Command] = &[
     &init::INIT,
     &logger::COMMAND,
     &manager::COMMAND,
+    &boot::PHASES,
     &machine::POWEROFF,
     &machine::REBOOT,
     &machine::REEXEC,

@@ -21,11 +21,12 @@ static ALLOCATOR: Arena<Allocator> = Arena(Allocator);
 #[cfg_attr(test, allow(dead_code))]
 fn run(words: Vec<OsString>) -> u8 {
     let mut words = words.into_iter();
-    let called = words.next().unwrap_or_default();
-    let called = Path::new(&called).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let path = words.next().unwrap_or_default();
+    let path = Path::new(&path);
+    let called = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut out = std::io::stdout().lock();
     if let Some(applet) = cli::find(applets::TABLE, &called) {
-        return finish(applet, &called, words, &mut out);
+        return finish(applet, &called, path, words, &mut out);
     }
     let Some(name) = words.next() else {
         return usage(&mut out, Exit::USAGE);
@@ -52,7 +53,7 @@ fn run(words: Vec<OsString>) -> u8 {
             outcome.map_or_else(|failure| report("ward", &failure), |exit| exit.0)
         }
         _ => match cli::find(applets::TABLE, &name) {
-            Some(applet) => finish(applet, &name, words, &mut out),
+            Some(applet) => finish(applet, &name, Path::new(""), words, &mut out),
             None => {
                 let known = applets::TABLE.iter().map(|applet| applet.name);
                 let mut failure = Failure::usage(format!("there is no applet {name:?}"));
@@ -68,6 +69,7 @@ fn run(words: Vec<OsString>) -> u8 {
 fn finish(
     applet: &Command,
     name: &str,
+    path: &Path,
     words: impl Iterator<Item = OsString>,
     out: &mut dyn Write,
 ) -> u8 {
@@ -78,7 +80,7 @@ fn finish(
     }
     // People's applets are called `ward NAME`, a peer's have its name.
     let label = if install::is_word(applet) { format!("ward {name}") } else { name.to_owned() };
-    let outcome = (applet.run)(&mut Args::new(name, words), out).and_then(|exit| {
+    let outcome = (applet.run)(&mut Args::new(name, words).called_by(path), out).and_then(|exit| {
         out.flush()?;
         Ok(exit)
     });

@@ -7,6 +7,7 @@ extern crate alloc;
 pub mod account;
 pub mod bytes;
 pub mod calendar;
+pub mod deploy;
 pub mod environment;
 pub mod flash;
 pub mod label;

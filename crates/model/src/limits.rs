@@ -132,3 +132,11 @@ pub const ASKER_BYTES_MAX: usize = 120;
 /// Parts of an image in a kernel partition: kernel, initial file system and
 /// command line, and room for what another device may need, such as its tree.
 pub const IMAGE_PARTS_MAX: usize = 8;
+
+/// Bytes of a file of a generation that says what to do: a line for each file
+/// that is not simply a part of the generation, of which a device has dozens.
+pub const GENERATION_FILE_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of the name of a partition: one less than `BLKPG_DEVNAMELTH` of Linux
+/// `include/uapi/linux/blkpg.h`.
+pub const PARTITION_NAME_BYTES_MAX: usize = 63;

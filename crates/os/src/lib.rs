@@ -2,10 +2,12 @@
 
 pub mod account;
 pub mod clock;
+pub mod deploy;
 pub mod door;
 pub mod event_loop;
 pub mod files;
 pub mod filter;
+pub mod flash;
 pub mod log;
 pub mod namespace;
 pub mod service;

@@ -18,6 +18,13 @@ use rustix::thread::{
 /// Where the outer `/proc` lies until there is one inside.
 const LENT: &str = "/mnt";
 
+/// Whether processes are numbered here as the machine itself numbers them.
+///
+/// Source: Linux `include/linux/proc_ns.h`, `PROC_PID_INIT_INO`.
+pub fn is_machines() -> bool {
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link == Path::new("pid:[4026531836]"))
+}
+
 /// What is mounted from now on stays in this mount namespace.
 pub fn keep_mounts_private() -> io::Result<()> {
     Ok(mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)?)

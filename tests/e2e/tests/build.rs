@@ -7,6 +7,7 @@ use std::process::Command;
 
 use e2e::nix::{built, closure, command, on_disk, sources, store, try_build};
 use e2e::{Folder, stdout};
+use model::flash::image::{Image, Processor};
 use serde_json::Value;
 
 /// A configuration that needs no long build.
@@ -464,4 +465,85 @@ fn an_ordinary_user_builds_into_a_store_of_their_own() {
 fn make_writable(folder: &Path) {
     let status = Command::new("chmod").args(["-R", "u+w"]).arg(folder).status();
     assert!(status.is_ok_and(|status| status.success()));
+}
+
+/// The files of an initial file system: what its archive says of each, `070701` and 13 numbers.
+fn unpacked(archive: &Path) -> (Folder, String) {
+    let folder = Folder::new("initial");
+    let mut unpack = Command::new("sh");
+    unpack.current_dir(folder.path()).args(["-ec", "busybox cpio -idm <$0 2>/dev/null"]);
+    stdout(unpack.arg(archive));
+    let mut list = Command::new("sh");
+    list.args(["-ec", "busybox cpio -tv <$0 2>/dev/null"]);
+    let list = stdout(list.arg(archive));
+    (folder, list)
+}
+
+#[test]
+fn the_firmware_holds_the_kernel_and_the_root_file_system_at_their_places() {
+    let folder = Folder::new("firmware");
+    let configuration = folder.write("c.nix", SMALL);
+    let names = ["firmware", "kernel", "rootfs", "vm"];
+    let words: Vec<String> =
+        names.iter().flat_map(|name| ["-A".to_owned(), format!("outputs.{name}")]).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let paths = built(&configuration, &words);
+    let [firmware, kernel, rootfs, vm] = &paths[..] else { panic!("four paths: {paths:?}") };
+    let bytes = |path: &str| fs::read(on_disk(path)).expect("it can be read");
+    let (firmware, kernel, rootfs) = (bytes(firmware), bytes(kernel), bytes(rootfs));
+
+    // devices/qemu-flash.nix: the kernel is first in it, the root file system 28 MiB behind.
+    let place = 28 << 20;
+    assert_eq!(firmware[..kernel.len()], kernel);
+    assert!(firmware[kernel.len()..place].iter().all(|&byte| byte == 0xff), "erased");
+    assert_eq!(firmware[place..][..rootfs.len()], rootfs);
+    assert_eq!(firmware.len() % 65536, 0);
+
+    let image = Image::parse(&firmware).expect("a boot loader can read it");
+    assert_eq!((image.processor, image.bytes), (Processor::X86_64, kernel.len()));
+    assert_eq!(image.name, b"small");
+    let [linux, initial, words] = image.parts[..] else { panic!("{} parts", image.parts.len()) };
+    // Linux Documentation/x86/boot.rst: the magic of a bzImage.
+    assert_eq!(&linux[0x202..0x206], b"HdrS");
+    let words = String::from_utf8_lossy(words);
+    for word in ["console=ttyS0", "panic=5", "root=mtd:rootfs", "rootfstype=jffs2", "rw"] {
+        assert!(words.split(' ').any(|found| found == word), "{word} is not in {words}");
+    }
+    let (tree, list) = unpacked(&folder.write("initial.cpio", initial));
+    let early = fs::read_to_string(tree.join("early")).expect("it is there");
+    let modules: Vec<&str> = early.lines().filter_map(|l| l.strip_prefix("module\t")).collect();
+    assert_eq!(modules.last(), Some(&"jffs2"));
+    for module in modules.iter().chain([&"phram"]) {
+        assert!(tree.join(format!("lib/modules/{module}.ko")).exists(), "{module}:\n{list}");
+    }
+    let memory = early.find("memory\tflash0\t65536\t1af4:1110\t2\n").expect("the flash is found");
+    let part = |line: &str| early.find(line).unwrap_or_else(|| panic!("{line:?}:\n{early}"));
+    let whole = part("partition\tflash0\tfirmware\t1048576\t58720256\trw\n");
+    let first = part("partition\tflash0\tkernel\t1048576\t29360128\trw\n");
+    assert!(memory < whole && whole < first && first < part("module\tjffs2\n"), "{early}");
+    assert!(early.contains("partition\tflash0\tu-boot\t0\t524288\tro\n"), "{early}");
+    let init = list.lines().find(|line| line.ends_with(" init")).expect("there is an init");
+    assert!(init.starts_with("-rwxr-xr-x"), "{init}");
+    assert!(stdout(Command::new(tree.join("init")).arg("--help")).contains("root of a tree"));
+
+    let description: Value =
+        serde_json::from_str(&read(&format!("{vm}/vm.json"))).expect("it is JSON");
+    assert_eq!(description["firmware"], "firmware.bin");
+    assert_eq!(description["flash"]["partitions"]["persist"]["size"], 7 << 20);
+    let beside = |name: &str| on_disk(vm).join(fs::read_link(on_disk(vm).join(name)).expect(name));
+    assert_eq!(fs::read(beside("firmware.bin")).expect("beside it"), firmware);
+    let script = stdout(Command::new(on_disk(vm).join("bin/run-small-vm")).arg("--help"));
+    assert!(script.contains("QEMU"), "{script}");
+}
+
+#[test]
+fn a_kernel_without_a_module_that_is_needed_is_an_error_that_names_it() {
+    let folder = Folder::new("module");
+    let configuration = folder.write(
+        "c.nix",
+        SMALL.replace("hostname =", "boot.modules = [ \"nf_tabels\" ];\n  hostname ="),
+    );
+    let output = try_build(&configuration, &["-A", "outputs.systemConfiguration"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("has no module nf_tabels"), "{said}");
 }

@@ -2,10 +2,12 @@
 //! the first bundle up.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cli::{Args, Command, Exit, Failure, Opt};
+use model::deploy::phases::{Phase, report};
 use model::service::manager_request::{Manner, Verb};
+use os::deploy::phases;
 use os::service::manager_client::Heard;
 
 use super::change::{Change, say_step};
@@ -14,12 +16,13 @@ use super::peers::s6_rc_init::{Request, make_live};
 pub const COMMAND: Command = Command {
     name: "boot",
     summary: "Make the live directory and bring the first bundle up",
-    usage: "ward boot [-c DATABASE] [-l LIVE] [-b BUNDLE] [-g GROUP] SCANDIR",
+    usage: "ward boot [-c DATABASE] [-l LIVE] [-b BUNDLE] [-g GROUP] [--console] SCANDIR",
     options: &[
         Opt("-c DATABASE", "The compiled database (/etc/s6-rc/compiled/current)"),
         Opt("-l LIVE", "The live directory to make (/run/s6-rc)"),
         Opt("-b BUNDLE", "The bundle to bring up (default)"),
         Opt("-g GROUP", "Only members of this group may ask how things are (by number)"),
+        Opt("--console", "Say on the console, too, how long the start of the device took"),
     ],
     about: "`ward init` runs this by itself. Exit codes are those of s6-rc-init and s6-rc.",
     run,
@@ -34,12 +37,14 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         readers: None,
     };
     let mut bundle = String::from("default");
+    let mut console = false;
     while let Some(option) = args.option()? {
         match option.as_str() {
             "c" => request.database = args.value()?.into(),
             "l" => request.live = args.value()?.into(),
             "b" => bundle = args.text()?,
             "g" => request.readers = Some(args.parsed()?),
+            "console" => console = true,
             _ => return Err(args.unknown(&option)),
         }
     }
@@ -49,12 +54,26 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     if let Ok(real) = request.database.canonicalize() {
         request.database = real;
     }
-    make_live(&request)?;
+    let outcome = make_live(&request).and_then(|_| bring_up(&request.live, &bundle));
+    let phase = match &outcome {
+        Ok(exit) if *exit == Exit::DONE => Phase::Up,
+        _ => Phase::Failed,
+    };
+    if let Some(report) = phases::end(phase, os::clock::now()).as_deref().and_then(report) {
+        eprintln!("boot: {report}");
+        if console && let Ok(console) = std::fs::File::options().write(true).open("/dev/console") {
+            os::files::write_if_room(console, format!("ward: {report}\n").as_bytes());
+        }
+    }
+    outcome
+}
+
+fn bring_up(live: &Path, bundle: &str) -> Result<Exit, Failure> {
     let change = Change {
-        live: &request.live,
+        live,
         verb: Verb::Up,
         manner: Manner::default(),
-        names: &[&bundle],
+        names: &[bundle],
         limit: None,
         scripts: false,
         ticks: false,
@@ -65,4 +84,28 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         }
     })?;
     Ok(Exit(ending.exit))
+}
+
+/// `ward phases`: when the device that started had come how far.
+pub const PHASES: Command = Command {
+    name: "phases",
+    summary: "Show how long the start of the device took",
+    usage: "ward phases",
+    options: &[],
+    about: "\
+Early boot and `ward boot` note in /run/boot-phases when a phase was reached, a \
+line each: kernel (ward begins in the ramdisk), root (the root file system is \
+mounted), generation (ward of the generation begins), init (all is prepared for \
+the first service), and up or failed (the first bundle). Exit codes: 0 it is \
+told, 1 nothing was noted.",
+    run: run_phases,
+};
+
+fn run_phases(_args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let noted = phases::noted().unwrap_or_default();
+    let Some(report) = report(&noted) else {
+        return Err(Failure::not_achieved("this device was not started by ward's early boot"));
+    };
+    writeln!(out, "{report}")?;
+    Ok(Exit::DONE)
 }

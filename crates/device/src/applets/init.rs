@@ -2,15 +2,20 @@
 //! of its names.
 
 mod conversation;
+mod early;
 mod ending;
 mod orders;
 mod program;
+mod ramdisk;
 mod server;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use cli::{Args, Command, Exit, Failure, Opt};
+
+use super::logger;
 
 /// What a tree is started with.
 #[derive(Clone, Debug)]
@@ -31,6 +36,8 @@ pub struct Config {
     pub resume: Option<i32>,
     /// Leave instead of rebooting the machine, even as pid 1.
     pub container: bool,
+    /// What was said before there was a log.
+    pub said: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,23 +57,30 @@ pub struct Boot {
     pub live: PathBuf,
     pub bundle: String,
     pub logs: PathBuf,
+    /// How much of it is kept, as options of the logger.
+    pub kept: Vec<OsString>,
 }
 
 pub const INIT: Command = Command {
     name: "init",
     summary: "Be the root of a tree of services: boot it, keep it up, bring it down",
-    usage: "ward init [-c DATABASE] [-l LIVE] [-b BUNDLE] [-L LOGDIR] [-g GROUP] [--container] [SCANDIR]",
+    usage: "ward init [-c DATABASE] [-l LIVE] [-b BUNDLE] [-L LOGDIR] [-s SIZE] [-n COUNT] [-g GROUP] [--container] [SCANDIR]",
     options: &[
         Opt("-c DATABASE", "The compiled database to boot (/etc/s6-rc/compiled/current)"),
         Opt("-l LIVE", "The live directory to make (/run/s6-rc)"),
         Opt("-b BUNDLE", "The bundle to bring up (default)"),
         Opt("-L LOGDIR", "Where everything is logged (/run/uncaught-logs)"),
+        Opt("-s SIZE", "Begin a new file of the log near this many bytes (99999)"),
+        Opt("-n COUNT", "Keep this many finished files of it (10)"),
         Opt("-g GROUP", "Only members of this group may ask how things are (by number)"),
         Opt("-d FD", "Write a newline there once orders are heard"),
         Opt("--container", "As pid 1, leave at the end instead of rebooting"),
     ],
     about: "\
 SCANDIR is /run/service unless given; it is made if it is missing.
+
+As pid 1 of a machine it first does what the ramdisk or the generation that it \
+was started from wants done: modules, mounts, files (docs/formats/system.md).
 
 SIGTERM and SIGINT bring everything down in order and end: as pid 1 with a \
 reboot, with SIGUSR1 with a halt and with SIGUSR2 or SIGPWR with a power-off; \
@@ -116,10 +130,22 @@ fn run_supervise(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure>
 
 fn start(args: &mut Args, kind: Kind) -> Result<Exit, Failure> {
     // The words are needed again, should it have to start itself anew.
-    let words = args.rest();
+    let mut words = args.rest();
+    let mut said = Vec::new();
+    let resumes = words.first().is_some_and(|word| word == "--resume");
+    if kind == Kind::Init && std::process::id() == 1 && !resumes {
+        if ramdisk::is_here() {
+            return Err(ramdisk::leave());
+        }
+        if let Some(generation) = early::generation_of(&args.called) {
+            let early = early::prepare(&generation);
+            words.splice(0..0, early.words);
+            said = early.said;
+        }
+    }
     let mut args = Args::new(&args.name, words.iter().cloned());
     let config = parse(&mut args, kind)?;
-    program::run(config, &args.name, words)
+    program::run(Config { said, ..config }, &args.name, words)
 }
 
 fn parse(args: &mut Args, kind: Kind) -> Result<Config, Failure> {
@@ -134,11 +160,13 @@ fn parse(args: &mut Args, kind: Kind) -> Result<Config, Failure> {
             database: "/etc/s6-rc/compiled/current".into(),
             live: "/run/s6-rc".into(),
             bundle: "default".into(),
-            logs: "/run/uncaught-logs".into(),
+            logs: logger::DIRECTORY.into(),
+            kept: Vec::new(),
         },
         readers: None,
         resume: None,
         container: false,
+        said: Vec::new(),
     };
     while let Some(option) = args.option()? {
         match (kind, option.as_str()) {
@@ -147,6 +175,14 @@ fn parse(args: &mut Args, kind: Kind) -> Result<Config, Failure> {
             (Kind::Init, "l" | "live") => config.boot.live = args.value()?.into(),
             (Kind::Init, "b" | "bundle") => config.boot.bundle = args.text()?,
             (Kind::Init, "L" | "logs") => config.boot.logs = args.value()?.into(),
+            (Kind::Init, "s") => {
+                let bytes = logger::file_bytes(args)?.to_string();
+                config.boot.kept.extend(["-s".into(), bytes.into()]);
+            }
+            (Kind::Init, "n") => {
+                let count: u32 = args.parsed()?;
+                config.boot.kept.extend(["-n".into(), count.to_string().into()]);
+            }
             (Kind::Init, "g" | "group") => config.readers = Some(args.parsed()?),
             (Kind::Init, "container") => config.container = true,
             (Kind::Init | Kind::Svscan, "d" | "notification-fd") => {

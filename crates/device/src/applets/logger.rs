@@ -8,7 +8,7 @@ use model::log::policy::{FILE_BYTES_MAX, FILE_BYTES_MIN, Policy};
 use os::log::collector::{self, Collector, Plan};
 
 /// Where the log of everything is.
-const DIRECTORY: &str = "/run/uncaught-logs";
+pub const DIRECTORY: &str = "/run/uncaught-logs";
 
 /// Where people look for it.
 const LINK: &str = "/run/log";
@@ -49,11 +49,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         match option.as_str() {
             "d" => directory = args.value()?.into(),
             "s" => {
-                policy.file_bytes = args.parsed::<u32>()?;
-                if !(FILE_BYTES_MIN..=FILE_BYTES_MAX).contains(&policy.file_bytes) {
-                    let range = format!("{FILE_BYTES_MIN} to {FILE_BYTES_MAX}");
-                    return Err(Failure::usage(format!("a file has {range} bytes")));
-                }
+                policy.file_bytes = file_bytes(args)?;
                 policy.tolerance_bytes = policy.tolerance_bytes.min(policy.file_bytes / 2);
             }
             "n" => policy.archives = args.parsed()?,
@@ -71,6 +67,15 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     }
     collector.run().map_err(|error| Failure::refused(format!("cannot go on: {error}")))?;
     Ok(Exit::DONE)
+}
+
+/// The size of a file, from an option's value.
+pub fn file_bytes(args: &mut Args) -> Result<u32, Failure> {
+    let bytes = args.parsed()?;
+    if (FILE_BYTES_MIN..=FILE_BYTES_MAX).contains(&bytes) {
+        return Ok(bytes);
+    }
+    Err(Failure::usage(format!("a file has {FILE_BYTES_MIN} to {FILE_BYTES_MAX} bytes")))
 }
 
 fn refused(plan: &Plan<'_>, failure: collector::Failure) -> Failure {

@@ -109,7 +109,8 @@ pub fn package(stanza: &Stanza) -> Result<Package, Failure> {
     })
 }
 
-/// The first alternative of each dependency, where its name is that of a library.
+/// The first alternative of each dependency, where its name is that of a library; or of a kernel,
+/// whose general name is a package that needs the newest one.
 fn libraries(stanza: &Stanza) -> Vec<String> {
     let lists = ["Pre-Depends", "Depends"].into_iter().filter_map(|field| stanza.field(field));
     let mut names: Vec<String> = lists
@@ -118,7 +119,9 @@ fn libraries(stanza: &Stanza) -> Vec<String> {
             let first = alternatives.split('|').next()?.trim();
             first.split([' ', '(', ':']).next()
         })
-        .filter(|name| name.starts_with("lib") || *name == "zlib1g")
+        .filter(|name| {
+            ["lib", "linux-image-"].iter().any(|start| name.starts_with(start)) || *name == "zlib1g"
+        })
         .filter(|name| !NO_LIBRARIES.contains(name))
         .map(str::to_owned)
         .collect();

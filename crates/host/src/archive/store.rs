@@ -69,8 +69,11 @@ impl Store {
         };
         let _alone = self.alone()?;
         let kept = Lock::read_if_there(&self.lock_path())?;
-        // What was taken for want of the locked ones goes on to count.
-        let moved = kept.0.get(architecture).filter(|kept| *kept != packages && !locked);
+        // What was taken for want of the locked ones goes on to count, unless more is wanted by now.
+        let names = resolve::wanted(wanted, architecture)?;
+        let moved = kept.0.get(architecture).filter(|kept| {
+            *kept != packages && !locked && names.iter().all(|name| kept.contains_key(name))
+        });
         for known in [Some(packages), moved].into_iter().flatten() {
             if self.missing(architecture, known)?.is_empty() {
                 self.keep(architecture, known)?;
@@ -91,7 +94,7 @@ impl Store {
             ))
             .hint("`doorward packages lock` takes the newest versions"));
         }
-        let newest = resolve::resolve(&apt, &resolve::wanted(wanted, architecture)?)?;
+        let newest = resolve::resolve(&apt, &names)?;
         self.download(&apt, architecture, &newest)?;
         let is_new = |(name, package): &(&String, &Package)| {
             packages.get(*name).is_none_or(|old| old.version != package.version)

@@ -222,6 +222,14 @@ fn make_link(link: &OsString, number: usize, place: &Path) -> Result<(), Failure
     fs::rename(&partial, &name).map_err(refused)
 }
 
+/// How the store paths of images end (nix/modules/outputs.nix), and for which partition they are.
+const IMAGES: [(&str, &str); 4] = [
+    ("-rootfs.jffs2", "rootfs"),
+    ("-rootfs.squashfs", "rootfs"),
+    ("-kernel", "kernel"),
+    ("-firmware.bin", "firmware"),
+];
+
 /// Says how large each result is; an image beside the partition that it goes to.
 fn tell_sizes(
     nix: &Nix,
@@ -232,11 +240,11 @@ fn tell_sizes(
     for path in built {
         let place = nix.on_disk(path);
         let about = fs::metadata(&place).map_err(|e| Failure::refused(format!("{path}: {e}")))?;
-        if [".jffs2", ".squashfs"].iter().any(|kind| path.ends_with(kind)) {
+        if let Some((_, partition)) = IMAGES.iter().find(|(end, _)| path.ends_with(end)) {
             let used = about.len();
-            match rootfs_size(nix, expressions, words) {
+            match partition_size(nix, expressions, words, partition) {
                 Some(size) => eprintln!(
-                    "  {} of the {} bytes of the partition rootfs ({} %)",
+                    "  {} of the {} bytes of the partition {partition} ({} %)",
                     grouped(used),
                     grouped(size),
                     (used * 100).div_ceil(size.max(1))
@@ -252,9 +260,9 @@ fn tell_sizes(
 }
 
 /// The place for it, if the device's flash is laid out like that.
-fn rootfs_size(nix: &Nix, expressions: &Path, words: &[OsString]) -> Option<u64> {
-    let attribute = "config.hardware.flash.partitions.rootfs.size";
-    evaluate(nix, expressions, words, attribute).ok()?.trim().parse().ok()
+fn partition_size(nix: &Nix, expressions: &Path, words: &[OsString], name: &str) -> Option<u64> {
+    let attribute = format!("config.hardware.flash.partitions.{name}.size");
+    evaluate(nix, expressions, words, &attribute).ok()?.trim().parse().ok()
 }
 
 /// An attribute of default.nix, as JSON.

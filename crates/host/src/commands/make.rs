@@ -4,15 +4,19 @@ use clap::{Arg, ArgMatches, Command};
 use cli::{Exit, Failure};
 
 use crate::steps::attributes::{self, Attribute, Wrong};
-use crate::steps::{image, manifest, services, system};
+use crate::steps::{firmware, image, kernel, manifest, modules, services, system, vm};
 
 type Step = (&'static str, fn(&Attribute<'_>) -> Result<(), Wrong>);
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 8] = [
     ("services", services::make),
     ("system", system::make),
     ("image", image::make),
     ("manifest", manifest::make),
+    ("modules", modules::make),
+    ("kernel", kernel::make),
+    ("firmware", firmware::make),
+    ("vm", vm::make),
 ];
 
 pub fn command() -> Command {

@@ -8,9 +8,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use model::deploy::generation::{self, Entry};
+
 use super::attributes::{Attribute, Wrong, output};
 use super::closure::{self, StorePath, grouped};
-use super::layout::{self, Action};
 
 /// Blocks that a JFFS2 keeps free to be able to write at all, at least.
 /// Source: Linux `fs/jffs2/build.c`, `jffs2_calc_trigger_levels`.
@@ -29,12 +30,14 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     let tree = work.join("tree");
 
     let mounts = attributes.get("mounts")?.texts()?;
-    let actions = fs::read_to_string(generation.join("filesystem"))
-        .map_err(|error| format!("{}: {error}", generation.display()))?;
-    let mut actions = layout::parse(&actions)?;
+    let file = generation.join("filesystem");
+    let at = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let entries = fs::read_to_string(&file).map_err(|error| at(&error))?;
+    let entries: Result<Vec<Entry>, _> = generation::lines(&entries).collect();
+    let mut entries = entries.map_err(|error| at(&error))?;
     // What lies in memory, or in another partition, is made by early boot.
-    actions.retain(|action| !mounts.iter().any(|mount| lies_in(path_of(action), mount)));
-    build_tree(&tree, generation, &paths, &actions, busybox)?;
+    entries.retain(|entry| !mounts.iter().any(|mount| lies_in(entry.path(), mount)));
+    build_tree(&tree, generation, &paths, &entries, busybox)?;
 
     let erase_size = attributes.get("eraseSize")?.number()?;
     let mut command = Command::new(attributes.get("tool")?.path()?);
@@ -46,7 +49,7 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
             }
             settle(&tree.join("dev"), busybox)?;
             let table = work.join("table");
-            write(&table, &device_table(&actions))?;
+            write(&table, &device_table(&entries))?;
             command.arg("-l").arg("-U").arg(format!("--eraseblock={erase_size}"));
             command.arg("-D").arg(table).arg("-r").arg(&tree).arg("-o").arg(&out);
             // It begins to clean up, and to refuse, well before it is full.
@@ -55,7 +58,7 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
         }
         "squashfs" => {
             let table = work.join("table");
-            write(&table, &pseudo_files(&tree, &actions)?)?;
+            write(&table, &pseudo_files(&tree, &entries)?)?;
             command.arg(&tree).arg(&out).args([
                 "-noappend",
                 "-no-progress",
@@ -98,14 +101,6 @@ fn fits(size: u64, free: u64, partition: u64, paths: &[StorePath]) -> Result<(),
     ))
 }
 
-fn path_of(action: &Action) -> &str {
-    match action {
-        Action::Directory { path, .. } | Action::Link { path, .. } | Action::Copy { path, .. } => {
-            path
-        }
-    }
-}
-
 /// Whether a path is below another: not that one itself.
 fn lies_in(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
@@ -116,7 +111,7 @@ fn build_tree(
     tree: &Path,
     generation: &Path,
     paths: &[StorePath],
-    actions: &[Action],
+    entries: &[Entry],
     busybox: &Path,
 ) -> Result<(), Wrong> {
     let store = tree.join("nix/store");
@@ -126,14 +121,14 @@ fn build_tree(
     let mut copy = Command::new(busybox.join("bin/cp"));
     copy.arg("-a").args(paths.iter().map(|path| &path.path)).arg(&store);
     run(&mut copy)?;
-    for action in actions {
-        let place = tree.join(&path_of(action)[1..]);
-        let made = match action {
-            Action::Directory { .. } => fs::create_dir_all(&place),
-            Action::Link { target, .. } => symlink(target, &place),
-            Action::Copy { source, .. } => {
+    for entry in entries {
+        let place = tree.join(&entry.path()[1..]);
+        let made = match entry {
+            Entry::Directory { .. } => fs::create_dir_all(&place),
+            Entry::Link { target, .. } => symlink(target, &place),
+            Entry::Copy { source, .. } => {
                 // The link that it is named by exists on the device only.
-                let below = source.strip_prefix(layout::CURRENT).unwrap_or(source);
+                let below = source.strip_prefix(generation::CURRENT).unwrap_or(source);
                 fs::copy(generation.join(below.trim_start_matches('/')), &place).map(drop)
             }
         };
@@ -157,13 +152,13 @@ fn settle(folder: &Path, busybox: &Path) -> Result<(), Wrong> {
 }
 
 /// For `mkfs.jffs2`: path, type, mode, user, group, major and minor number.
-fn device_table(actions: &[Action]) -> String {
+fn device_table(entries: &[Entry]) -> String {
     let mut table = String::new();
-    for action in actions {
-        let (kind, path, mode, user, group) = match action {
-            Action::Directory { path, mode, user, group } => ("d", path, mode, user, group),
-            Action::Copy { path, mode, user, group, .. } => ("f", path, mode, user, group),
-            Action::Link { .. } => continue,
+    for entry in entries {
+        let (kind, path, mode, user, group) = match entry {
+            Entry::Directory { path, mode, user, group } => ("d", path, mode, user, group),
+            Entry::Copy { path, mode, user, group, .. } => ("f", path, mode, user, group),
+            Entry::Link { .. } => continue,
         };
         let _ = writeln!(table, "{path} {kind} {mode:o} {user} {group} - - - - -");
     }
@@ -175,16 +170,16 @@ fn device_table(actions: &[Action]) -> String {
 
 /// For `mksquashfs`: path, `m` for what is there, mode, user, group. Its option that gives
 /// everything to root would overrule these, so each file is named.
-fn pseudo_files(tree: &Path, actions: &[Action]) -> Result<String, Wrong> {
+fn pseudo_files(tree: &Path, entries: &[Entry]) -> Result<String, Wrong> {
     let mut table = String::new();
     let mut line = |path: &str, rest: std::fmt::Arguments<'_>| {
         let path = path.trim_start_matches('/').replace('\\', "\\\\").replace('"', "\\\"");
         let _ = writeln!(table, "\"{path}\" {rest}");
     };
     let mut owned = BTreeSet::new();
-    for action in actions {
-        if let Action::Directory { path, mode, user, group }
-        | Action::Copy { path, mode, user, group, .. } = action
+    for entry in entries {
+        if let Entry::Directory { path, mode, user, group }
+        | Entry::Copy { path, mode, user, group, .. } = entry
         {
             line(path, format_args!("m {mode:o} {user} {group}"));
             owned.insert(path.as_str());

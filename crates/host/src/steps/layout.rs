@@ -7,10 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use super::attributes::{Attribute, Wrong};
+use model::deploy::generation::{CURRENT, Entry};
 
-/// The generation that runs: a link that early boot and activation make.
-pub const CURRENT: &str = "/run/current-system";
+use super::attributes::{Attribute, Wrong};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
@@ -29,38 +28,16 @@ pub enum Content {
 pub struct File {
     pub content: Content,
     pub mode: Option<u32>,
-    pub user: u64,
-    pub group: u64,
-}
-
-/// What must be done for the device's root directory, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    Directory {
-        path: String,
-        mode: u32,
-        user: u64,
-        group: u64,
-    },
-    Link {
-        path: String,
-        target: String,
-    },
-    /// A file that is not only seen but is there: it has an owner or permissions.
-    Copy {
-        path: String,
-        source: String,
-        mode: u32,
-        user: u64,
-        group: u64,
-    },
+    pub user: u32,
+    pub group: u32,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Layout {
     /// What lies below `root` of the generation.
     pub tree: BTreeMap<String, Content>,
-    pub actions: Vec<Action>,
+    /// What must be in the device's root directory, in this order.
+    pub entries: Vec<Entry>,
 }
 
 /// Reads the attribute `files`.
@@ -82,7 +59,11 @@ pub fn read(files: &Attribute<'_>) -> Result<BTreeMap<String, File>, Wrong> {
             ),
             None => None,
         };
-        let (user, group) = (file.get("user")?.number()?, file.get("group")?.number()?);
+        let number = |name: &str| {
+            u32::try_from(file.get(name)?.number()?)
+                .map_err(|_| format!("filesystem.\"{path}\": no {name} has so large a number"))
+        };
+        let (user, group) = (number("user")?, number("group")?);
         found.insert(checked(path)?.to_owned(), File { content, mode, user, group });
     }
     Ok(found)
@@ -126,7 +107,7 @@ pub fn lay_out(files: &BTreeMap<String, File>) -> Result<Layout, Wrong> {
             shared(path, top, file, &mut layout.tree, &mut others)?;
         }
     }
-    layout.actions = directories.into_values().chain(others.into_values()).collect();
+    layout.entries = directories.into_values().chain(others.into_values()).collect();
     Ok(layout)
 }
 
@@ -165,10 +146,10 @@ fn real(
     path: &str,
     file: &File,
     tree: &mut BTreeMap<String, Content>,
-    directories: &mut BTreeMap<String, Action>,
-    others: &mut BTreeMap<String, Action>,
+    directories: &mut BTreeMap<String, Entry>,
+    others: &mut BTreeMap<String, Entry>,
 ) {
-    let directory = |path: &str, mode, user, group| Action::Directory {
+    let directory = |path: &str, mode, user, group| Entry::Directory {
         path: path.to_owned(),
         mode,
         user,
@@ -179,25 +160,25 @@ fn real(
     }
     let (user, group) = (file.user, file.group);
     let source = format!("{CURRENT}/root{path}");
-    let action = match &file.content {
+    let entry = match &file.content {
         Content::Directory => {
             let mode = file.mode.unwrap_or(0o755);
             directories.insert(path.to_owned(), directory(path, mode, user, group));
             return;
         }
-        Content::Link(target) => Action::Link { path: path.to_owned(), target: target.clone() },
+        Content::Link(target) => Entry::Link { path: path.to_owned(), target: target.clone() },
         content if (file.mode, user, group) == (None, 0, 0) => {
             tree.insert(path.to_owned(), content.clone());
-            Action::Link { path: path.to_owned(), target: source }
+            Entry::Link { path: path.to_owned(), target: source }
         }
         content => {
             tree.insert(path.to_owned(), content.clone());
             let executable = matches!(content, Content::Text { executable: true, .. });
             let mode = file.mode.unwrap_or(if executable { 0o755 } else { 0o644 });
-            Action::Copy { path: path.to_owned(), source, mode, user, group }
+            Entry::Copy { path: path.to_owned(), source, mode, user, group }
         }
     };
-    others.insert(path.to_owned(), action);
+    others.insert(path.to_owned(), entry);
 }
 
 /// In a folder that is wholly the generation's.
@@ -206,7 +187,7 @@ fn shared(
     top: &str,
     file: &File,
     tree: &mut BTreeMap<String, Content>,
-    others: &mut BTreeMap<String, Action>,
+    others: &mut BTreeMap<String, Entry>,
 ) -> Result<(), Wrong> {
     if (file.mode, file.user, file.group) != (None, 0, 0) {
         return Err(format!(
@@ -223,48 +204,8 @@ fn shared(
             format!("{CURRENT}/root{top}")
         }
     };
-    others.insert(top.to_owned(), Action::Link { path: top.to_owned(), target: link });
+    others.insert(top.to_owned(), Entry::Link { path: top.to_owned(), target: link });
     Ok(())
-}
-
-/// The actions as lines: words with tabs between them.
-pub fn lines(actions: &[Action]) -> String {
-    let line = |action: &Action| match action {
-        Action::Directory { path, mode, user, group } => {
-            format!("directory\t{path}\t{mode:04o}\t{user}\t{group}\n")
-        }
-        Action::Link { path, target } => format!("link\t{path}\t{target}\n"),
-        Action::Copy { path, source, mode, user, group } => {
-            format!("copy\t{path}\t{mode:04o}\t{user}\t{group}\t{source}\n")
-        }
-    };
-    actions.iter().map(line).collect()
-}
-
-/// Reads such lines again.
-pub fn parse(text: &str) -> Result<Vec<Action>, Wrong> {
-    let one = |line: &str| {
-        let words: Vec<&str> = line.split('\t').collect();
-        let mode = |word: &str| u32::from_str_radix(word, 8).ok();
-        let number = |word: &str| word.parse::<u64>().ok();
-        let action = match words[..] {
-            ["directory", path, m, u, g] => (|| {
-                let (mode, user, group) = (mode(m)?, number(u)?, number(g)?);
-                Some(Action::Directory { path: path.into(), mode, user, group })
-            })(),
-            ["link", path, target] => {
-                Some(Action::Link { path: path.into(), target: target.into() })
-            }
-            ["copy", path, m, u, g, source] => (|| {
-                let (mode, user, group) = (mode(m)?, number(u)?, number(g)?);
-                let (path, source) = (path.into(), source.into());
-                Some(Action::Copy { path, source, mode, user, group })
-            })(),
-            _ => None,
-        };
-        action.ok_or_else(|| format!("this is no line of a list of files: {line:?}"))
-    };
-    text.lines().map(one).collect()
 }
 
 #[cfg(test)]
@@ -287,8 +228,10 @@ mod tests {
     fn laid_out(files: &[(&str, File)]) -> Result<(Vec<String>, String), Wrong> {
         let files = files.iter().map(|(path, file)| ((*path).to_owned(), file.clone()));
         let layout = lay_out(&files.collect())?;
-        assert_eq!(parse(&lines(&layout.actions)), Ok(layout.actions.clone()));
-        Ok((layout.tree.into_keys().collect(), lines(&layout.actions)))
+        let lines: String = layout.entries.iter().map(|entry| format!("{entry}\n")).collect();
+        let again: Result<Vec<Entry>, _> = model::deploy::generation::lines(&lines).collect();
+        assert_eq!(again, Ok(layout.entries));
+        Ok((layout.tree.into_keys().collect(), lines))
     }
 
     #[test]

@@ -5,8 +5,12 @@
 
 pub mod attributes;
 pub mod closure;
+pub mod firmware;
 pub mod image;
+pub mod kernel;
 pub mod layout;
 pub mod manifest;
+pub mod modules;
 pub mod services;
 pub mod system;
+pub mod vm;

@@ -2,13 +2,15 @@
 //! runs. docs/formats/system.md describes it.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
+use model::deploy::generation::Preparation;
+
 use super::attributes::{Attribute, Wrong, output};
 use super::layout::{self, Content};
+use super::modules;
 
 pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     let out = output(attributes)?;
@@ -47,13 +49,16 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
         };
         made.map_err(|error| at(&place, error))?;
     }
-    for (name, target) in [("init", attributes.get("init")?.text()?), ("services", services)] {
+    let mut links = vec![("init", attributes.get("init")?.text()?), ("services", services)];
+    if let Some(modules) = attributes.maybe("modules") {
+        links.push(("modules", modules.text()?));
+    }
+    for (name, target) in links {
         symlink(target, out.join(name)).map_err(|error| at(&out.join(name), error))?;
     }
-    for (name, text) in [
-        ("filesystem", layout::lines(&laid_out.actions)),
-        ("boot", boot(&attributes.get("boot")?)?),
-    ] {
+    for (name, text) in
+        [("filesystem", lines(&laid_out.entries)), ("boot", lines(&boot(attributes)?))]
+    {
         fs::write(out.join(name), text).map_err(|error| at(&out.join(name), error))?;
     }
     Ok(())
@@ -81,23 +86,38 @@ fn profile(packages: &Attribute<'_>) -> Result<Vec<(String, String)>, Wrong> {
     Ok(programs)
 }
 
-/// What early boot does before the first service, a line for each thing: words with tabs
-/// between them.
-fn boot(boot: &Attribute<'_>) -> Result<String, Wrong> {
-    let mut text = String::new();
-    for module in boot.get("modules")?.texts()? {
-        let _ = writeln!(text, "module\t{module}");
+fn lines(all: &[impl std::fmt::Display]) -> String {
+    all.iter().map(|one| format!("{one}\n")).collect()
+}
+
+/// What early boot does before the first service.
+fn boot(attributes: &Attribute<'_>) -> Result<Vec<Preparation>, Wrong> {
+    let boot = attributes.get("boot")?;
+    let mut all = Vec::new();
+    if let Some(modules) = attributes.maybe("modules") {
+        let order = modules.path()?.join(modules::ORDER);
+        let order =
+            fs::read_to_string(&order).map_err(|error| format!("{}: {error}", order.display()))?;
+        for name in order.lines() {
+            let (name, parameters) = (name.to_owned(), String::new());
+            all.push(Preparation::Module { name, parameters });
+        }
     }
     for mount in boot.get("mounts")?.list()? {
+        let word = |name: &str| mount.get(name)?.text().map(str::to_owned);
+        let (kind, source, path) = (word("type")?, word("source")?, word("target")?);
         let options = mount.get("options")?.texts()?.join(",");
-        let word = |name: &str| mount.get(name)?.text();
-        let (kind, source, target) = (word("type")?, word("source")?, word("target")?);
-        let _ = writeln!(text, "mount\t{kind}\t{source}\t{target}\t{options}");
+        all.push(Preparation::Mount { kind, source, path, options });
     }
     let log = boot.get("log")?;
-    let (files, size) = (log.get("files")?.number()?, log.get("fileSize")?.number()?);
-    let _ = writeln!(text, "log\t{}\t{files}\t{size}", log.get("directory")?.text()?);
-    Ok(text)
+    let number = |name: &str| {
+        let number = log.get(name)?.number()?;
+        u32::try_from(number).map_err(|_| format!("logging: {number} is too many"))
+    };
+    let directory = log.get("directory")?.text()?.to_owned();
+    let (archives, file_bytes) = (number("files")?, number("fileSize")?);
+    all.push(Preparation::Log { directory, archives, file_bytes });
+    Ok(all)
 }
 
 fn make_folder(path: &Path) -> Result<(), Wrong> {

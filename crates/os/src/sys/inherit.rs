@@ -87,19 +87,19 @@ pub fn keep_standard_streams() {
     unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC) };
 }
 
-/// Makes sure that descriptors 0, 1 and 2 are open, so that no other file
-/// ever gets one of these numbers.
-pub fn open_standard_streams() -> io::Result<()> {
+/// Makes sure that descriptors 0, 1 and 2 are open, on `device` where they were
+/// not, so that no other file ever gets one of these numbers.
+pub fn open_standard_streams(device: &str) -> io::Result<()> {
     // SAFETY: only asks.
     if (0..3).all(|number| unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0) {
         return Ok(());
     }
     loop {
-        let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
-        if null.as_raw_fd() > 2 {
+        let stream = std::fs::File::options().read(true).write(true).open(device)?;
+        if stream.as_raw_fd() > 2 {
             return Ok(());
         }
-        std::mem::forget(null);
+        std::mem::forget(stream);
     }
 }
 

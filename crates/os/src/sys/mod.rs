@@ -4,6 +4,7 @@ pub mod account;
 pub mod allocator;
 pub mod arena;
 pub mod ask;
+pub mod blkpg;
 pub mod children;
 pub mod crash;
 pub mod entry;

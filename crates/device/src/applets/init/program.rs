@@ -113,7 +113,7 @@ impl Program {
         os::sys::allocator::wait_for_memory();
         let first = std::process::id() == 1;
         let again = config.resume.is_some();
-        insist(again, "open /dev/null", inherit::open_standard_streams)?;
+        insist(again, "open /dev/null", || inherit::open_standard_streams("/dev/null"))?;
         // What was handed over must not lie where children get theirs.
         let notify = match config.notify.filter(|_| !again) {
             Some(fd) => {
@@ -189,6 +189,9 @@ impl Program {
         self.open_control()?;
         if self.config.kind == Kind::Init {
             self.start_logging()?;
+        }
+        for text in std::mem::take(&mut self.config.said) {
+            self.say(&text);
         }
         self.rescan();
         if self.config.kind == Kind::Init {
@@ -277,9 +280,11 @@ impl Program {
 
     fn logger_words(&self) -> Vec<CString> {
         let socket = std::env::current_dir().unwrap_or_default().join(live_dir::INIT);
-        let words = ["ward".as_ref(), "logger".as_ref(), "-d".as_ref()]
+        let boot = &self.config.boot;
+        let words = ["ward".as_ref(), "logger".as_ref(), "-d".as_ref(), boot.logs.as_os_str()]
             .into_iter()
-            .chain([self.config.boot.logs.as_os_str(), socket.as_os_str()]);
+            .chain(boot.kept.iter().map(OsString::as_os_str))
+            .chain([socket.as_os_str()]);
         words.filter_map(|word: &OsStr| CString::new(word.as_encoded_bytes()).ok()).collect()
     }
 
@@ -302,6 +307,7 @@ impl Program {
         let boot = &self.config.boot;
         let scandir = std::env::current_dir().unwrap_or_default();
         let readers = self.config.readers.map(|group| format!("-g{group}"));
+        let console = self.is_machine().then_some(OsStr::new("--console"));
         let words: Vec<CString> = [
             "ward".as_ref(),
             "boot".as_ref(),
@@ -314,6 +320,7 @@ impl Program {
         ]
         .into_iter()
         .chain(readers.as_deref().map(OsStr::new))
+        .chain(console)
         .chain([scandir.as_os_str()])
         .filter_map(|word: &OsStr| CString::new(word.as_encoded_bytes()).ok())
         .collect();
@@ -429,6 +436,11 @@ impl Program {
         }
         let _ = std::fs::remove_file(live_dir::INIT);
         if self.first && end != End::Exit {
+            if os::namespace::is_machines()
+                && let Err(trouble) = os::deploy::mounts::unmount_all()
+            {
+                super::early::say(&trouble.to_string());
+            }
             let error = os::sys::reboot::end_machine(end);
             self.say(&format!("cannot {}: {error}", super::ending::end_name(end)));
             return Exit::DONE;
