@@ -8,10 +8,18 @@ mod make;
 mod packages;
 mod run;
 mod services;
+mod vm;
 
 /// The arguments of every command, in the order of help.
-pub fn all() -> [Command; 5] {
-    [build::command(), make::command(), packages::command(), run::command(), services::command()]
+pub fn all() -> [Command; 6] {
+    [
+        build::command(),
+        make::command(),
+        packages::command(),
+        run::command(),
+        services::command(),
+        vm::command(),
+    ]
 }
 
 /// Runs the command that was asked for.
@@ -22,6 +30,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("packages", matches)) => packages::run(matches),
         Some(("run", matches)) => run::run(matches),
         Some(("services", matches)) => services::run(matches),
+        Some(("vm", matches)) => vm::run(matches),
         _ => Err(Failure::usage("it needs a command")), // The parser has refused this.
     }
 }

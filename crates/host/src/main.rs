@@ -6,7 +6,9 @@ mod commands;
 mod nix;
 mod places;
 mod router;
+mod say;
 mod steps;
+mod vm;
 
 use std::process::ExitCode;
 

@@ -54,6 +54,13 @@ pub fn store(expressions: &Path) -> PathBuf {
     }
 }
 
+/// The folder of what virtual routers keep between runs: the key for all of them, unpacked kernels.
+/// It does not depend on where this program lies, for a device that was built by one is run by
+/// another.
+pub fn trials() -> PathBuf {
+    cache().join("vm")
+}
+
 fn installed(expressions: &Path) -> bool {
     prefix().is_some_and(|prefix| expressions == prefix.join("share/doorward"))
 }

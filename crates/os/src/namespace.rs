@@ -10,7 +10,10 @@ use rustix::mount::{
     mount_remount, unmount,
 };
 use rustix::process::pivot_root;
-use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use rustix::thread::{
+    Gid, LinkNameSpaceType, Uid, move_into_link_name_space, set_thread_groups, set_thread_res_gid,
+    set_thread_res_uid,
+};
 
 /// Where the outer `/proc` lies until there is one inside.
 const LENT: &str = "/mnt";
@@ -106,4 +109,11 @@ pub fn become_root() -> io::Result<()> {
     set_thread_groups(&[])?;
     set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
     Ok(set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?)
+}
+
+/// Moves this thread, and those that it starts from now on, into the network namespace at `path`.
+pub fn enter_network(path: &Path) -> io::Result<()> {
+    let namespace = std::fs::File::open(path)?;
+    let kind = Some(LinkNameSpaceType::Network);
+    Ok(move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), kind)?)
 }

@@ -85,6 +85,13 @@ impl From<OwnedFd> for Listener {
 pub struct Connection(OwnedFd);
 
 impl Connection {
+    /// Both ends of a conversation, for a program and one that it starts. They block.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (kind, flags) = (SocketType::SEQPACKET, SocketFlags::CLOEXEC);
+        let (one, other) = net::socketpair(AddressFamily::UNIX, kind, flags, None)?;
+        Ok((Self(one), Self(other)))
+    }
+
     /// Connects to the listener at `path`. Sending and receiving block.
     pub fn connect(path: &Path) -> io::Result<Self> {
         let socket = socket(SocketFlags::CLOEXEC)?;

@@ -10,6 +10,7 @@ pub mod nix;
 pub mod peer_tree;
 pub mod pretend_init;
 pub mod process;
+pub mod vm;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -108,7 +108,7 @@ fn everything_is_up_and_the_exit_code_of_the_command_comes_through() {
         );
         let lines: Vec<&str> = printed.lines().collect();
         assert_eq!(lines[1..], ["router", "all up", "all well", "ward"], "{who:?}: {printed}");
-        assert_eq!(inhabitants(lines[0]), [], "{who:?}");
+        assert_eq!(inhabitants(lines[0]), [0_u32; 0], "{who:?}");
         assert_eq!(traces(), before, "{who:?}");
         // As a shell says it: killed, not found, not a program.
         who.script("kill -KILL $$", 137);
@@ -257,7 +257,7 @@ fn whoever_ends_it_from_inside_ends_all_of_it_in_order() {
             assert!(printed.contains("init bringing everything down"), "{who:?} {how}: {printed}");
             assert_eq!(output.status.code(), Some(137), "{who:?} {how}: its command was killed");
             let namespace = printed.lines().next().unwrap();
-            assert_eq!(inhabitants(namespace), [], "{who:?} {how}");
+            assert_eq!(inhabitants(namespace), [0_u32; 0], "{who:?} {how}");
             assert_eq!(traces(), before, "{who:?} {how}");
         }
     }

@@ -2,6 +2,7 @@
 
 use engine::service::manage::Graph;
 use model::bytes::{Reader, Writer};
+use model::flash::image::{self, HEADER_BYTES, Image};
 use model::log::request::{FromLogger, ToLogger};
 use model::service::database::Database;
 use model::service::manager_request::{FromManager, ToManager};
@@ -28,6 +29,33 @@ pub fn database(bytes: &[u8]) {
     }
     let graph = Graph::from(&database);
     assert_eq!(graph.len(), database.len());
+}
+
+// `doorward vm` boots what a device has written into its flash, whole or not. Once with the
+// checksums that belong to it, as above.
+pub fn image(bytes: &[u8]) {
+    assert!(Image::parse(bytes).is_err() || bytes.len() >= HEADER_BYTES);
+    let mut summed = bytes.to_vec();
+    if let Some((header, content)) = summed.split_first_chunk_mut::<HEADER_BYTES>() {
+        let size = u32::from_be_bytes(header[12..16].try_into().expect("four bytes")) as usize;
+        let content = &content[..size.min(content.len())];
+        header[24..28].copy_from_slice(&crc32(content).to_be_bytes());
+        header[4..8].fill(0);
+        let sum = crc32(header);
+        header[4..8].copy_from_slice(&sum.to_be_bytes());
+    }
+    let Ok(found) = Image::parse(&summed) else { return };
+    assert!(found.parts.iter().map(|part| part.len()).sum::<usize>() < found.bytes);
+    // Written again, it is read as before.
+    let name = std::str::from_utf8(found.name).unwrap_or("other");
+    let again = image::write(found.processor, name, &found.parts).expect("it was one");
+    assert_eq!(Image::parse(&again).expect("it was written now").parts, found.parts);
+}
+
+/// Bit by bit, beside the table of the reader.
+fn crc32(bytes: &[u8]) -> u32 {
+    let bit = |sum: u32| (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg());
+    !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), |sum, _| bit(sum)))
 }
 
 /// Reads messages one behind the other. Each means one thing: written again, it

@@ -29,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     ("from_logger", formats::from_logger),
     ("from_manager", formats::from_manager),
     ("groups", system::groups),
+    ("image", formats::image),
     ("labels", tools::labels),
     ("log_journal", logs::log_journal),
     ("log_lines", logs::log_lines),

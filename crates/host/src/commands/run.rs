@@ -22,6 +22,7 @@ use super::services;
 use crate::router::identity;
 use crate::router::root::{self, Contents};
 use crate::router::snapshot::Snapshot;
+use crate::say::{say, shown};
 
 /// How long a boot may take before the shell is given anyway.
 const BOOT_MAX: Duration = Duration::from_secs(60);
@@ -326,12 +327,4 @@ fn booted(services: &Services) -> Result<Vec<(String, usize)>, Failure> {
         services.services.get(place).map(|service| (service.name.clone(), place))
     };
     Ok(bundle.contents.iter().filter_map(named).collect())
-}
-
-fn shown(time: Duration) -> String {
-    format!("{:.2} s", time.as_secs_f32())
-}
-
-fn say(words: std::fmt::Arguments<'_>) {
-    eprintln!("doorward: {words}");
 }

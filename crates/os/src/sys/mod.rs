@@ -23,6 +23,8 @@ pub mod rlimit;
 pub mod session;
 pub mod signals;
 pub mod spawn;
+pub mod tap;
+pub mod tied;
 pub mod wall_clock;
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};

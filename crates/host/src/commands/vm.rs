@@ -1,0 +1,425 @@
+//! `doorward vm`: runs a device that was built for QEMU, with networks around it, and brings
+//! visitors to it by ssh.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{Read, Seek};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use cli::{Exit, Failure};
+use os::event_loop::{EventLoop, Readiness};
+use os::sys::signals::{self, number};
+use os::terminal;
+
+use crate::places;
+use crate::say::{say, shown};
+use crate::vm::description::{Description, Rom};
+use crate::vm::flash::Flash;
+use crate::vm::networks::{Kind, Networks};
+use crate::vm::qemu::{Console, Machine, Qemu, Stop};
+use crate::vm::ssh::{self, Door};
+use crate::vm::{key, lent, neighbours, rom};
+
+/// How long a router has to power itself off.
+const OFF_MAX: Duration = Duration::from_secs(20);
+/// How long a router that answers may take until all of its services are up.
+const PHASES_MAX: Duration = Duration::from_secs(20);
+/// Lines of the console that are shown where something has failed.
+const LINES_SHOWN: usize = 20;
+
+/// Where the router writes when which part of its boot was over.
+const PHASES: &str = "/run/boot-phases";
+/// The last of them.
+const LAST_PHASE: &str = "up";
+
+pub fn command() -> Command {
+    Command::new("vm")
+        .about("Run a device in QEMU, with networks around it")
+        .long_about(
+            "Runs a device in QEMU, with networks around it: one at home and two providers. \
+             Prints when ssh answers and how to log in, and stays until the device powers off or \
+             an interrupt pulls the plug. With COMMAND it runs that on the device, powers it off \
+             and ends with its exit code.",
+        )
+        .args_conflicts_with_subcommands(true)
+        .subcommand_negates_reqs(true)
+        .subcommand(Command::new("key").about(
+            "Print the key that trials log in with, for a configuration; make it if it is not there",
+        ))
+        .subcommand(
+            Command::new(neighbours::COMMAND)
+                .hide(true)
+                .arg(Arg::new("ADDRESS").required(true).value_parser(value_parser!(Ipv4Addr)))
+                .arg(Arg::new("PORT").required(true).value_parser(value_parser!(u16))),
+        )
+        .arg(
+            path("FILE")
+                .required(true)
+                .help("vm.json in the folder that `doorward build -A outputs.vm` makes"),
+        )
+        .arg(
+            path("flash")
+                .long("flash")
+                .value_name("FILE")
+                .help("Keep the flash in this file [default: it is gone at the end]"),
+        )
+        .arg(
+            Arg::new("fresh")
+                .long("fresh")
+                .action(ArgAction::SetTrue)
+                .help("Write the firmware into the flash anew; all else in it is lost"),
+        )
+        .arg(
+            Arg::new("network")
+                .long("network")
+                .value_name("KIND")
+                .value_parser(["real", "user"])
+                .help("The networks: in namespaces, or QEMU's [default: real where possible]"),
+        )
+        .arg(
+            Arg::new("ssh-port")
+                .long("ssh-port")
+                .value_name("PORT")
+                .default_value("0")
+                .hide_default_value(true)
+                .value_parser(value_parser!(u16))
+                .help("Where ssh is reached on this machine [default: a free port]"),
+        )
+        .arg(
+            path("key")
+                .long("key")
+                .value_name("FILE")
+                .help("Log in with this private key [default: the one of trials]"),
+        )
+        .arg(path("console").long("console").value_name("FILE").help(
+            "Write the serial console to FILE; `-`: here [default: here, with a terminal and \
+             without COMMAND]",
+        ))
+        .arg(
+            path("qmp")
+                .long("qmp")
+                .value_name("SOCKET")
+                .help("Let others give orders to QEMU at SOCKET"),
+        )
+        .arg(
+            Arg::new("wait")
+                .long("wait")
+                .value_name("SECONDS")
+                .default_value("120")
+                .value_parser(value_parser!(u64))
+                .help("How long ssh may take to answer before COMMAND is given up"),
+        )
+        .arg(
+            Arg::new("COMMAND")
+                .num_args(0..)
+                .last(true)
+                .value_parser(value_parser!(OsString))
+                .help("Run on the device, behind --"),
+        )
+}
+
+fn path(name: &'static str) -> Arg {
+    Arg::new(name).value_parser(value_parser!(PathBuf))
+}
+
+pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
+    match matches.subcommand() {
+        Some(("key", _)) => {
+            let file = key::public(&key::file()?);
+            let text = fs::read_to_string(&file)
+                .map_err(|error| Failure::refused(format!("{}: {error}", file.display())))?;
+            print!("{text}");
+            Ok(Exit::DONE)
+        }
+        Some((_, matches)) => {
+            let (Some(address), Some(port)) =
+                (matches.get_one::<Ipv4Addr>("ADDRESS"), matches.get_one::<u16>("PORT"))
+            else {
+                return Err(Failure::usage("it needs an address and a port"));
+            };
+            neighbours::live(SocketAddr::from((*address, *port)), *address)?;
+            Ok(Exit::DONE)
+        }
+        None => run_device(matches),
+    }
+}
+
+fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let file: &PathBuf = matches.get_one("FILE").ok_or_else(|| Failure::usage("run what?"))?;
+    let description = Description::read(file)?;
+    let words: Vec<OsString> = matches.get_many("COMMAND").into_iter().flatten().cloned().collect();
+    let wait = Duration::from_secs(*matches.get_one("wait").unwrap_or(&0));
+    let (events, happened) = mpsc::channel();
+    // Before there are threads, which would take signals as they please.
+    listen_for_signals(events.clone())?;
+
+    let kept = matches.get_one::<PathBuf>("flash");
+    let flash = match kept {
+        Some(path) => Flash::open(path, &description, matches.get_flag("fresh"))?,
+        None => Flash::temporary(&description)?,
+    };
+    let kind = matches.get_one::<String>("network").map(|word| match word.as_str() {
+        "real" => Kind::Real,
+        _ => Kind::User,
+    });
+    let port = *matches.get_one("ssh-port").unwrap_or(&0);
+    let (networks, notice) = Networks::new(kind, port, description.ssh)?;
+    if let Some(notice) = notice {
+        say(format_args!("{notice}"));
+    }
+    let key = match matches.get_one::<PathBuf>("key") {
+        Some(key) => key.clone(),
+        None => key::file()?,
+    };
+    let console = match matches.get_one::<PathBuf>("console") {
+        Some(path) if path == Path::new("-") => Console::Here,
+        Some(path) => Console::File(
+            File::options().read(true).write(true).create(true).truncate(true).open(path).map_err(
+                |error| {
+                    let path = path.display();
+                    Failure::refused(format!("cannot write the console {path}: {error}"))
+                },
+            )?,
+        ),
+        None if terminal::is_interactive() && words.is_empty() => Console::Here,
+        None => Console::File(lent::unnamed()?),
+    };
+    if let Some(path) = kept {
+        let state = if flash.is_new { "new" } else { "as it was left; --fresh makes it anew" };
+        say(format_args!("flash: {} ({state})", path.display()));
+    }
+    if let Some(process) = networks.neighbours() {
+        say(format_args!("networks: home, client, provider and provider2 of process {process}"));
+    }
+    say(format_args!("starting {} in {}", description.hostname, description.emulator));
+
+    let door = Door { port: networks.port, key };
+    let monitor = matches.get_one::<PathBuf>("qmp").cloned();
+    let machine =
+        Machine { description: &description, flash: &flash, networks: &networks, console, monitor };
+    let trial = Trial { machine, door, words, wait, events, happened };
+    let outcome = trial.run();
+    outcome.map_err(|mut failure| {
+        let lines = last_lines(&trial.machine.console);
+        let lines = lines.map(|lines| format!("the console ended with:\n{lines}"));
+        let hints: Vec<String> = failure.hint.into_iter().chain(lines).collect();
+        failure.hint = (!hints.is_empty()).then(|| hints.join("\n  "));
+        failure
+    })
+}
+
+/// What happens while a machine runs.
+enum Event {
+    /// A signal that asks for the end.
+    Asked,
+    Stopped(Stop),
+    /// COMMAND has ended, or could not be run.
+    Visited(Result<Exit, Failure>),
+}
+
+struct Trial<'a> {
+    machine: Machine<'a>,
+    door: Door,
+    words: Vec<OsString>,
+    wait: Duration,
+    events: Sender<Event>,
+    happened: Receiver<Event>,
+}
+
+impl Trial<'_> {
+    /// Runs the machine until it is off.
+    fn run(&self) -> Result<Exit, Failure> {
+        if !self.words.is_empty() {
+            self.send_visitor();
+        }
+        // What COMMAND has ended with, and when the machine must be off after that.
+        let mut visited: Option<(Exit, Instant)> = None;
+        loop {
+            let qemu = self.start()?;
+            let running = Arc::new(AtomicBool::new(true));
+            if self.words.is_empty() {
+                self.announce(running.clone());
+            }
+            let stop = loop {
+                let limit = visited.map(|(_, limit)| limit);
+                match (self.next(limit), visited) {
+                    (Some(Event::Stopped(stop)), _) => break stop,
+                    (Some(Event::Asked), _) => {
+                        qemu.end();
+                        say(format_args!("the plug is pulled"));
+                        return Ok(match (self.words.is_empty(), visited) {
+                            (true, _) => Exit::DONE,
+                            (false, Some((exit, _))) => exit,
+                            (false, None) => Exit(130), // As a shell says it.
+                        });
+                    }
+                    (Some(Event::Visited(outcome)), _) => {
+                        visited = Some((outcome?, Instant::now() + OFF_MAX));
+                        self.send_off();
+                    }
+                    (None, Some((exit, _))) => {
+                        qemu.end();
+                        say(format_args!(
+                            "it did not power off within {}: the plug is pulled",
+                            shown(OFF_MAX)
+                        ));
+                        return Ok(exit);
+                    }
+                    (None, None) => {}
+                }
+            };
+            running.store(false, Ordering::Relaxed);
+            let status = qemu.ended();
+            match (stop, visited) {
+                (Stop::Reset, _) => say(format_args!("it restarts")),
+                (Stop::Off, Some((exit, _))) => return Ok(exit),
+                (Stop::Off, None) => {
+                    say(format_args!("it has powered itself off"));
+                    return self.without_a_machine();
+                }
+                (Stop::Ended, _) => {
+                    let status = status.map_or("it was killed".into(), |s| s.to_string());
+                    return Err(Failure::refused(format!(
+                        "QEMU ended without the device: {status}"
+                    )));
+                }
+            }
+        }
+    }
+
+    fn start(&self) -> Result<Qemu, Failure> {
+        let Machine { description, flash, .. } = &self.machine;
+        let boot = match description.rom {
+            Rom::Machine => None,
+            Rom::Host => {
+                let kernel = flash.read(description.kernel)?;
+                Some(rom::read(&kernel, &places::trials())?)
+            }
+        };
+        self.machine.start(boot.as_ref(), self.events.clone(), Event::Stopped)
+    }
+
+    fn next(&self, limit: Option<Instant>) -> Option<Event> {
+        let wait = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
+        match self.happened.recv_timeout(wait.unwrap_or(Duration::MAX)) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => unreachable!("there is a sender in this struct"),
+        }
+    }
+
+    /// COMMAND may have switched it off itself: then its exit code is still to come.
+    fn without_a_machine(&self) -> Result<Exit, Failure> {
+        if self.words.is_empty() {
+            return Ok(Exit::DONE);
+        }
+        let limit = Instant::now() + OFF_MAX;
+        while let Some(event) = self.next(Some(limit)) {
+            if let Event::Visited(outcome) = event {
+                return outcome;
+            }
+        }
+        Err(Failure::not_achieved("the device powered itself off before COMMAND had ended"))
+    }
+
+    /// Runs COMMAND once ssh answers.
+    fn send_visitor(&self) {
+        let (door, words, wait, events) =
+            (self.door.clone(), self.words.clone(), self.wait, self.events.clone());
+        let start = Instant::now();
+        thread::spawn(move || {
+            let outcome = if door.wait(|| start.elapsed() < wait) {
+                say(format_args!("ssh answers after {}", shown(start.elapsed())));
+                visit(&door, &words)
+            } else {
+                Err(Failure::not_achieved(format!("ssh did not answer within {}", shown(wait))))
+            };
+            let _ = events.send(Event::Visited(outcome));
+        });
+    }
+
+    /// Says when ssh answers, how long what took, and how to log in.
+    fn announce(&self, running: Arc<AtomicBool>) {
+        let door = self.door.clone();
+        let start = Instant::now();
+        thread::spawn(move || {
+            let running = || running.load(Ordering::Relaxed);
+            if !door.wait(running) {
+                return;
+            }
+            say(format_args!("ssh answers after {}", shown(start.elapsed())));
+            say(format_args!("log in with: {}", door.words()));
+            let answered = Instant::now();
+            let mut phases = Vec::new();
+            while running() && answered.elapsed() < PHASES_MAX {
+                phases = ssh::phases(&door.ask(&["cat", PHASES]).unwrap_or_default());
+                // A device without them gets no second visit.
+                if phases.is_empty() || phases.iter().any(|(name, _)| name == LAST_PHASE) {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(500));
+            }
+            if !phases.is_empty() {
+                let words: Vec<String> =
+                    phases.iter().map(|(name, at)| format!("{name} {at:.2} s")).collect();
+                say(format_args!("since its kernel began: {}", words.join(", ")));
+            }
+        });
+    }
+
+    /// Asks the router to power off; that it does is seen by the end of QEMU.
+    fn send_off(&self) {
+        let door = self.door.clone();
+        thread::spawn(move || door.ask(&["poweroff"]));
+    }
+}
+
+fn visit(door: &Door, words: &[OsString]) -> Result<Exit, Failure> {
+    let status = door.command(words).status().map_err(|error| {
+        Failure::refused(format!("cannot run ssh: {error}")).hint("`./setup` installs it")
+    })?;
+    Ok(Exit(match (status.code(), status.signal()) {
+        (Some(code), _) => code as u8,
+        (None, signal) => 128 + signal.unwrap_or(0) as u8,
+    }))
+}
+
+/// Makes signals that ask for the end into events.
+fn listen_for_signals(events: Sender<Event>) -> Result<(), Failure> {
+    let refused = |error| Failure::refused(format!("cannot read signals: {error}"));
+    let asking = [number::HUP, number::INT, number::QUIT, number::TERM];
+    let signals = signals::read_from(&asking).map_err(refused)?;
+    thread::spawn(move || {
+        let mut wait = EventLoop::new()?;
+        wait.add(&signals, 0, Readiness::IN)?;
+        loop {
+            wait.wait(None)?;
+            while signals::next(signals.as_fd())?.is_some() {
+                let _ = events.send(Event::Asked);
+            }
+        }
+        #[expect(unreachable_code, reason = "it says what the errors above are")]
+        std::io::Result::Ok(())
+    });
+    Ok(())
+}
+
+/// What the console has said last, where it went to a file.
+fn last_lines(console: &Console) -> Option<String> {
+    let Console::File(file) = console else { return None };
+    let (mut file, mut text): (&File, _) = (file, Vec::new());
+    file.rewind().and_then(|()| file.read_to_end(&mut text)).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    let last = &lines[lines.len().saturating_sub(LINES_SHOWN)..];
+    (!last.is_empty()).then(|| last.join("\n"))
+}

@@ -1,0 +1,14 @@
+//! What `doorward` tells a person while it works.
+
+use std::fmt::Arguments;
+use std::time::Duration;
+
+/// One line, beside what a command prints.
+pub fn say(words: Arguments<'_>) {
+    eprintln!("doorward: {words}");
+}
+
+/// A time as people read it.
+pub fn shown(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f32())
+}

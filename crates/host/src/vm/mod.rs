@@ -1,0 +1,13 @@
+//! A virtual router: a device in QEMU that boots from its flash, and the networks around it.
+//!
+//! QEMU always emulates (`-accel tcg`): where tests run, `/dev/kvm` may be there and not work.
+
+pub mod description;
+pub mod flash;
+pub mod key;
+pub mod lent;
+pub mod neighbours;
+pub mod networks;
+pub mod qemu;
+pub mod rom;
+pub mod ssh;

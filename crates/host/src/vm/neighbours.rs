@@ -1,0 +1,139 @@
+//! The neighbours of a virtual router, from the inside of their namespaces: providers who give
+//! addresses and names, a client at home, and who brings visitors from this machine to the router.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use cli::Failure;
+use os::socket::Connection;
+use os::sys::tap;
+
+/// The word behind `doorward vm` that makes a process the neighbours.
+pub const COMMAND: &str = "neighbours";
+/// What comes with the socket where visitors come in.
+pub const LISTENER: &[u8] = b"listener";
+/// What goes back with the router's ends of the cables.
+const CARDS: &[u8] = b"cards";
+
+/// The namespaces with a cable to the router, in the order of its cards, and the cable's name there.
+const CABLES: [(&str, &str); super::networks::CARDS] =
+    [("home", "router"), ("provider", "cable"), ("provider2", "cable")];
+
+/// How long a connection to the router may take.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// `$1`: the address of the one who visits the router.
+///
+/// What is at home hangs on a bridge: the card of the router, and the client, who has no address
+/// yet. Leases and logs lie in `/run`, which is a new one.
+const MAKE: &str = r#"
+set -eu
+mount -t tmpfs -o mode=0755 run /run
+for name in home client provider provider2; do
+	ip netns add $name
+	ip -netns $name link set lo up
+done
+ip -netns home tuntap add router mode tap
+ip -netns home link add cable type bridge
+ip -netns home link add client type veth peer name cable netns client
+for port in router client; do ip -netns home link set $port master cable up; done
+ip -netns home address add "$1/24" dev cable
+ip -netns home link set cable up
+ip -netns client link set cable up
+serve() {
+	ip -netns $1 tuntap add cable mode tap
+	ip -netns $1 address add $2.1/24 dev cable
+	ip -netns $1 link set cable up
+	ip netns exec $1 dnsmasq --user= --group= --pid-file= --conf-file=/dev/null \
+		--log-facility=/run/$1.log --no-resolv --no-hosts --no-ping --interface=cable --bind-interfaces \
+		--host-record=www.example.net,$2.1 --dhcp-range=$2.50,$2.59,1h --dhcp-leasefile=/run/$1.leases
+}
+serve provider 198.51.100
+serve provider2 203.0.113
+"#;
+
+/// The address of this machine beside that of a router.
+pub fn address_beside(router: Ipv4Addr) -> Ipv4Addr {
+    let [a, b, c, last] = router.octets();
+    Ipv4Addr::new(a, b, c, if last == 254 { 253 } else { 254 })
+}
+
+/// Makes them, and lives until the one who started it is gone. Standard input is the way to it.
+pub fn live(ssh: SocketAddr, router: Ipv4Addr) -> Result<(), Failure> {
+    let refused = |error: io::Error| Failure::refused(format!("cannot make networks: {error}"));
+    let leash = io::stdin().as_fd().try_clone_to_owned().map_err(refused)?;
+    let leash = Connection::from(leash);
+    let (_, mut listener) = leash.receive_descriptors(&mut [0; 16]).map_err(refused)?;
+    let listener = listener
+        .pop()
+        .map(TcpListener::from)
+        .ok_or_else(|| Failure::usage(format!("`doorward vm {COMMAND}` is for doorward itself")))?;
+    tap::usable()
+        .map_err(|error| Failure::refused(format!("/dev/net/tun cannot be used: {error}")))?;
+    make(router)?;
+    let cards: Result<Vec<OwnedFd>, io::Error> =
+        CABLES.iter().map(|(network, name)| card(network, name)).collect();
+    let cards = cards.map_err(|error| {
+        Failure::refused(format!("cannot make a network card (/dev/net/tun): {error}"))
+    })?;
+    let cards: Vec<_> = cards.iter().map(AsFd::as_fd).collect();
+    enter("home").map_err(refused)?;
+    thread::spawn(move || bring_in(&listener, ssh));
+    leash.send_descriptors(CARDS, &cards).map_err(refused)?;
+    // Nothing more is said. The end of this process is that of all in its namespace.
+    let _ = leash.receive(&mut [0; 16]);
+    Ok(())
+}
+
+fn make(router: Ipv4Addr) -> Result<(), Failure> {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", MAKE, "networks"]).arg(address_beside(router).to_string());
+    let output = shell.stdin(Stdio::null()).output().map_err(Failure::refused)?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(Failure::refused(String::from_utf8_lossy(&output.stderr).trim())),
+    }
+}
+
+fn enter(network: &str) -> io::Result<()> {
+    os::namespace::enter_network(&Path::new("/run/netns").join(network))
+}
+
+/// The router's end of the cable into a network.
+fn card(network: &str, name: &str) -> io::Result<OwnedFd> {
+    enter(network)?;
+    tap::take(name)
+}
+
+/// Brings all who come from this machine to the router.
+fn bring_in(listener: &TcpListener, router: SocketAddr) {
+    for visitor in listener.incoming() {
+        match visitor {
+            Ok(visitor) => drop(thread::spawn(move || pass_on(visitor, router))),
+            // Descriptors have run out; some will be given back.
+            Err(_) => thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+/// Passes on what two say to each other, until both have ended. A router that does not answer is
+/// one that hangs up.
+fn pass_on(visitor: TcpStream, router: SocketAddr) {
+    let Ok(router) = TcpStream::connect_timeout(&router, CONNECT_MAX) else { return };
+    let (Ok(visitor_too), Ok(router_too)) = (visitor.try_clone(), router.try_clone()) else {
+        return;
+    };
+    let back = thread::spawn(move || copy(router_too, visitor_too));
+    copy(visitor, router);
+    let _ = back.join();
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream) {
+    let _ = io::copy(&mut from, &mut to);
+    let _ = to.shutdown(std::net::Shutdown::Write);
+}

@@ -1,0 +1,175 @@
+//! The networks around a virtual router: three cards, and what is at the other end of each.
+
+use std::fs;
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use cli::Failure;
+use os::socket::{self, Connection};
+use os::sys::tied;
+
+use super::neighbours;
+
+/// The cards of a router: home and two uplinks.
+pub const CARDS: usize = 3;
+
+/// What is around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Neighbours with network namespaces of their own.
+    Real,
+    /// QEMU's own networks: no privilege is needed, and less can be tried.
+    User,
+}
+
+pub struct Networks {
+    /// Where ssh is reached on this machine.
+    pub port: u16,
+    kind: Around,
+}
+
+enum Around {
+    Real { neighbours: Neighbours, cards: Vec<OwnedFd> },
+    User { ssh: (Ipv4Addr, u16) },
+}
+
+impl Networks {
+    /// Makes them. What is to be said to the user about the choice comes with it.
+    pub fn new(
+        kind: Option<Kind>,
+        port: u16,
+        ssh: (Ipv4Addr, u16),
+    ) -> Result<(Self, Option<String>), Failure> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
+            Failure::refused(format!("cannot listen at port {port} for ssh: {error}"))
+                .hint("without --ssh-port a free one is taken")
+        })?;
+        let port = listener.local_addr().map_err(Failure::refused)?.port();
+        if kind != Some(Kind::User) {
+            match Neighbours::start(&listener, ssh) {
+                Ok((neighbours, cards)) => {
+                    return Ok((Self { port, kind: Around::Real { neighbours, cards } }, None));
+                }
+                Err(why) if kind == Some(Kind::Real) => {
+                    return Err(Failure::refused(format!("cannot make networks: {why}"))
+                        .hint("--network user takes those of QEMU, which need no privilege"));
+                }
+                Err(why) => {
+                    let notice = format!("networks are QEMU's, where less can be tried: {why}");
+                    return Ok((Self { port, kind: Around::User { ssh } }, Some(notice)));
+                }
+            }
+        }
+        Ok((Self { port, kind: Around::User { ssh } }, None))
+    }
+
+    /// What QEMU is lent.
+    pub fn cards(&self) -> &[OwnedFd] {
+        match &self.kind {
+            Around::Real { cards, .. } => cards,
+            Around::User { .. } => &[],
+        }
+    }
+
+    /// The process whose namespaces the neighbours live in.
+    pub fn neighbours(&self) -> Option<u32> {
+        match &self.kind {
+            Around::Real { neighbours, .. } => neighbours.process(),
+            Around::User { .. } => None,
+        }
+    }
+
+    /// Adds the cards to the arguments of QEMU, in their order.
+    pub fn arguments(&self, command: &mut Command) {
+        for number in 0..CARDS {
+            let backend = match &self.kind {
+                Around::Real { cards, .. } => {
+                    format!("tap,id=net{number},fd={}", cards[number].as_raw_fd())
+                }
+                Around::User { ssh } => self.user(number, *ssh),
+            };
+            command.arg("-netdev").arg(backend);
+            command.arg("-device").arg(format!("virtio-net-pci,netdev=net{number},romfile="));
+        }
+    }
+
+    /// At home this machine is a neighbour that only visits; the uplinks lead to where it may go.
+    fn user(&self, number: usize, (address, port): (Ipv4Addr, u16)) -> String {
+        if number > 0 {
+            return format!("user,id=net{number},net=10.0.{}.0/24", number + 1);
+        }
+        let [a, b, c, _] = address.octets();
+        let neighbour = neighbours::address_beside(address);
+        format!(
+            "user,id=net0,restrict=on,net={a}.{b}.{c}.0/24,host={neighbour},\
+             hostfwd=tcp:127.0.0.1:{}-{address}:{port}",
+            self.port
+        )
+    }
+}
+
+/// The neighbours' end: a process in namespaces of its own, and everything that it has started.
+/// They go when this is dropped, and when this program is killed.
+struct Neighbours {
+    outer: Child,
+    /// The other end goes when this one does.
+    _leash: Connection,
+}
+
+impl Neighbours {
+    /// Starts them, and gives the router's ends of their cables; or says why that cannot be.
+    fn start(
+        listener: &TcpListener,
+        (address, port): (Ipv4Addr, u16),
+    ) -> Result<(Self, Vec<OwnedFd>), String> {
+        let text = |error: io::Error| error.to_string();
+        let (leash, theirs) = Connection::pair().map_err(text)?;
+        let program = std::env::current_exe().map_err(text)?;
+        let mut command = Command::new("unshare");
+        if socket::own_user() != 0 {
+            command.args(["--user", "--map-root-user"]);
+        }
+        command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+        command.arg(program).args(["vm", neighbours::COMMAND]);
+        command.args([address.to_string(), port.to_string()]);
+        command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::piped());
+        // An interrupt from the keyboard is not for them.
+        command.process_group(0);
+        let outer = tied::spawn(command, &[]).map_err(|error| format!("unshare: {error}"))?;
+        let mut neighbours = Self { outer, _leash: leash };
+        let leash = &neighbours._leash;
+        let descriptors = [listener.as_fd()];
+        // Where it has ended already, what follows says why.
+        let _ = leash.send_descriptors(neighbours::LISTENER, &descriptors);
+        match leash.receive_descriptors(&mut [0; 16]) {
+            Ok((1.., cards)) if cards.len() == CARDS => Ok((neighbours, cards)),
+            _ => Err(neighbours.said()),
+        }
+    }
+
+    /// Why there are none, as far as it was said.
+    fn said(&mut self) -> String {
+        let mut said = String::new();
+        if let Some(mut stderr) = self.outer.stderr.take() {
+            let _ = stderr.read_to_string(&mut said);
+        }
+        let said = said.trim().trim_start_matches("doorward: ").replace('\n', "; ");
+        if said.is_empty() { "unshare ended without a word".into() } else { said }
+    }
+
+    fn process(&self) -> Option<u32> {
+        let outer = self.outer.id();
+        let children = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).ok()?;
+        children.split_whitespace().next()?.parse().ok()
+    }
+}
+
+impl Drop for Neighbours {
+    fn drop(&mut self) {
+        let _ = self.outer.kill();
+        let _ = self.outer.wait();
+    }
+}

@@ -1,0 +1,290 @@
+//! A device in QEMU that `doorward vm` runs: its console, its flash, visits by ssh, and programs
+//! in the networks around it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::{Client, Said};
+use crate::machine::is_root;
+use crate::peer_tree::children;
+use crate::process::{send, words};
+use crate::{Folder, doorward, nix, wait_for};
+
+/// How long anything may take here: a processor that is emulated, while others use the real one.
+pub const LIMIT: Duration = Duration::from_secs(120);
+/// A boot that has said nothing after this time will not: it is tried again.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+const BOOTS_MAX: usize = 3;
+
+/// What `doorward` says when the device lets somebody in.
+const OPEN: &str = "log in with: ";
+/// And before it starts: whose namespaces the neighbours live in.
+const NEIGHBOURS: &str = "provider2 of process ";
+
+/// A device. Its flash is kept as long as this is, whatever happens to QEMU.
+pub struct Vm {
+    name: String,
+    description: PathBuf,
+    options: Vec<String>,
+    folder: Folder,
+    running: Option<Child>,
+    /// How much of the console was waited for.
+    read: usize,
+    /// How often it has let somebody in by the last start.
+    opened: usize,
+}
+
+impl Vm {
+    /// A device that was built into a folder, not started. `name` is that of its console where
+    /// the test fails.
+    pub fn new(name: &str, folder: &Path) -> Self {
+        Self {
+            name: name.to_owned(),
+            description: folder.join("vm.json"),
+            options: Vec::new(),
+            folder: Folder::new("vm"),
+            running: None,
+            read: 0,
+            opened: 0,
+        }
+    }
+
+    /// More words for `doorward vm`.
+    pub fn option(&mut self, words: &[&str]) {
+        self.options.extend(words.iter().map(|word| (*word).to_owned()));
+    }
+
+    /// Starts it on its flash, and waits until its console says something.
+    pub fn start(&mut self) {
+        for boot in 1.. {
+            self.run();
+            let start = Instant::now();
+            while self.console().len() <= self.read && start.elapsed() < SILENCE_MAX {
+                if self.ended().is_some() {
+                    panic!("it did not start:\n{}", self.said());
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            if self.console().len() > self.read {
+                return;
+            }
+            assert!(boot < BOOTS_MAX, "{boot} boots said nothing:\n{}", self.said());
+            self.stop();
+        }
+    }
+
+    /// Starts `doorward vm` and nothing more.
+    pub fn run(&mut self) {
+        assert!(self.running.is_none(), "it runs already");
+        let said = fs::File::options().append(true).create(true).open(self.folder.join("said"));
+        let said = said.expect("a file can be made");
+        self.opened = self.count_open();
+        self.read = 0;
+        let mut command = Command::new(doorward());
+        command.arg("vm").arg(&self.description);
+        command.arg("--flash").arg(self.flash()).arg("--console").arg(self.folder.join("console"));
+        command.arg("--qmp").arg(self.folder.join("qmp")).args(&self.options);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        // The console of the start before this one is not for this one.
+        let _ = fs::remove_file(self.folder.join("console"));
+        self.running = Some(command.spawn().expect("doorward runs"));
+    }
+
+    pub fn flash(&self) -> PathBuf {
+        self.folder.join("flash")
+    }
+
+    /// What the device has said since the last start.
+    pub fn console(&self) -> String {
+        let bytes = fs::read(self.folder.join("console")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// What `doorward` has said, in all starts.
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.folder.join("said")).unwrap_or_default()
+    }
+
+    /// Waits until the console says this, behind what was waited for before.
+    ///
+    /// # Panics
+    /// When it does not, with how the console ends.
+    #[track_caller]
+    pub fn wait_console(&mut self, what: &str) {
+        let start = Instant::now();
+        while start.elapsed() < LIMIT {
+            let console = self.console();
+            if let Some(place) = console.get(self.read..).and_then(|rest| rest.find(what)) {
+                self.read += place + what.len();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("no {what:?} on the console:\n{}\n{}", last(&self.console()), self.said());
+    }
+
+    /// Waits until `doorward` has said this.
+    #[track_caller]
+    pub fn wait_said(&self, what: &str) {
+        let start = Instant::now();
+        while !self.said().contains(what) {
+            let rest = || format!("{}\n{}", self.said(), last(&self.console()));
+            assert!(start.elapsed() < LIMIT, "nobody said {what:?}:\n{}", rest());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn count_open(&self) -> usize {
+        self.said().matches(OPEN).count()
+    }
+
+    /// Waits until ssh lets somebody in, after the last start.
+    #[track_caller]
+    pub fn wait_open(&self) {
+        let start = Instant::now();
+        while self.count_open() <= self.opened {
+            let rest = || format!("{}\n{}", self.said(), last(&self.console()));
+            assert!(start.elapsed() < LIMIT, "nobody can log in:\n{}", rest());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// A command line for the device's shell, by ssh.
+    pub fn ssh(&self, line: &str) -> Command {
+        self.wait_open();
+        let said = self.said();
+        let words = said.rsplit_once(OPEN).map(|(_, rest)| rest.lines().next().unwrap_or_default());
+        let mut words = words.unwrap_or_default().split(' ');
+        let mut command = Command::new(words.next().unwrap_or("ssh"));
+        command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"]);
+        command.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]);
+        command.args(["-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=5"]);
+        command.args(words).args(["--", line]);
+        command
+    }
+
+    /// Runs one to its end.
+    pub fn visit(&self, line: &str) -> Said {
+        Client::run(&mut self.ssh(line))
+    }
+
+    /// What a command prints that must succeed.
+    #[track_caller]
+    pub fn ask(&self, line: &str) -> String {
+        self.visit(line).expect(0).out
+    }
+
+    /// Has it restart itself, and waits until it lets somebody in again.
+    #[track_caller]
+    pub fn reboot(&mut self) {
+        let mut visit = self.ssh("reboot");
+        self.opened = self.count_open();
+        // It may end before the visit does.
+        let _ = visit.stdin(Stdio::null()).output();
+        self.wait_open();
+    }
+
+    /// A program of this machine, in one of the networks around the device: `home`, `client`,
+    /// `provider` or `provider2`.
+    pub fn beside(&self, network: &str, words: &[&str]) -> Command {
+        self.wait_said(NEIGHBOURS);
+        let said = self.said();
+        let process = said.rsplit_once(NEIGHBOURS).and_then(|(_, rest)| rest.lines().next());
+        let mut command = Command::new("nsenter");
+        command.args(["--target", process.expect("a process is named")]);
+        command.args(["--mount", "--net", "--pid"]);
+        if !is_root() {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.args(["ip", "netns", "exec", network]).args(words);
+        command
+    }
+
+    /// The process of QEMU.
+    pub fn qemu(&self) -> u32 {
+        let doorward = self.process();
+        wait_for("QEMU", LIMIT, || {
+            let is_it = |pid: &u32| words(*pid)[0].starts_with("qemu-");
+            children(doorward).into_iter().find(is_it)
+        })
+    }
+
+    /// Cuts the power, at once. What is in the flash stays.
+    pub fn cut_power(&mut self) {
+        send("KILL", self.qemu());
+        self.wait_end();
+    }
+
+    /// Gives an order to QEMU: QEMU's `qapi/`.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn order(&self, name: &str, arguments: Value) -> Value {
+        let path = self.folder.join("qmp");
+        let stream = wait_for("QEMU's socket", LIMIT, || UnixStream::connect(&path).ok());
+        let mut lines = BufReader::new(stream.try_clone().expect("a descriptor")).lines();
+        let mut ask = |words: Value| {
+            writeln!(&stream, "{words}").expect("QEMU listens");
+            loop {
+                let line = lines.next().expect("QEMU answers").expect("QEMU answers");
+                let answer: Value = serde_json::from_str(&line).expect("QEMU speaks JSON");
+                assert!(answer.get("error").is_none(), "{words}: {answer}");
+                if let Some(found) = answer.get("return") {
+                    return found.clone();
+                }
+            }
+        };
+        ask(json!({ "execute": "qmp_capabilities" }));
+        ask(json!({ "execute": name, "arguments": arguments }))
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.running.as_mut()?.try_wait().expect("it is a child")
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait_end(&mut self) -> ExitStatus {
+        let status = wait_for("the end of doorward", LIMIT, || self.ended());
+        self.running = None;
+        status
+    }
+
+    /// Has `doorward` end it: the power is cut.
+    pub fn stop(&mut self) -> ExitStatus {
+        send("TERM", self.process());
+        self.wait_end()
+    }
+
+    /// The process of `doorward`.
+    pub fn process(&self) -> u32 {
+        self.running.as_ref().expect("it was started").id()
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let kept = nix::target().join(format!("console-{}.log", self.name));
+            let _ = fs::write(&kept, self.console());
+            eprintln!("the console of {} is in {}", self.name, kept.display());
+        }
+        if let Some(mut doorward) = self.running.take() {
+            // QEMU and the neighbours go with it.
+            let _ = doorward.kill();
+            let _ = doorward.wait();
+        }
+    }
+}
+
+/// The end of a text, for a message.
+fn last(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}
