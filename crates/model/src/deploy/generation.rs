@@ -74,12 +74,17 @@ pub struct LineError {
 
 impl fmt::Display for LineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: ", self.line)?;
-        match self.wrong {
-            Wrong::Words => f.write_str("there is no such line, or not with so many words"),
-            Wrong::Number(what) => write!(f, "the {what} is no number in its range"),
-            Wrong::Path => f.write_str("a path begins with /"),
-            Wrong::Name => f.write_str("that cannot be a name"),
+        write!(f, "line {}: {}", self.line, self.wrong)
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Words => f.write_str("there is no such line, or not with so many words"),
+            Self::Number(what) => write!(f, "the {what} is no number in its range"),
+            Self::Path => f.write_str("a path begins with /"),
+            Self::Name => f.write_str("that cannot be a name"),
         }
     }
 }
