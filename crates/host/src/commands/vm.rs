@@ -33,6 +33,8 @@ use crate::vm::{key, lent, neighbours, rom};
 const OFF_MAX: Duration = Duration::from_secs(20);
 /// How long a router that answers may take until all of its services are up.
 const PHASES_MAX: Duration = Duration::from_secs(20);
+/// Where visitors are sent where a device does not say where it lets them in.
+const NOBODY: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 168, 1, 1), 22);
 /// Lines of the console that are shown where something has failed.
 const LINES_SHOWN: usize = 20;
 
@@ -157,6 +159,10 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
     let file: &PathBuf = matches.get_one("FILE").ok_or_else(|| Failure::usage("run what?"))?;
     let description = Description::read(file)?;
     let words: Vec<OsString> = matches.get_many("COMMAND").into_iter().flatten().cloned().collect();
+    if description.ssh.is_none() && !words.is_empty() {
+        return Err(Failure::usage("cannot run COMMAND: the device has no service for ssh")
+            .hint("svc.ssh.build in its configuration gives it one"));
+    }
     let wait = Duration::from_secs(*matches.get_one("wait").unwrap_or(&0));
     let (events, happened) = mpsc::channel();
     // Before there are threads, which would take signals as they please.
@@ -172,7 +178,7 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
         _ => Kind::User,
     });
     let port = *matches.get_one("ssh-port").unwrap_or(&0);
-    let (networks, notice) = Networks::new(kind, port, description.ssh)?;
+    let (networks, notice) = Networks::new(kind, port, description.ssh.unwrap_or(NOBODY))?;
     if let Some(notice) = notice {
         say(format_args!("{notice}"));
     }
@@ -246,7 +252,7 @@ impl Trial<'_> {
         loop {
             let qemu = self.start()?;
             let running = Arc::new(AtomicBool::new(true));
-            if self.words.is_empty() {
+            if self.words.is_empty() && self.machine.description.ssh.is_some() {
                 self.announce(running.clone());
             }
             let stop = loop {
