@@ -255,36 +255,9 @@ impl Trial<'_> {
             if self.words.is_empty() && self.machine.description.ssh.is_some() {
                 self.announce(running.clone());
             }
-            let stop = loop {
-                let limit = visited.map(|(_, limit)| limit);
-                match (self.next(limit), visited) {
-                    (Some(Event::Stopped(stop)), _) => break stop,
-                    (Some(Event::Asked), _) => {
-                        qemu.end();
-                        say(format_args!("the plug is pulled"));
-                        return Ok(match (self.words.is_empty(), visited) {
-                            (true, _) => Exit::DONE,
-                            (false, Some((exit, _))) => exit,
-                            (false, None) => Exit(130), // As a shell says it.
-                        });
-                    }
-                    (Some(Event::Visited(outcome)), _) => {
-                        visited = Some((outcome?, Instant::now() + OFF_MAX));
-                        self.send_off();
-                    }
-                    (None, Some((exit, _))) => {
-                        qemu.end();
-                        say(format_args!(
-                            "it did not power off within {}: the plug is pulled",
-                            shown(OFF_MAX)
-                        ));
-                        return Ok(exit);
-                    }
-                    (None, None) => {}
-                }
-            };
+            let stop = self.watch(&mut visited)?;
             running.store(false, Ordering::Relaxed);
-            let status = qemu.ended();
+            let status = qemu.end();
             match (stop, visited) {
                 (Stop::Reset, _) => say(format_args!("it restarts")),
                 (Stop::Off, Some((exit, _))) => return Ok(exit),
@@ -292,11 +265,37 @@ impl Trial<'_> {
                     say(format_args!("it has powered itself off"));
                     return self.without_a_machine();
                 }
+                (Stop::Asked, visited) => {
+                    say(format_args!("the plug is pulled"));
+                    return Ok(match visited {
+                        Some((exit, _)) => exit,
+                        None if self.words.is_empty() => Exit::DONE,
+                        None => Exit(130), // As a shell says it.
+                    });
+                }
                 (Stop::Ended, _) => {
-                    let status = status.map_or("it was killed".into(), |s| s.to_string());
+                    let status = status.map_or("it hung".into(), |status| status.to_string());
                     return Err(Failure::refused(format!(
                         "QEMU ended without the device: {status}"
                     )));
+                }
+            }
+        }
+    }
+
+    /// Waits until the machine has stopped, or is to be stopped.
+    fn watch(&self, visited: &mut Option<(Exit, Instant)>) -> Result<Stop, Failure> {
+        loop {
+            match self.next(visited.map(|(_, limit)| limit)) {
+                Some(Event::Stopped(stop)) => return Ok(stop),
+                Some(Event::Asked) => return Ok(Stop::Asked),
+                Some(Event::Visited(outcome)) => {
+                    *visited = Some((outcome?, Instant::now() + OFF_MAX));
+                    self.send_off();
+                }
+                None => {
+                    say(format_args!("it did not power off within {}", shown(OFF_MAX)));
+                    return Ok(Stop::Asked);
                 }
             }
         }
