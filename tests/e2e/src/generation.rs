@@ -1,5 +1,5 @@
-//! A generation booted in namespaces: what early boot does is done by a script, from the same list
-//! of files, and then its own `ward` is pid 1, with nothing but the store around it.
+//! A generation booted in namespaces, with nothing but the store around it: its own `ward` is pid 1, and
+//! makes all the rest of it as on a device. Only devices and terminals are lent to it.
 //!
 //! Two network cards lead to namespaces of their own: `home` and `provider`.
 
@@ -14,33 +14,14 @@ use crate::{Folder, wait_for};
 /// `$1`: a folder for the root directory; `$2`: the store; `$3`: the generation.
 const BOOT: &str = r#"
 set -eu
-root=$1 generation=$3
+root=$1
 mount -t tmpfs -o mode=0755 run /run
 mount -t tmpfs -o mode=0755 root "$root"
-mkdir -p "$root/nix/store" "$root/boot"
+mkdir -p "$root/nix/store" "$root/boot" "$root/dev"
 mount --bind "$2/nix/store" "$root/nix/store"
-ln -s "$generation" "$root/boot/system"
-tab=$(printf '\t')
-# The lines for paths that begin so.
-apply() {
-	while IFS=$tab read -r kind path a b c source; do
-		case $path in $1) ;; *) continue ;; esac
-		case $kind in
-		directory) mkdir -p "$root$path"; chmod "$a" "$root$path" ;;
-		link) ln -sfn "$a" "$root$path" ;;
-		copy) cp "$2$generation/${source#/run/current-system/}" "$root$path"; chmod "$a" "$root$path" ;;
-		esac
-	done <"$2$generation/filesystem"
-}
-apply '*' "$2"
-mount -t tmpfs -o mode=0755 run "$root/run"
-mount -t tmpfs -o mode=1777 tmp "$root/tmp"
-apply '/run/*' "$2"
-ln -s "$generation" "$root/run/current-system"
+ln -s "$3" "$root/boot/system"
 mount --rbind /dev "$root/dev"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
-mount -t proc proc "$root/proc"
-mount -t sysfs sys "$root/sys"
 for name in home provider; do ip netns add $name; ip -netns $name link set lo up; done
 ip link add eth0 type veth peer name cable netns home
 ip link add eth1 type veth peer name cable netns provider
@@ -117,7 +98,7 @@ impl Generation {
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// What pid 1 and the script before it have said.
+    /// What pid 1, before it had a log, and the script before it have said.
     pub fn console(&self) -> String {
         fs::read_to_string(self.folder.join("console")).unwrap_or_default()
     }

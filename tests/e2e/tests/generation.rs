@@ -32,6 +32,7 @@ fn router() -> (Folder, String) {
         format!(
             "{{ config, lib, ... }}: let svc = config.system.service; in {{
                imports = [ {example} {lone} ];
+               logging = {{ files = 3; fileSize = 50000; }};
                services.photos = svc.mount.build {{ mountpoint = \"/mnt/photos\"; fstype = \"tmpfs\"; options = [ \"size=1m\" ]; }};
                services.elsewhere = svc.network.route.build {{
                  target = \"203.0.113.0/24\"; via = \"$(output ${{config.services.wan}} router)\";
@@ -61,6 +62,7 @@ fn the_example_is_a_router() {
     wait_for("everything", LIMIT, || {
         (router.ask(&["s6-rc", "-da", "list"])?.is_empty()).then_some(())
     });
+    early_boot_has_been_here(&router, &path);
     assert_eq!(router.ask(&["s6-rc-db", "atomics", "dns"]).as_deref(), Some("dnsmasq\n"));
     assert_eq!(router.ask(&["cat", "/proc/sys/kernel/hostname"]).as_deref(), Some("router\n"));
     assert!(router.ask(&["mount"]).expect("mounts").contains("on /mnt/photos type tmpfs"));
@@ -140,4 +142,37 @@ fn the_example_is_a_router() {
     assert!(up("ssh") && up("route-203.0.113.0-24"));
 
     assert_eq!(router.end(), Some(0));
+}
+
+/// What the first `ward` did before there was a service.
+fn early_boot_has_been_here(router: &Generation, path: &str) {
+    let current = router.ask(&["readlink", "/run/current-system"]).expect("a link");
+    assert_eq!(current.trim_end(), path);
+    let mounts = router.ask(&["cat", "/proc/mounts"]).expect("mounts");
+    for mount in ["none /proc proc rw,nosuid,nodev,noexec", "none /tmp tmpfs rw,nosuid,nodev"] {
+        assert!(mounts.contains(mount), "{mount}:\n{mounts}");
+    }
+    let modes = router.ask(&["stat", "-c", "%a %n", "/tmp", "/root", "/run/var/empty"]);
+    assert_eq!(modes.as_deref(), Some("1777 /tmp\n700 /root\n755 /run/var/empty\n"));
+    assert_eq!(router.ask(&["readlink", "/var"]).as_deref(), Some("/run/var\n"));
+
+    // There is no flash here. That is said, in the log too, and all is up.
+    let said = "cannot mount mtd:persist at /persist";
+    assert!(router.console().contains(said), "{}", router.console());
+    assert!(router.log().contains(said), "{}", router.log());
+
+    // How much is kept of the log is known also to a ward that has started itself anew.
+    let kept = "ward logger -d /run/uncaught-logs -n 3 -s 50000 /run/service/.s6-svscan/init";
+    let running = || {
+        let list = router.ask(&["ps", "-o", "pid,args"])?;
+        let line = list.lines().find(|line| line.contains(kept))?;
+        line.split_whitespace().next().map(str::to_owned)
+    };
+    let logger = running().expect("the logger runs");
+    assert!(router.ask(&["ward", "reexec", "--fault"]).is_some(), "{}", router.log());
+    assert!(router.ask(&["kill", &logger]).is_some());
+    wait_for("another logger", LIMIT, || running().filter(|now| *now != logger));
+
+    let report = router.ask(&["ward", "phases"]).expect("it was noted");
+    assert!(report.starts_with("up ") && report.contains("early boot"), "{report}");
 }

@@ -3,6 +3,7 @@
 
 pub mod clients;
 pub mod compile;
+pub mod deploy;
 pub mod formats;
 pub mod logs;
 pub mod machines;
@@ -16,6 +17,8 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target there is.
 pub const TARGETS: &[Target] = &[
     ("accounts", tools::accounts),
+    ("boot_lines", deploy::boot_lines),
+    ("boot_texts", deploy::boot_texts),
     ("conversions", compile::conversions),
     ("database", formats::database),
     ("death_tally", clients::death_tally),

@@ -60,7 +60,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         _ => Phase::Failed,
     };
     if let Some(report) = phases::end(phase, os::clock::now()).as_deref().and_then(report) {
-        eprintln!("boot: {report}");
+        eprintln!("{report}");
         if console && let Ok(console) = std::fs::File::options().write(true).open("/dev/console") {
             os::files::write_if_room(console, format!("ward: {report}\n").as_bytes());
         }

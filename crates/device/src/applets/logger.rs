@@ -31,7 +31,8 @@ line of more than 8192 bytes is cut: each piece but the last ends in
 
 Killed at any moment, also with SIGKILL, it loses, doubles and mixes no line:
 what is not in the log stays in the pipes, which init holds, and DIR/.journal
-says what the next logger has to finish. When the log cannot be written, it
+says what the next logger has to finish (INITSOCKET's folder has it where DIR \
+cannot: on JFFS2). When the log cannot be written, it
 tries again, dropping the oldest archive first; services wait once their pipe
 is full, and after ten seconds of that, lines are given up and counted in the log.
 

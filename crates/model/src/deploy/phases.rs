@@ -58,17 +58,14 @@ pub fn is_over(file: &str) -> bool {
 pub fn report(file: &str) -> Option<String> {
     let (last, end) = read(file).last()?;
     let (first, begin) = read(file).next()?;
-    let whole = if first == Phase::Kernel { 0 } else { begin };
-    let since = if first == Phase::Kernel { "the kernel" } else { "ward" };
+    // What was before the first phase counts only where it is known what that was.
+    let (since, whole, skipped) =
+        if first == Phase::Kernel { ("the kernel", 0, 0) } else { ("ward", begin, 1) };
     let mut text = format!("{} {} after {since} began", last.name(), seconds(end, whole));
     let (mut before, mut mark) = (whole, ':');
-    for (phase, at) in read(file) {
-        if at != before {
-            let spent = seconds(at, before);
-            let _ = write!(text, "{mark} {} {spent}", PHASES[phase as usize].2);
-            mark = ',';
-        }
-        before = at;
+    for (phase, at) in read(file).skip(skipped) {
+        let _ = write!(text, "{mark} {} {}", PHASES[phase as usize].2, seconds(at, before));
+        (before, mark) = (at, ',');
     }
     Some(text)
 }
@@ -107,7 +104,7 @@ mod tests {
         for (phase, milliseconds) in [
             (Phase::Kernel, 2107),
             (Phase::Root, 2320),
-            (Phase::Generation, 2320), // nothing that could be measured
+            (Phase::Generation, 2320),
             (Phase::Init, 2441),
         ] {
             file += &phase.line(at(milliseconds));
@@ -117,7 +114,7 @@ mod tests {
         assert!(is_over(&file));
         assert_eq!(file.lines().next(), Some("kernel\t2.107"));
         let expected = "up 13.008 s after the kernel began: kernel 2.107 s, ramdisk 0.213 s, \
-                        early boot 0.121 s, services 10.567 s";
+                        hand-over 0.000 s, early boot 0.121 s, services 10.567 s";
         assert_eq!(report(&file).as_deref(), Some(expected));
     }
 

@@ -109,7 +109,7 @@ impl Collector {
         raise_descriptor_limit();
         let log =
             LogDir::open(plan.directory, 0o750, Unclosed::GoesOn).map_err(Failure::Directory)?;
-        let journal = Journal::open(log.directory()).map_err(Failure::Directory)?;
+        let journal = Journal::open(log.directory(), plan.init).map_err(Failure::Directory)?;
         let events = EventLoop::new().map_err(Failure::System)?;
         events.add(&signals, SIGNALS, Readiness::IN).map_err(Failure::System)?;
         let listeners = Listeners::open(plan.init, &events).map_err(Failure::Init)?;

@@ -2,25 +2,45 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use engine::log::step::World;
 use model::log::journal::{
     EXPECTED_AT, JOURNAL_BYTES, RECORD_BYTES, Record, TAKEN_AT, count_taken,
 };
-use rustix::fs::{self, FallocateFlags, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::log::log_dir::LogDir;
 use crate::sys::mapping::Mapping;
 
+const NAME: &str = ".journal";
+
+/// Its name where it lies beside the socket of init.
+const NAME_BESIDE: &str = "log-journal";
+
 /// The mapped file `.journal` of a log directory.
 pub struct Journal(Mapping);
 
 impl Journal {
-    pub fn open(directory: &OwnedFd) -> io::Result<Self> {
+    /// Opens it in `directory`. JFFS2 has no files that can be changed through a mapping: there it lies
+    /// in memory, beside the socket `init`. That is enough, for it is about pipes, which a power cut
+    /// takes along.
+    pub fn open(directory: &OwnedFd, init: &Path) -> io::Result<Self> {
+        match Self::open_in(directory, NAME) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENODEV)) => {
+                let _ = fs::unlinkat(directory, NAME, AtFlags::empty());
+                let beside = crate::files::directory(init.parent().unwrap_or(init))?;
+                Self::open_in(&beside, NAME_BESIDE)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_in(directory: &OwnedFd, name: &str) -> io::Result<Self> {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = fs::openat(directory, ".journal", flags, Mode::from_raw_mode(0o600))?;
+        let file = fs::openat(directory, name, flags, Mode::from_raw_mode(0o600))?;
         // A file system that cannot reserve space gets it written.
         match fs::fallocate(&file, FallocateFlags::empty(), 0, JOURNAL_BYTES as u64) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {

@@ -62,9 +62,8 @@ fn without_memory(size: usize, attempt: &dyn Fn() -> *mut u8) -> *mut u8 {
     }
     say(b"init: no memory is left; waiting for some\n");
     loop {
-        let wait = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-        // SAFETY: reads `wait` and writes nothing.
-        unsafe { libc::nanosleep(&wait, std::ptr::null_mut()) };
+        // SAFETY: a wait of 100 ms, for nothing.
+        unsafe { libc::poll(std::ptr::null_mut(), 0, 100) };
         let place = attempt();
         if !place.is_null() {
             return place;
