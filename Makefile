@@ -10,7 +10,8 @@ export CMD
 
 .PHONY: run test check build bench fuzz sim docs cross install
 
-run:    ; @./setup; cargo xtask run $(if $(CMD),-- sh -c "$$CMD")
+# A device in QEMU; MACHINE=namespace: services in namespaces of this machine.
+run:    ; @./setup; cargo xtask run $(MACHINE) $(if $(CMD),-- sh -c "$$CMD")
 test:   ; @./setup; cargo xtask check
 check: test
 # What `nix-build` needs; with ARGS also `doorward build $(ARGS)`.

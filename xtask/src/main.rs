@@ -20,7 +20,7 @@ type Chore = (&'static str, &'static str, &'static str, fn(&[String]) -> shell::
 const CHORES: &[Chore] = &[
     ("check", "", "Run what CI runs: layout, lints, tidy, floors, size, all tests", check::chore),
     ("tidy", "", "Compare ARCHITECTURE.md and the house rules with the sources", tidy::chore),
-    ("run", "[-- COMMAND...]", "Boot examples/router in namespaces of its own", run::chore),
+    ("run", "[qemu|namespace] [-- COMMAND...]", "Boot the example: a device, or here", run::chore),
     (
         "build",
         "[ARGUMENT...]",

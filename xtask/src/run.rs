@@ -1,13 +1,61 @@
 //! `run`, `bench` and `sim`: chores that hand over to a program of the workspace.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::shell::{Outcome, cargo, failed, root, run, target};
 use crate::ward;
 
-/// Builds `ward` for the device and `doorward` for here, and boots `examples/router`.
+/// Boots the router of examples/: as a device in QEMU, or in namespaces of this machine.
 pub fn chore(words: &[String]) -> Outcome {
+    let (machine, words) = match words {
+        [machine, words @ ..] if machine != "--" => (machine.as_str(), words),
+        words => ("qemu", words),
+    };
     let words = words.strip_prefix(&["--".to_owned()]).unwrap_or(words);
+    match machine {
+        "qemu" => in_qemu(words),
+        "namespace" => in_namespaces(words),
+        other => Err(failed(format!("there is no machine {other}: there are qemu and namespace"))),
+    }
+}
+
+/// Builds the firmware of examples/configuration.nix, with the key of trials, and runs it.
+fn in_qemu(words: &[String]) -> Outcome {
+    ward::release(ward::HERE)?;
+    let doorward = ward::builder()?;
+    let key = Command::new(&doorward).args(["vm", "key"]).output();
+    let key =
+        key.map_err(|error| failed(format!("cannot start {}: {error}", doorward.display())))?;
+    if !key.status.success() {
+        return Err(failed(String::from_utf8_lossy(&key.stderr).trim()));
+    }
+    let folder = target().join("vm");
+    let configuration = folder.join("configuration.nix");
+    let text = format!(
+        "# The example, with the key of trials.\n{{\n  imports = [ {} ];\n  \
+         users.root.openssh.authorizedKeys.keys = [ \"{}\" ];\n}}\n",
+        root().join("examples/configuration.nix").display(),
+        String::from_utf8_lossy(&key.stdout).trim()
+    );
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(&configuration, text))
+        .map_err(|error| failed(format!("{}: {error}", configuration.display())))?;
+    let built = folder.join("router");
+    let mut build = Command::new(&doorward);
+    build.arg("build").arg("-c").arg(&configuration);
+    // Its path is nothing that a person needs here.
+    build.args(["-A", "outputs.vm", "-o"]).arg(&built).stdout(Stdio::null());
+    run(&mut build)?;
+    let mut vm = Command::new(&doorward);
+    vm.arg("vm").arg(built.join("vm.json"));
+    if !words.is_empty() {
+        vm.arg("--").args(words);
+    }
+    run(&mut vm)
+}
+
+/// Builds `ward` for the device and `doorward` for here, and boots `examples/router`.
+fn in_namespaces(words: &[String]) -> Outcome {
     run(cargo(None).args(["build", "--quiet", "--release", "--package", "host"]))?;
     let ward = ward::release(ward::HERE)?;
     let mut doorward = Command::new(target().join("release/doorward"));

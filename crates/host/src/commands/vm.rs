@@ -33,6 +33,8 @@ use crate::vm::{key, lent, neighbours, rom};
 const OFF_MAX: Duration = Duration::from_secs(20);
 /// How long a router that answers may take until all of its services are up.
 const PHASES_MAX: Duration = Duration::from_secs(20);
+/// Where visitors are sent where a device does not say where it lets them in.
+const NOBODY: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 168, 1, 1), 22);
 /// Lines of the console that are shown where something has failed.
 const LINES_SHOWN: usize = 20;
 
@@ -157,6 +159,10 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
     let file: &PathBuf = matches.get_one("FILE").ok_or_else(|| Failure::usage("run what?"))?;
     let description = Description::read(file)?;
     let words: Vec<OsString> = matches.get_many("COMMAND").into_iter().flatten().cloned().collect();
+    if description.ssh.is_none() && !words.is_empty() {
+        return Err(Failure::usage("cannot run COMMAND: the device has no service for ssh")
+            .hint("svc.ssh.build in its configuration gives it one"));
+    }
     let wait = Duration::from_secs(*matches.get_one("wait").unwrap_or(&0));
     let (events, happened) = mpsc::channel();
     // Before there are threads, which would take signals as they please.
@@ -172,7 +178,7 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
         _ => Kind::User,
     });
     let port = *matches.get_one("ssh-port").unwrap_or(&0);
-    let (networks, notice) = Networks::new(kind, port, description.ssh)?;
+    let (networks, notice) = Networks::new(kind, port, description.ssh.unwrap_or(NOBODY))?;
     if let Some(notice) = notice {
         say(format_args!("{notice}"));
     }
@@ -246,39 +252,12 @@ impl Trial<'_> {
         loop {
             let qemu = self.start()?;
             let running = Arc::new(AtomicBool::new(true));
-            if self.words.is_empty() {
+            if self.words.is_empty() && self.machine.description.ssh.is_some() {
                 self.announce(running.clone());
             }
-            let stop = loop {
-                let limit = visited.map(|(_, limit)| limit);
-                match (self.next(limit), visited) {
-                    (Some(Event::Stopped(stop)), _) => break stop,
-                    (Some(Event::Asked), _) => {
-                        qemu.end();
-                        say(format_args!("the plug is pulled"));
-                        return Ok(match (self.words.is_empty(), visited) {
-                            (true, _) => Exit::DONE,
-                            (false, Some((exit, _))) => exit,
-                            (false, None) => Exit(130), // As a shell says it.
-                        });
-                    }
-                    (Some(Event::Visited(outcome)), _) => {
-                        visited = Some((outcome?, Instant::now() + OFF_MAX));
-                        self.send_off();
-                    }
-                    (None, Some((exit, _))) => {
-                        qemu.end();
-                        say(format_args!(
-                            "it did not power off within {}: the plug is pulled",
-                            shown(OFF_MAX)
-                        ));
-                        return Ok(exit);
-                    }
-                    (None, None) => {}
-                }
-            };
+            let stop = self.watch(&mut visited)?;
             running.store(false, Ordering::Relaxed);
-            let status = qemu.ended();
+            let status = qemu.end();
             match (stop, visited) {
                 (Stop::Reset, _) => say(format_args!("it restarts")),
                 (Stop::Off, Some((exit, _))) => return Ok(exit),
@@ -286,11 +265,37 @@ impl Trial<'_> {
                     say(format_args!("it has powered itself off"));
                     return self.without_a_machine();
                 }
+                (Stop::Asked, visited) => {
+                    say(format_args!("the plug is pulled"));
+                    return Ok(match visited {
+                        Some((exit, _)) => exit,
+                        None if self.words.is_empty() => Exit::DONE,
+                        None => Exit(130), // As a shell says it.
+                    });
+                }
                 (Stop::Ended, _) => {
-                    let status = status.map_or("it was killed".into(), |s| s.to_string());
+                    let status = status.map_or("it hung".into(), |status| status.to_string());
                     return Err(Failure::refused(format!(
                         "QEMU ended without the device: {status}"
                     )));
+                }
+            }
+        }
+    }
+
+    /// Waits until the machine has stopped, or is to be stopped.
+    fn watch(&self, visited: &mut Option<(Exit, Instant)>) -> Result<Stop, Failure> {
+        loop {
+            match self.next(visited.map(|(_, limit)| limit)) {
+                Some(Event::Stopped(stop)) => return Ok(stop),
+                Some(Event::Asked) => return Ok(Stop::Asked),
+                Some(Event::Visited(outcome)) => {
+                    *visited = Some((outcome?, Instant::now() + OFF_MAX));
+                    self.send_off();
+                }
+                None => {
+                    say(format_args!("it did not power off within {}", shown(OFF_MAX)));
+                    return Ok(Stop::Asked);
                 }
             }
         }

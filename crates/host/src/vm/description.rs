@@ -50,8 +50,8 @@ pub struct Description {
     pub firmware: Span,
     /// The file that a new flash has there.
     pub image: PathBuf,
-    /// Where ssh answers in the network at home.
-    pub ssh: (Ipv4Addr, u16),
+    /// Where ssh answers in the network at home, if it does.
+    pub ssh: Option<(Ipv4Addr, u16)>,
 }
 
 impl Description {
@@ -78,11 +78,17 @@ impl Description {
                 _ => Err(format!("the partition {name} ends behind the end of the flash")),
             }
         };
-        let ssh = root.get("ssh")?;
-        let address = ssh.get("address")?.text()?;
-        let address = address.parse().map_err(|_| format!("{address} is no IPv4 address"))?;
-        let port = ssh.get("port")?.number()?;
-        let port = u16::try_from(port).map_err(|_| format!("{port} is no port"))?;
+        let ssh = match root.maybe("ssh") {
+            None => None,
+            Some(ssh) => {
+                let address = ssh.get("address")?.text()?;
+                let address =
+                    address.parse().map_err(|_| format!("{address} is no IPv4 address"))?;
+                let port = ssh.get("port")?.number()?;
+                let port = u16::try_from(port).map_err(|_| format!("{port} is no port"))?;
+                Some((address, port))
+            }
+        };
         Ok(Self {
             hostname: root.get("hostname")?.text()?.to_owned(),
             emulator: root.get("emulator")?.text()?.to_owned(),
@@ -107,7 +113,7 @@ impl Description {
             kernel: span("kernel")?,
             firmware: span("firmware")?,
             image: folder.join(root.get("firmware")?.text()?),
-            ssh: (address, port),
+            ssh,
         })
     }
 }
@@ -138,7 +144,7 @@ mod tests {
         let found = found.expect("it is right");
         assert_eq!(found.image, Path::new("/vm/firmware.bin"));
         assert_eq!(found.firmware, Span { offset: 100, bytes: 900 });
-        assert_eq!(found.ssh, (Ipv4Addr::new(192, 168, 8, 1), 22));
+        assert_eq!(found.ssh, Some((Ipv4Addr::new(192, 168, 8, 1), 22)));
     }
 
     #[test]

@@ -38,7 +38,9 @@ pub enum Stop {
     /// It restarts: on its own wish, after a panic, because its watchdog was not fed, or because
     /// somebody asked QEMU for it.
     Reset,
-    /// QEMU was ended from outside, or by itself.
+    /// QEMU was asked to end: by a signal, or by who gives it orders.
+    Asked,
+    /// QEMU is gone, and nobody has asked for it.
     Ended,
 }
 
@@ -150,6 +152,7 @@ fn wait_for_stop(reader: UnixStream) -> Stop {
             stop = match message["data"]["reason"].as_str() {
                 Some("guest-shutdown") => Stop::Off,
                 Some("guest-reset" | "guest-panic" | "host-qmp-system-reset") => Stop::Reset,
+                Some("host-signal" | "host-qmp-quit") => Stop::Asked,
                 _ => Stop::Ended,
             };
         }
@@ -158,8 +161,9 @@ fn wait_for_stop(reader: UnixStream) -> Stop {
 }
 
 impl Qemu {
-    /// Waits for the end of one that has stopped.
-    pub fn ended(mut self) -> Option<ExitStatus> {
+    /// Pulls the plug, where it has not stopped already. `None`: it had to be killed.
+    pub fn end(mut self) -> Option<ExitStatus> {
+        self.order("quit");
         let start = Instant::now();
         while start.elapsed() < END_MAX {
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -167,13 +171,7 @@ impl Qemu {
             }
             thread::sleep(Duration::from_millis(2));
         }
-        None // It is killed now.
-    }
-
-    /// Pulls the plug.
-    pub fn end(mut self) {
-        self.order("quit");
-        self.ended();
+        None
     }
 
     fn order(&mut self, name: &str) {

@@ -12,6 +12,10 @@ const BANNER_MAX: Duration = Duration::from_secs(2);
 /// The wait between two looks: what is emulated needs its processor for itself.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Each new flash makes a key of its own for its server: there is nobody to recognise.
+const STRANGER: [&str; 4] =
+    ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"];
+
 /// Where a router can be reached on this machine, and the key that it knows.
 #[derive(Clone)]
 pub struct Door {
@@ -48,19 +52,17 @@ impl Door {
     /// The words that a person needs.
     pub fn words(&self) -> String {
         let Self { port, key } = self;
-        format!("ssh -p {port} -i {} root@127.0.0.1", key.display())
+        format!("ssh -p {port} -i {} {} root@127.0.0.1", key.display(), STRANGER.join(" "))
     }
 
     /// A command on the router.
     pub fn command(&self, words: &[OsString]) -> Command {
         let mut command = Command::new("ssh");
         command.args(["-F", "none", "-p", &self.port.to_string(), "-i"]).arg(&self.key);
+        command.args(STRANGER);
         for option in [
             "BatchMode=yes",
             "IdentitiesOnly=yes",
-            // Each trial has a key of its own for its server.
-            "StrictHostKeyChecking=no",
-            "UserKnownHostsFile=/dev/null",
             "LogLevel=ERROR",
             "ConnectTimeout=10",
             // A router that has restarted says nothing to those who were there before.

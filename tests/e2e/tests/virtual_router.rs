@@ -1,0 +1,94 @@
+//! The router of examples/configuration.nix as a device in QEMU, from the image that was built of
+//! it: what a person at home gets of it, and what stays after a restart and a power cut.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use e2e::machine::executable;
+use e2e::nix::{built, on_disk, sources};
+use e2e::vm::{LIMIT, Vm};
+use e2e::{Folder, doorward, stdout, wait_for};
+
+/// The example, which lets the key of trials in.
+fn router() -> PathBuf {
+    let folder = Folder::new("router");
+    let key = stdout(Command::new(doorward()).args(["vm", "key"]));
+    let example = sources().join("examples/configuration.nix");
+    let text = format!(
+        "{{ imports = [ {} ]; users.root.openssh.authorizedKeys.keys = [ \"{}\" ]; }}",
+        example.display(),
+        key.trim()
+    );
+    let paths = built(&folder.write("c.nix", text), &["-A", "outputs.vm"]);
+    on_disk(paths.first().expect("one path"))
+}
+
+#[test]
+fn who_is_at_home_gets_an_address_names_and_the_way_out() {
+    let mut vm = Vm::new("home", &router());
+    vm.option(&["--network", "real"]);
+    vm.start();
+    vm.wait_open();
+    wait_for("everything", LIMIT, || vm.ask("s6-rc -da list").is_empty().then_some(()));
+
+    let folder = Folder::new("client");
+    let event = "case $1 in bound) echo $ip $router $dns; ip address add $ip/24 dev cable; \
+                 ip route add default via $router;; esac";
+    let script = folder.write("event", format!("#!/bin/sh\n{event}\n"));
+    executable(&script);
+    let script = script.to_str().expect("text");
+    let words = ["busybox", "udhcpc", "-f", "-q", "-n", "-i", "cable", "-s", script];
+    let lease = stdout(&mut vm.beside("client", &words));
+    assert!(lease.starts_with("192.168.7.1"), "{lease}");
+    assert!(lease.trim().ends_with(" 192.168.7.1 192.168.7.1"), "{lease}");
+
+    for (name, address) in [("router.lan", "192.168.7.1"), ("www.example.net", "198.51.100.1")] {
+        wait_for(name, LIMIT, || {
+            let words = ["busybox", "nslookup", "-type=a", name, "192.168.7.1"];
+            let answer = vm.beside("client", &words).output().expect("nsenter runs").stdout;
+            String::from_utf8_lossy(&answer).contains(&format!("Address: {address}")).then_some(())
+        });
+    }
+    // The provider knows nobody at home: what comes back came from the router's own address.
+    let ping = ["busybox", "ping", "-c", "1", "-W", "10", "198.51.100.1"];
+    stdout(&mut vm.beside("client", &ping));
+    let outside = "busybox nc -w 3 198.51.100.59 22 </dev/null | head -c 4";
+    assert_eq!(stdout(&mut vm.beside("provider", &["sh", "-c", outside])), "");
+
+    // A daemon that dies comes back, and nobody at home has to do anything.
+    let pid = "s6-svstat -o pid /run/service/dnsmasq";
+    let before = vm.ask(pid);
+    vm.ask(&format!("kill -9 {}", before.trim()));
+    wait_for("another dnsmasq", LIMIT, || {
+        let now = vm.ask(pid);
+        (now != before && now.trim() != "-1").then_some(())
+    });
+}
+
+#[test]
+fn what_is_in_persist_outlives_a_restart_and_a_power_cut() {
+    let mut vm = Vm::new("persist", &router());
+    vm.start();
+    assert!(vm.ask("cat /proc/mtd").contains("\"rootfs\""));
+    let phases = vm.ask("cat /run/boot-phases");
+    assert!(phases.starts_with("kernel\t"), "{phases}");
+    vm.ask("echo first > /persist/story");
+    vm.reboot();
+    assert_eq!(vm.ask("cat /persist/story"), "first\n");
+    vm.ask("echo second >> /persist/story && sync /persist/story");
+    vm.cut_power();
+    vm.start();
+    assert_eq!(vm.ask("cat /persist/story"), "first\nsecond\n");
+}
+
+#[test]
+fn the_exit_code_of_a_command_on_the_router_comes_through() {
+    let mut command = Command::new(doorward());
+    command.arg("vm").arg(router().join("vm.json")).args(["--network", "user", "--"]);
+    command.args(["sh", "-c", "echo \"$1\"; exit 7", "sh", "it's \"$HOME\""]);
+    let output = command.output().expect("doorward runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "it's \"$HOME\"\n");
+    assert!(!said.contains("the plug is pulled"), "{said}");
+}
