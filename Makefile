@@ -2,7 +2,7 @@
 # Nothing clever here: set-up, then a chore of cargo xtask. What set-up could not get it has
 # said; the chore goes on, and fails where it is needed.
 
-export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin
+export PATH := $(PATH):$(HOME)/.cargo/bin:$(HOME)/.local/bin:/usr/local/sbin:/usr/sbin:/sbin
 PREFIX ?= /usr/local
 # As it was written: a `$` in it is the command's own.
 override CMD := $(value CMD)

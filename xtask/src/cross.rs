@@ -35,7 +35,7 @@ pub fn check() -> Outcome {
 
 pub fn chore(words: &[String]) -> Outcome {
     if !works(cargo(None).args(["zigbuild", "--help"])) {
-        return Err(failed("cargo-zigbuild is missing; `./setup cross` installs it"));
+        return Err(failed("cargo-zigbuild is missing; `./setup` installs it"));
     }
     let mut built = 0;
     for (name, emulator) in TARGETS {
