@@ -6,6 +6,7 @@ pub mod device;
 pub mod generation;
 pub mod json;
 pub mod machine;
+pub mod manual;
 pub mod nix;
 pub mod peer_tree;
 pub mod pretend_init;

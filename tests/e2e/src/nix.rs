@@ -1,8 +1,9 @@
 //! Builds with Nix: of the sources at hand, into a store below cargo's folder.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, ExitStatus, Output};
 use std::sync::OnceLock;
 
 use crate::{build, doorward, ward};
@@ -38,18 +39,34 @@ fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let folder = target().join("for-nix");
-        let release = folder.join(HERE).join("release");
-        fs::create_dir_all(&release).expect("a folder can be made");
         let builder = build("host", Some(HERE)).join("doorward");
         for (name, program) in [("ward", ward()), ("doorward", builder.as_path())] {
-            let partial = release.join(format!(".{name}.{}", std::process::id()));
-            let strip = Command::new("strip").arg("-o").arg(&partial).arg(program).status();
-            assert!(strip.is_ok_and(|status| status.success()), "strip (binutils) on {name}");
-            // The same bytes keep their store path; other tests may be reading the old ones.
-            fs::rename(&partial, release.join(name)).expect("a file can be renamed");
+            place(&folder, HERE, name, |to| {
+                Command::new("strip").arg("-o").arg(to).arg(program).status()
+            });
         }
         folder
     })
+}
+
+/// Has a program of this name put where builds look for those of a processor.
+fn place(folder: &Path, triple: &str, name: &str, put: impl Fn(&Path) -> io::Result<ExitStatus>) {
+    let release = folder.join(triple).join("release");
+    fs::create_dir_all(&release).expect("a folder can be made");
+    let partial = release.join(format!(".{name}.{}", std::process::id()));
+    let put = put(&partial);
+    assert!(put.as_ref().is_ok_and(ExitStatus::success), "{name} for {triple}: {put:?}");
+    // The same bytes keep their store path; other tests may be reading the old ones.
+    fs::rename(&partial, release.join(name)).expect("a file can be renamed");
+}
+
+/// Builds `ward` for another processor, by Rust's name, as it is built for devices.
+pub fn ward_for(triple: &str) {
+    let mut cross = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cross.current_dir(sources()).args(["xtask", "cross", triple]);
+    crate::stdout(&mut cross);
+    let built = target().join(triple).join("release/ward");
+    place(programs(), triple, "ward", |to| Command::new("cp").arg(&built).arg(to).status());
 }
 
 /// Debian's packages, of all processors that there are devices for.

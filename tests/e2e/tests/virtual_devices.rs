@@ -1,0 +1,135 @@
+//! The devices of other processors than this machine's, in QEMU: from a configuration to a boot from
+//! the flash, the manual's quick reference by ssh, and what stays after a restart and a power cut.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use e2e::manual::{LOG, SERVICES, answers, script};
+use e2e::nix::{built, on_disk, ward_for};
+use e2e::vm::{LIMIT, Vm};
+use e2e::{Folder, doorward, stdout, wait_for};
+
+/// The services of the manual, and a way in.
+const CONFIGURATION: &str = r#"{ config, pkgs, ... }:
+let
+  svc = config.system.service;
+  inherit (pkgs.svc) bundle longrun oneshot;
+  waits = name: dependencies: longrun { inherit name dependencies; run = "exec sleep 100000\n"; };
+in
+rec {
+  hostname = "manual";
+  services = rec {
+    int = svc.network.address.build {
+      interface = config.hardware.networkInterfaces.lan;
+      address = "192.168.7.1";
+      prefixLength = 24;
+    };
+    ssh = svc.ssh.build { address = "192.168.7.1"; dependencies = [ int ]; };
+    burrow = waits "burrow" [ ];
+    grass = oneshot { name = "grass"; up = "echo grows\n"; };
+    wombat = longrun {
+      name = "wombat";
+      run = "echo digs\nexec sleep 100000\n";
+      dependencies = [ burrow grass ];
+    };
+    den = waits "den" [ wombat ];
+    usb = oneshot { name = "usb"; };
+    plugged = waits "plugged" [ wombat usb ];
+    default = bundle { name = "default"; contents = [ ssh den ]; };
+  };
+  users.root.openssh.authorizedKeys.keys = [ "KEY" ];
+}
+"#;
+
+/// The partitions of all of them: name and size.
+const PARTITIONS: [(&str, u32); 7] = [
+    ("u-boot", 0x0008_0000),
+    ("u-boot-env", 0x0004_0000),
+    ("factory", 0x0004_0000),
+    ("firmware", 0x0380_0000),
+    ("kernel", 0x01c0_0000),
+    ("rootfs", 0x01c0_0000),
+    ("persist", 0x0070_0000),
+];
+
+struct Kind {
+    /// The folder in devices/.
+    name: &'static str,
+    /// Its processor, by Rust's name.
+    triple: &'static str,
+    /// The whole flash: its name and size.
+    flash: (&'static str, u32),
+    erase_bytes: u32,
+}
+
+const MIPSEL: Kind = Kind {
+    name: "qemu-mipsel",
+    triple: "mipsel-unknown-linux-musl",
+    flash: ("flash0", 0x0400_0000),
+    erase_bytes: 0x1_0000,
+};
+
+/// The device as it runs, from what was built of the configuration.
+fn device(kind: &Kind) -> Vm {
+    ward_for(kind.triple);
+    let folder = Folder::new("device");
+    let key = stdout(Command::new(doorward()).args(["vm", "key"]));
+    let text = CONFIGURATION.replace("KEY", key.trim());
+    let configuration = folder.write("c.nix", text);
+    let paths = built(&configuration, &["-d", kind.name, "-A", "outputs.vm"]);
+    let folder: PathBuf = on_disk(paths.first().expect("one path"));
+    Vm::new(kind.name, &folder)
+}
+
+fn does_all_of_it(kind: &Kind) {
+    let mut vm = device(kind);
+    vm.start();
+    vm.wait_open();
+
+    assert_eq!(vm.ask("cat /proc/mtd"), partitions(kind));
+    wait_for("everything", LIMIT, || vm.ask("s6-rc -a list").contains("den\n").then_some(()));
+    let said = vm.ask(&script(SERVICES.iter().map(|(line, _)| *line)));
+    assert_eq!(answers(&said).len(), SERVICES.len(), "{said}");
+    for ((line, expected), answer) in SERVICES.iter().zip(answers(&said)) {
+        // What else the device has is listed between them.
+        let ours = ["burrow", "den", "grass", "plugged", "usb", "wombat"];
+        let answer: BTreeSet<&str> = answer.into_iter().filter(|it| ours.contains(it)).collect();
+        assert_eq!(answer, expected.iter().copied().collect(), "{line}");
+    }
+    let said = vm.ask(&script(LOG.iter().copied()));
+    let found = answers(&said);
+    let [files, link, logged, dated] = &found[..] else { panic!("{said}") };
+    assert_eq!(
+        (&files[..], &link[..]),
+        (&["current", "lock", "state"][..], &["uncaught-logs"][..])
+    );
+    assert!(logged.len() == 2 && logged.iter().all(|line| line.starts_with("@40000000")), "{said}");
+    assert!(dated.len() == 2 && dated.iter().all(|line| &line[10..11] == " "), "{said}");
+    assert!(vm.ask("grep ' wombat digs' /run/log/current").starts_with("@40000000"));
+
+    vm.ask("echo first > /persist/story && sync");
+    vm.reboot();
+    assert_eq!(vm.ask("cat /persist/story"), "first\n");
+    vm.ask("echo second > /persist/story && sync");
+    vm.cut_power();
+    vm.start();
+    assert_eq!(vm.ask("cat /persist/story"), "second\n");
+    let phases = vm.ask("cat /run/boot-phases");
+    assert!(phases.starts_with("kernel\t"), "{phases}");
+}
+
+/// What `/proc/mtd` says.
+fn partitions(kind: &Kind) -> String {
+    let mut text = "dev:    size   erasesize  name\n".to_owned();
+    for (number, (name, bytes)) in [kind.flash].into_iter().chain(PARTITIONS).enumerate() {
+        let _ = writeln!(text, "mtd{number}: {bytes:08x} {:08x} \"{name}\"", kind.erase_bytes);
+    }
+    text
+}
+
+#[test]
+fn the_mips_device_does_all_of_it() {
+    does_all_of_it(&MIPSEL);
+}
