@@ -2,5 +2,6 @@
 
 pub mod apt;
 pub mod lock;
+pub mod modules;
 pub mod resolve;
 pub mod store;

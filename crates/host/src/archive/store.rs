@@ -14,7 +14,7 @@ use super::resolve;
 /// Downloaded packages: `ARCHITECTURE/FILE.deb`, `lock.json` with exactly those that are there,
 /// and `bootstrap/busybox`, which unpacks them inside of builds.
 pub struct Store {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
 }
 
 /// What became of the packages of one architecture.
@@ -37,7 +37,7 @@ impl Store {
     }
 
     /// Keeps other fetchers out of the folder, for as long as the file is open.
-    fn alone(&self) -> Result<fs::File, Failure> {
+    pub(super) fn alone(&self) -> Result<fs::File, Failure> {
         let path = self.folder.join("busy");
         fs::create_dir_all(&self.folder).map_err(|error| refused(&self.folder, &error))?;
         let file = fs::File::create(&path).map_err(|error| refused(&path, &error))?;
@@ -45,7 +45,7 @@ impl Store {
         Ok(file)
     }
 
-    fn lock_path(&self) -> PathBuf {
+    pub(super) fn lock_path(&self) -> PathBuf {
         self.folder.join("lock.json")
     }
 
@@ -218,6 +218,6 @@ fn check(file: &Path, sha256: &str) -> Result<(), Failure> {
     Err(Failure::refused(format!("{} is not what the lock file says: {found}", file.display())))
 }
 
-fn refused(path: &Path, error: &io::Error) -> Failure {
+pub(super) fn refused(path: &Path, error: &io::Error) -> Failure {
     Failure::refused(format!("{}: {error}", path.display()))
 }

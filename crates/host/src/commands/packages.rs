@@ -6,6 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use cli::{Exit, Failure};
 
 use crate::archive::lock::Lock;
+use crate::archive::modules::COMPILERS;
 use crate::archive::resolve::{self, ARCHITECTURES};
 use crate::archive::store::{Fetched, Store};
 use crate::places;
@@ -37,10 +38,18 @@ pub fn command() -> Command {
                 .about("Write the lock file anew, with the newest versions that the archive has")
                 .arg(architectures()),
         )
+        .subcommand(
+            Command::new("modules")
+                .about("Build modules that kernels lack and devices need, of the kernels' sources"),
+        )
 }
 
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let (what, matches) = matches.subcommand().ok_or_else(|| Failure::usage("do what?"))?;
+    if what == "modules" {
+        build_modules(&places::expressions()?)?;
+        return Ok(Exit::DONE);
+    }
     let named: Vec<&String> = matches.get_many("ARCHITECTURE").into_iter().flatten().collect();
     let named = ARCHITECTURES.into_iter().filter(|it| named.iter().any(|name| name == it));
     let named: Vec<&str> = named.collect();
@@ -69,6 +78,19 @@ pub fn fetch(expressions: &Path, architectures: &[&str], locked: bool) -> Result
                  which are used: {}\n  `doorward packages lock` writes them into the lock file",
                 names.join(", ")
             ),
+        }
+    }
+    Ok(())
+}
+
+/// Sees to it that there are the modules that `nix/packages/ARCHITECTURE.kbuild` lists.
+fn build_modules(expressions: &Path) -> Result<(), Failure> {
+    let store = Store::new(&places::packages(expressions));
+    for (architecture, compiler) in COMPILERS {
+        fetch(expressions, &[architecture], false)?;
+        let lists = expressions.join("nix/packages");
+        if let Some(kernel) = store.modules(&lists, architecture, compiler)? {
+            eprintln!("doorward: modules for the kernel {kernel} built");
         }
     }
     Ok(())
