@@ -1,4 +1,5 @@
 # QEMU's virt board with NOR flash chips: the one whose flash behaves as a real one does.
+let bank = 64 * 1024 * 1024; in
 {
   system.processor = "aarch64";
   module = { pkgs, ... }: {
@@ -6,9 +7,17 @@
       description = "QEMU, ARM virt";
       kernel = {
         package = "linux-image-arm64";
-        modules = [ "virtio_pci" "virtio_net" ];
+        # These are no modules of Debian's: `doorward packages modules` builds them.
+        early = [ "module cfi_probe" "module cfi_cmdset_0001" "module physmap" ];
+        modules = [ "virtio_pci" "virtio_net" "virtio_rng" ];
       };
-      flash = import ../qemu-flash.nix { eraseSize = 256 * 1024; };
+      # The kernel sees two banks as one flash. The first one is QEMU's, for a boot loader.
+      flash = import ../qemu-flash.nix { eraseSize = 256 * 1024; } // { name = "0.flash"; offset = bank; };
+      vm = {
+        emulator = "qemu-system-aarch64";
+        arguments = [ "-M" "virt" "-cpu" "cortex-a53" ];
+        attach = "pflash";
+      };
       networkInterfaces = import ../qemu-network.nix pkgs;
     };
     boot.commandLine = [ "console=ttyAMA0" ];

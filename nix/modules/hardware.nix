@@ -25,6 +25,7 @@ in
     };
     flash = {
       name = mkOption { type = types.singleLineStr; default = "flash0"; description = "the whole of it, as the kernel calls it"; };
+      offset = mkOption { type = types.ints.unsigned; default = 0; description = "where it begins in what the kernel calls by that name, in bytes"; };
       size = bytes "the size of the flash";
       eraseSize = bytes "how much of it is erased at once";
       partitions = mkOption {

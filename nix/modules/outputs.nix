@@ -41,7 +41,7 @@ let
   whole = flash.partitions ? kernel && flash.partitions ? firmware;
   # How `ward` finds the root file system.
   early = config.hardware.kernel.early
-    ++ map (it: "partition ${flash.name} ${it.name} ${toString it.offset} ${toString it.size} ${if it.readOnly then "ro" else "rw"}")
+    ++ map (it: "partition ${flash.name} ${it.name} ${toString (flash.offset + it.offset)} ${toString it.size} ${if it.readOnly then "ro" else "rw"}")
       (lib.sort (a: b: a.offset < b.offset || a.offset == b.offset && a.size > b.size)
         (lib.mapAttrsToList (name: it: { inherit name; inherit (it) offset size readOnly; }) flash.partitions))
     ++ lib.optional (config.boot.rootfs == "squashfs") "module mtdblock"

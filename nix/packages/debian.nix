@@ -93,7 +93,13 @@ let
       name = legal "${name}-${package.version}";
       args = [ "sh" "-eu" (script ./unpack-kernel.sh) ];
       deb = deb processor.debian (head package.needs);
+      built = if pathExists (./. + "/${processor.debian}.kbuild") then built package.version else "";
     };
+  # Modules that it lacks, for this version of it.
+  built = version:
+    let path = folder + "/${processor.debian}/modules-${version}"; in
+    if pathExists path then builtins.path { inherit path; name = legal "modules-${version}"; }
+    else throw "modules for the kernel ${version} (${processor.debian}) are not built yet: `doorward packages modules` does it";
 
   # The names that nixpkgs has for them.
   renamed = removeMissing {

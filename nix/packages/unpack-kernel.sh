@@ -1,4 +1,5 @@
-# Makes a store path of one of Debian's kernels, package $deb: vmlinuz, and modules. Run by busybox.
+# Makes a store path of one of Debian's kernels, package $deb: vmlinuz, and modules, with those of $built.
+# Run by busybox.
 mkdir -p unpacked "$out"
 ar p "$deb" data.tar.xz | xzcat >data.tar
 tar tf data.tar >names
@@ -15,8 +16,13 @@ for part in arch block crypto fs lib mm net drivers/block drivers/bus drivers/ch
 	! grep -qxF "$folder/" names || set -- "$@" "$folder"
 done
 tar xf data.tar -C unpacked "$@"
-# One that is not compressed is called vmlinux.
-cp "unpacked/$kernel" "$out/vmlinuz"
+# One that is not compressed is called vmlinux, but for the "Image" of arm64, which everybody who starts
+# it can unpack (Documentation/arm64/booting.rst in Linux).
+case $(dd if="unpacked/$kernel" bs=1 skip=56 count=4 2>/dev/null) in
+"ARMd") gzip -c "unpacked/$kernel" >"$out/vmlinuz" ;;
+*) cp "unpacked/$kernel" "$out/vmlinuz" ;;
+esac
 mkdir "$out/modules"
 cp -a "unpacked/lib/modules/$version/kernel" "unpacked/lib/modules/$version/modules.builtin" "$out/modules/"
+[ -z "$built" ] || cp "$built"/*.ko "$out/modules/kernel/"
 echo "$version" >"$out/version"

@@ -37,7 +37,6 @@ const CHECKS: &[Check] = &[
             .args(["build", "--quiet", "--package", "device"])
             .args(["--target", "x86_64-unknown-linux-musl"]))
     }),
-    ("ward for devices", || cross::chore(&["mipsel".into()])),
 ];
 
 pub fn chore(_: &[String]) -> Outcome {

@@ -60,13 +60,20 @@ fn place(folder: &Path, triple: &str, name: &str, put: impl Fn(&Path) -> io::Res
     fs::rename(&partial, release.join(name)).expect("a file can be renamed");
 }
 
-/// Builds `ward` for another processor, by Rust's name, as it is built for devices.
-pub fn ward_for(triple: &str) {
-    let mut cross = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cross.current_dir(sources()).args(["xtask", "cross", triple]);
-    crate::stdout(&mut cross);
-    let built = target().join(triple).join("release/ward");
-    place(programs(), triple, "ward", |to| Command::new("cp").arg(&built).arg(to).status());
+/// Builds what devices with other processors than this one's take: `ward` as it ships, and modules.
+pub fn prepare_devices() {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let mut cross = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        // As `cargo xtask check` calls it before: what differs would be built again.
+        cross.current_dir(sources()).args(["xtask", "cross", "aarch64", "mipsel"]);
+        crate::stdout(&mut cross);
+        for triple in ["aarch64-unknown-linux-musl", "mipsel-unknown-linux-musl"] {
+            let built = target().join(triple).join("release/ward");
+            place(programs(), triple, "ward", |to| Command::new("cp").arg(&built).arg(to).status());
+        }
+        crate::stdout(command(doorward()).args(["packages", "modules"]));
+    });
 }
 
 /// Debian's packages, of all processors that there are devices for.

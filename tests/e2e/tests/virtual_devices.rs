@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use e2e::manual::{LOG, SERVICES, answers, script};
-use e2e::nix::{built, on_disk, ward_for};
+use e2e::nix::{built, on_disk, prepare_devices};
 use e2e::vm::{LIMIT, Vm};
 use e2e::{Folder, doorward, stdout, wait_for};
 
@@ -18,7 +18,7 @@ let
   inherit (pkgs.svc) bundle longrun oneshot;
   waits = name: dependencies: longrun { inherit name dependencies; run = "exec sleep 100000\n"; };
 in
-rec {
+{
   hostname = "manual";
   services = rec {
     int = svc.network.address.build {
@@ -57,23 +57,20 @@ const PARTITIONS: [(&str, u32); 7] = [
 struct Kind {
     /// The folder in devices/.
     name: &'static str,
-    /// Its processor, by Rust's name.
-    triple: &'static str,
     /// The whole flash: its name and size.
     flash: (&'static str, u32),
     erase_bytes: u32,
 }
 
-const MIPSEL: Kind = Kind {
-    name: "qemu-mipsel",
-    triple: "mipsel-unknown-linux-musl",
-    flash: ("flash0", 0x0400_0000),
-    erase_bytes: 0x1_0000,
-};
+const MIPSEL: Kind =
+    Kind { name: "qemu-mipsel", flash: ("flash0", 0x0400_0000), erase_bytes: 0x1_0000 };
+
+const AARCH64: Kind =
+    Kind { name: "qemu-aarch64", flash: ("0.flash", 0x0800_0000), erase_bytes: 0x4_0000 };
 
 /// The device as it runs, from what was built of the configuration.
 fn device(kind: &Kind) -> Vm {
-    ward_for(kind.triple);
+    prepare_devices();
     let folder = Folder::new("device");
     let key = stdout(Command::new(doorward()).args(["vm", "key"]));
     let text = CONFIGURATION.replace("KEY", key.trim());
@@ -132,4 +129,9 @@ fn partitions(kind: &Kind) -> String {
 #[test]
 fn the_mips_device_does_all_of_it() {
     does_all_of_it(&MIPSEL);
+}
+
+#[test]
+fn the_arm_device_does_all_of_it() {
+    does_all_of_it(&AARCH64);
 }

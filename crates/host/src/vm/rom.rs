@@ -1,7 +1,7 @@
 //! The boot ROM that QEMU's machines lack: takes the kernel out of the flash.
 //!
-//! A bzImage is unpacked here: under emulation that is most of a boot. The kernel that is inside
-//! is started as the ELF file that it is ("PVH", Linux `arch/x86/platform/pvh`).
+//! One that is packed is unpacked here: under emulation that is most of a boot. The kernel that is
+//! in a bzImage is started as the ELF file that it is ("PVH", Linux `arch/x86/platform/pvh`).
 //!
 //! Source: Linux `Documentation/arch/x86/boot.rst` for the header of a bzImage.
 
@@ -51,7 +51,7 @@ fn refused(what: &str, path: &Path, error: &io::Error) -> Failure {
     Failure::refused(format!("cannot {what} {}: {error}", path.display()))
 }
 
-/// The kernel as an ELF file, from the cache where it is there.
+/// The kernel as QEMU can start it, from the cache where it is there.
 fn unpacked(kernel: &[u8], cache: &Path) -> Result<PathBuf, Failure> {
     let mut hasher = DefaultHasher::new();
     hasher.write(kernel);
@@ -64,10 +64,15 @@ fn unpacked(kernel: &[u8], cache: &Path) -> Result<PathBuf, Failure> {
     let made = if kernel.starts_with(b"\x7fELF") {
         fs::write(&partial, kernel).map_err(|error| refused("write", &partial, &error))
     } else {
-        let payload = payload(kernel).ok_or_else(|| {
-            broken("its kernel is neither an ELF file nor a bzImage of Linux 2.6.24 or newer")
+        // An "Image" of arm64 is packed as a whole.
+        let packed = if kernel.starts_with(GZIP) { Some(kernel) } else { payload(kernel) };
+        let packed = packed.ok_or_else(|| {
+            broken(
+                "its kernel is neither an ELF file, nor packed by gzip, nor a bzImage of Linux \
+                 2.6.24 or newer",
+            )
         })?;
-        unpack(payload, &partial)
+        unpack(packed, &partial)
     };
     let made = made
         .and_then(|()| fs::rename(&partial, &file).map_err(|error| refused("make", &file, &error)));
@@ -97,10 +102,12 @@ fn payload(kernel: &[u8]) -> Option<&[u8]> {
     kernel.get(start..end)
 }
 
+const GZIP: &[u8] = b"\x1f\x8b";
+
 /// How packed bytes begin, and the programs that unpack them.
 const PACKED: [(&[u8], &[&[&str]]); 3] = [
     (b"\xfd7zXZ\0", &[&["xz", "-dc"], &["busybox", "xzcat"]]),
-    (b"\x1f\x8b", &[&["gzip", "-dc"], &["busybox", "zcat"]]),
+    (GZIP, &[&["gzip", "-dc"], &["busybox", "zcat"]]),
     (b"\x28\xb5\x2f\xfd", &[&["zstd", "-dc"]]),
 ];
 
