@@ -7,7 +7,8 @@ let eraseSize = 64 * 1024; in
       description = "QEMU, MIPS Malta";
       kernel = {
         package = "linux-image-4kc-malta";
-        # The flash is a disk that plays one: this kernel has no driver for memory that does.
+        # The flash is a disk that plays one: QEMU has no memory that lies in a file for this board. What
+        # is not synced is in the device's memory.
         early = [
           "module virtio_pci"
           "module virtio_blk"
