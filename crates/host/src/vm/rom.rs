@@ -68,8 +68,8 @@ fn unpacked(kernel: &[u8], cache: &Path) -> Result<PathBuf, Failure> {
         let packed = if kernel.starts_with(GZIP) { Some(kernel) } else { payload(kernel) };
         let packed = packed.ok_or_else(|| {
             broken(
-                "its kernel is neither an ELF file, nor packed by gzip, nor a bzImage of Linux \
-                 2.6.24 or newer",
+                "its kernel is neither an ELF file nor a bzImage of Linux 2.6.24 or newer, nor \
+                 packed by gzip",
             )
         })?;
         unpack(packed, &partial)
