@@ -1,7 +1,7 @@
 //! The boot ROM that QEMU's machines lack: takes the kernel out of the flash.
 //!
-//! A bzImage is unpacked here: under emulation that is most of a boot. The kernel that is inside
-//! is started as the ELF file that it is ("PVH", Linux `arch/x86/platform/pvh`).
+//! What is packed is unpacked here: under emulation that is most of a boot. The kernel inside of a
+//! bzImage is started as the ELF file that it is ("PVH", Linux `arch/x86/platform/pvh`).
 //!
 //! Source: Linux `Documentation/arch/x86/boot.rst` for the header of a bzImage.
 
@@ -51,7 +51,7 @@ fn refused(what: &str, path: &Path, error: &io::Error) -> Failure {
     Failure::refused(format!("cannot {what} {}: {error}", path.display()))
 }
 
-/// The kernel as an ELF file, from the cache where it is there.
+/// The kernel as QEMU takes it, from the cache where it is there.
 fn unpacked(kernel: &[u8], cache: &Path) -> Result<PathBuf, Failure> {
     let mut hasher = DefaultHasher::new();
     hasher.write(kernel);
@@ -61,13 +61,12 @@ fn unpacked(kernel: &[u8], cache: &Path) -> Result<PathBuf, Failure> {
     }
     fs::create_dir_all(cache).map_err(|error| refused("make", cache, &error))?;
     let partial = cache.join(format!(".kernel-{}", std::process::id()));
-    let made = if kernel.starts_with(b"\x7fELF") {
+    // QEMU starts an Image of arm64 as it is (Linux `Documentation/arm64/booting.rst`).
+    let is_plain = kernel.starts_with(b"\x7fELF") || kernel.get(56..60) == Some(b"ARM\x64");
+    let made = if is_plain {
         fs::write(&partial, kernel).map_err(|error| refused("write", &partial, &error))
     } else {
-        let payload = payload(kernel).ok_or_else(|| {
-            broken("its kernel is neither an ELF file nor a bzImage of Linux 2.6.24 or newer")
-        })?;
-        unpack(payload, &partial)
+        unpack(payload(kernel).unwrap_or(kernel), &partial)
     };
     let made = made
         .and_then(|()| fs::rename(&partial, &file).map_err(|error| refused("make", &file, &error)));
@@ -106,7 +105,9 @@ const PACKED: [(&[u8], &[&[&str]]); 3] = [
 
 fn unpack(payload: &[u8], target: &Path) -> Result<(), Failure> {
     let Some((_, programs)) = PACKED.iter().find(|(begin, _)| payload.starts_with(begin)) else {
-        return Err(broken("its kernel is packed by none of xz, gzip and zstd"));
+        return Err(broken(
+            "its kernel is neither an ELF file nor an Image, nor packed by xz, gzip or zstd",
+        ));
     };
     let packed = target.with_extension("packed");
     fs::write(&packed, payload).map_err(|error| refused("write", &packed, &error))?;
