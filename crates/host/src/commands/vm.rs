@@ -54,6 +54,8 @@ pub fn command() -> Command {
         )
         .args_conflicts_with_subcommands(true)
         .subcommand_negates_reqs(true)
+        .disable_help_subcommand(true)
+        .subcommand_value_name("key")
         .subcommand(Command::new("key").about(
             "Print the key that trials log in with, for a configuration; make it if it is not there",
         ))
@@ -66,7 +68,7 @@ pub fn command() -> Command {
         .arg(
             path("FILE")
                 .required(true)
-                .help("vm.json in the folder that `doorward build -A outputs.vm` makes"),
+                .help("What `doorward build -A outputs.vm` makes: the folder, or vm.json in it"),
         )
         .arg(
             path("flash")
@@ -157,6 +159,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
 
 fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
     let file: &PathBuf = matches.get_one("FILE").ok_or_else(|| Failure::usage("run what?"))?;
+    let file = if file.is_dir() { &file.join("vm.json") } else { file };
     let description = Description::read(file)?;
     let words: Vec<OsString> = matches.get_many("COMMAND").into_iter().flatten().cloned().collect();
     if description.ssh.is_none() && !words.is_empty() {
