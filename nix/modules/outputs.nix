@@ -89,7 +89,10 @@ in
         inherit modules;
       };
       boot = {
-        mounts = lib.mapAttrsToList (target: mount: mount // { inherit target; }) config.boot.mounts;
+        # Those of the kernel first: what else is mounted may need to be looked up in them.
+        mounts =
+          let all = lib.mapAttrsToList (target: mount: mount // { inherit target; }) config.boot.mounts; in
+          lib.concatMap (isKernels: lib.filter (it: lib.elem it.type [ "devtmpfs" "proc" "sysfs" ] == isKernels) all) [ true false ];
         log = { inherit (config.logging) directory fileSize files; };
       };
     };

@@ -69,6 +69,14 @@ pub fn write_if_room(fd: impl AsFd, bytes: &[u8]) -> bool {
     ready && rustix::io::write(&fd, &bytes[..bytes.len().min(4096)]).is_ok()
 }
 
+/// Says something on the console of the machine, as far as there is room.
+pub fn say_on_console(text: &str) {
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    if let Ok(console) = fs::open("/dev/console", flags, Mode::empty()) {
+        write_if_room(console, text.as_bytes());
+    }
+}
+
 /// Reading and writing no longer wait.
 pub fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
     Ok(rustix::io::ioctl_fionbio(fd, true)?)

@@ -1,5 +1,5 @@
-//! A generation booted in namespaces, with nothing but the store around it: its own `ward` is pid 1, and
-//! makes all the rest of it as on a device. Only devices and terminals are lent to it.
+//! A generation booted in namespaces, with nothing but the store around it: its own `ward` is pid
+//! 1, and makes all the rest as on a device. Only devices and terminals are lent to it.
 //!
 //! Two network cards lead to namespaces of their own: `home` and `provider`.
 

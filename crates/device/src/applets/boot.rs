@@ -16,13 +16,13 @@ use super::peers::s6_rc_init::{Request, make_live};
 pub const COMMAND: Command = Command {
     name: "boot",
     summary: "Make the live directory and bring the first bundle up",
-    usage: "ward boot [-c DATABASE] [-l LIVE] [-b BUNDLE] [-g GROUP] [--console] SCANDIR",
+    usage: "ward boot [-c DATABASE] [-l LIVE] [-b BUNDLE] [-g GROUP] [--phases] SCANDIR",
     options: &[
         Opt("-c DATABASE", "The compiled database (/etc/s6-rc/compiled/current)"),
         Opt("-l LIVE", "The live directory to make (/run/s6-rc)"),
         Opt("-b BUNDLE", "The bundle to bring up (default)"),
         Opt("-g GROUP", "Only members of this group may ask how things are (by number)"),
-        Opt("--console", "Say on the console, too, how long the start of the device took"),
+        Opt("--phases", "Note when the bundle is up, and tell how long the device took to start"),
     ],
     about: "`ward init` runs this by itself. Exit codes are those of s6-rc-init and s6-rc.",
     run,
@@ -37,14 +37,14 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         readers: None,
     };
     let mut bundle = String::from("default");
-    let mut console = false;
+    let mut tell = false;
     while let Some(option) = args.option()? {
         match option.as_str() {
             "c" => request.database = args.value()?.into(),
             "l" => request.live = args.value()?.into(),
             "b" => bundle = args.text()?,
             "g" => request.readers = Some(args.parsed()?),
-            "console" => console = true,
+            "phases" => tell = true,
             _ => return Err(args.unknown(&option)),
         }
     }
@@ -55,17 +55,21 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         request.database = real;
     }
     let outcome = make_live(&request).and_then(|_| bring_up(&request.live, &bundle));
-    let phase = match &outcome {
-        Ok(exit) if *exit == Exit::DONE => Phase::Up,
-        _ => Phase::Failed,
-    };
-    if let Some(report) = phases::end(phase, os::clock::now()).as_deref().and_then(report) {
-        eprintln!("{report}");
-        if console && let Ok(console) = std::fs::File::options().write(true).open("/dev/console") {
-            os::files::write_if_room(console, format!("ward: {report}\n").as_bytes());
-        }
+    if tell {
+        let is_up = matches!(outcome, Ok(Exit::DONE));
+        tell_phases(if is_up { Phase::Up } else { Phase::Failed });
     }
     outcome
+}
+
+/// Notes how the start of the device ended, and tells in one line what took how long.
+fn tell_phases(end: Phase) {
+    if let Some(report) = phases::end(end, os::clock::now()).as_deref().and_then(report) {
+        eprintln!("{report}");
+        if os::namespace::is_machines() {
+            os::files::say_on_console(&format!("ward: {report}\n"));
+        }
+    }
 }
 
 fn bring_up(live: &Path, bundle: &str) -> Result<Exit, Failure> {

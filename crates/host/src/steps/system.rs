@@ -2,11 +2,12 @@
 //! runs. docs/formats/system.md describes it.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use model::deploy::generation::Preparation;
+use model::deploy::generation::{self, Line, Preparation};
 
 use super::attributes::{Attribute, Wrong, output};
 use super::layout::{self, Content};
@@ -56,9 +57,10 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     for (name, target) in links {
         symlink(target, out.join(name)).map_err(|error| at(&out.join(name), error))?;
     }
-    for (name, text) in
-        [("filesystem", lines(&laid_out.entries)), ("boot", lines(&boot(attributes)?))]
-    {
+    for (name, text) in [
+        ("filesystem", text_of("filesystem", &laid_out.entries)?),
+        ("boot", text_of("boot", &boot(attributes)?)?),
+    ] {
         fs::write(out.join(name), text).map_err(|error| at(&out.join(name), error))?;
     }
     Ok(())
@@ -86,8 +88,17 @@ fn profile(packages: &Attribute<'_>) -> Result<Vec<(String, String)>, Wrong> {
     Ok(programs)
 }
 
-fn lines(all: &[impl std::fmt::Display]) -> String {
-    all.iter().map(|one| format!("{one}\n")).collect()
+/// A line for each, of which the device reads the same again.
+fn text_of<T: Line + Display>(name: &str, all: &[T]) -> Result<String, Wrong> {
+    let text: String = all.iter().map(|one| format!("{one}\n")).collect();
+    let wrong = generation::lines::<T>(&text).find_map(Result::err);
+    match wrong {
+        None => Ok(text),
+        Some(error) => {
+            let line = text.lines().nth(error.line - 1).unwrap_or_default();
+            Err(format!("{name}: {:?}: {}", line.replace('\t', " "), error.wrong))
+        }
+    }
 }
 
 /// What early boot does before the first service.

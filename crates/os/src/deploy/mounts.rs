@@ -14,11 +14,12 @@ use crate::trouble::{Trouble, While};
 
 /// Words that are flags of the system call, with what they add and take away; all others are for
 /// the file system. Source: `mount(8)`.
-const FLAGS: [(&str, MountFlags, MountFlags); 22] = {
+const FLAGS: [(&str, MountFlags, MountFlags); 24] = {
     const NONE: MountFlags = MountFlags::empty();
     [
         ("", NONE, NONE),
         ("defaults", NONE, NONE),
+        ("nofail", NONE, NONE), // nothing here waits for a mount
         ("ro", MountFlags::RDONLY, NONE),
         ("rw", NONE, MountFlags::RDONLY),
         ("nosuid", MountFlags::NOSUID, NONE),
@@ -37,6 +38,7 @@ const FLAGS: [(&str, MountFlags, MountFlags); 22] = {
         ("strictatime", MountFlags::STRICTATIME, NONE),
         ("lazytime", MountFlags::LAZYTIME, NONE),
         ("silent", MountFlags::SILENT, NONE),
+        ("nosymfollow", MountFlags::NOSYMFOLLOW, NONE),
         ("bind", MountFlags::BIND, NONE),
         ("rbind", MountFlags::BIND.union(MountFlags::REC), NONE),
     ]

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use model::deploy::generation::{CURRENT, Entry, Line, Preparation, lines};
 use model::deploy::phases::Phase;
@@ -14,8 +15,8 @@ use os::flash::{mtd, pci_memory};
 use os::trouble::{Trouble, While};
 
 /// How long to wait for something that the kernel makes, and how long from one look to the next.
-const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(10);
-const WAIT_STEP: std::time::Duration = std::time::Duration::from_millis(10);
+const WAIT_MAX: Duration = Duration::from_secs(10);
+const WAIT_STEP: Duration = Duration::from_millis(10);
 
 /// What the init of this generation is told.
 #[derive(Default)]
@@ -103,11 +104,8 @@ pub fn carry_out(preparation: &Preparation, folder: &Path) -> Result<(), Trouble
         }
         Preparation::Memory { name, erase_bytes, vendor, device, region } => {
             let span = pci_memory::region(*vendor, *device, *region);
-            span.and_then(|(begin, bytes)| {
-                let parameters = format!("phram={name},{begin},{bytes},{erase_bytes}");
-                modules::load(folder, "phram", &parameters)
-            })
-            .to(|| format!("use memory of the PCI device {vendor:04x}:{device:04x} as {name}"))
+            span.and_then(|span| modules::use_as_flash(folder, name, span, *erase_bytes))
+                .to(|| format!("use memory of the PCI device {vendor:04x}:{device:04x} as {name}"))
         }
         Preparation::Partition { flash, name, offset, bytes, read_only } => {
             mtd::add_partition(flash, name, *offset, *bytes, *read_only)
@@ -149,4 +147,37 @@ fn log_place(directory: &str, unmounted: &[String]) -> Result<(), Trouble> {
         None => files::is_writable(Path::new(directory)),
     };
     place.to(|| format!("log into {directory}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_is_where_both_lists_are() {
+        let folder = std::env::temp_dir().join(format!("doorward-early-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("store/x-system")).expect("a folder can be made");
+        let link = folder.join("system");
+        std::os::unix::fs::symlink("store/x-system", &link).expect("a link can be made");
+        for (file, is_one) in [("boot", false), ("filesystem", true)] {
+            std::fs::write(link.join(file), "").expect("a file can be written");
+            let found = generation_of(&link.join("init"));
+            assert_eq!(found.is_some(), is_one, "after {file}");
+            assert!(found.is_none_or(|found| found.ends_with("store/x-system")));
+        }
+        assert_eq!(generation_of(Path::new("init")), None);
+        std::fs::remove_dir_all(folder).expect("it can be removed");
+    }
+
+    #[test]
+    fn nothing_is_logged_to_where_nothing_is_mounted() {
+        let folder = std::env::temp_dir().join(format!("doorward-log-{}", std::process::id()));
+        let place = folder.join("a/log").display().to_string();
+        assert!(log_place(&place, &["/persist".to_owned()]).is_ok());
+        assert!(folder.join("a").is_dir());
+        let lost = log_place(&place, &[folder.display().to_string()]).expect_err("it is lost");
+        assert!(lost.to_string().ends_with("is not mounted"), "{lost}");
+        assert!(log_place("/proc/none/log", &[]).is_err());
+        std::fs::remove_dir_all(folder).expect("it can be removed");
+    }
 }

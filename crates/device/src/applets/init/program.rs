@@ -307,7 +307,7 @@ impl Program {
         let boot = &self.config.boot;
         let scandir = std::env::current_dir().unwrap_or_default();
         let readers = self.config.readers.map(|group| format!("-g{group}"));
-        let console = self.is_machine().then_some(OsStr::new("--console"));
+        let phases = self.first.then_some(OsStr::new("--phases"));
         let words: Vec<CString> = [
             "ward".as_ref(),
             "boot".as_ref(),
@@ -320,7 +320,7 @@ impl Program {
         ]
         .into_iter()
         .chain(readers.as_deref().map(OsStr::new))
-        .chain(console)
+        .chain(phases)
         .chain([scandir.as_os_str()])
         .filter_map(|word: &OsStr| CString::new(word.as_encoded_bytes()).ok())
         .collect();

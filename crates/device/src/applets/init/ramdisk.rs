@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cli::Failure;
-use model::deploy::command_line;
+use model::deploy::command_line::{self, CommandLine};
 use model::deploy::generation::Preparation;
 use model::deploy::phases::Phase;
 use os::deploy::{mounts, phases, root};
@@ -53,20 +53,8 @@ pub fn leave() -> Failure {
     let words = std::fs::read("/proc/cmdline").unwrap_or_default();
     let words = String::from_utf8_lossy(&words);
     let line = command_line::parse(&words);
-    let (Some(source), Some(kind)) = (line.root, line.root_type) else {
-        return Failure::refused(
-            "there is no root file system: the kernel's command line needs root= and rootfstype=",
-        );
-    };
-    let access = if line.read_only { "ro" } else { "rw" };
-    let options = format!("{},{access}", line.root_options);
-    let mounted = mtd::source(kind, source)
-        .and_then(|source| mounts::mount_at(kind, &source, Path::new(NEW_ROOT), &options));
-    if let Err(error) = mounted {
-        return Failure::refused(format!(
-            "cannot mount the root file system {source} ({kind}): {error}; does {EARLY} load all \
-             that it needs, and is there one in that place?"
-        ));
+    if let Err(failure) = mount_root(&line) {
+        return failure;
     }
     for (phase, at) in [(Phase::Kernel, begun), (Phase::Root, os::clock::now())] {
         let _ = phases::note(phase, at);
@@ -84,4 +72,22 @@ pub fn leave() -> Failure {
         "cannot start {}: {error}; init= on the kernel's command line names what to start",
         line.init
     ))
+}
+
+fn mount_root(line: &CommandLine<'_>) -> Result<(), Failure> {
+    let (Some(source), Some(kind)) = (line.root, line.root_type) else {
+        return Err(Failure::refused(
+            "there is no root file system: the kernel's command line needs root= and rootfstype=",
+        ));
+    };
+    let access = if line.read_only { "ro" } else { "rw" };
+    let options = format!("{},{access}", line.root_options);
+    mtd::source(kind, source)
+        .and_then(|source| mounts::mount_at(kind, &source, Path::new(NEW_ROOT), &options))
+        .map_err(|error| {
+            Failure::refused(format!(
+                "cannot mount the root file system {source} ({kind}): {error}; does {EARLY} load \
+                 all that it needs, and is there one in that place?"
+            ))
+        })
 }
