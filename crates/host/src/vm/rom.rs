@@ -10,11 +10,15 @@ use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use cli::Failure;
 use model::flash::image::Image;
 
 use super::lent;
+
+/// How long a kernel that nobody boots stays unpacked.
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// What QEMU is started with.
 pub struct Boot {
@@ -56,9 +60,12 @@ fn unpacked(kernel: &[u8], cache: &Path) -> Result<PathBuf, Failure> {
     let mut hasher = DefaultHasher::new();
     hasher.write(kernel);
     let file = cache.join(format!("kernel-{:016x}", hasher.finish()));
-    if file.exists() {
+    if let Ok(known) = File::options().append(true).open(&file) {
+        // It was of use today.
+        let _ = known.set_modified(SystemTime::now());
         return Ok(file);
     }
+    forget_old_ones(cache);
     fs::create_dir_all(cache).map_err(|error| refused("make", cache, &error))?;
     let partial = cache.join(format!(".kernel-{}", std::process::id()));
     // QEMU starts an Image of arm64 as it is (Linux `Documentation/arm64/booting.rst`).
@@ -74,6 +81,18 @@ fn unpacked(kernel: &[u8], cache: &Path) -> Result<PathBuf, Failure> {
         let _ = fs::remove_file(&partial);
     }
     made.map(|()| file)
+}
+
+/// Removes what was of no use for long: each kernel has tens of megabytes.
+fn forget_old_ones(cache: &Path) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        let is_kernel = entry.file_name().to_string_lossy().contains("kernel-");
+        let used = entry.metadata().and_then(|about| about.modified());
+        let age = used.ok().and_then(|used| used.elapsed().ok());
+        if is_kernel && age.is_some_and(|age| age > KEPT) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// What is packed in a bzImage, without the length that is behind it.
