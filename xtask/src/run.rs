@@ -84,8 +84,10 @@ pub fn bench(words: &[String]) -> Outcome {
     if !root().join("tests/bench/Cargo.toml").exists() {
         return Err(failed("there is no tests/bench"));
     }
-    ward::release(ward::HERE)?;
-    run(cargo(None).args(["run", "--quiet", "--release", "--package", "bench", "--"]).args(words))
+    let ward = ward::release(ward::HERE)?;
+    let mut bench = cargo(None);
+    bench.args(["run", "--quiet", "--release", "--package", "bench", "--"]).args(words);
+    run(bench.env("WARD", ward))
 }
 
 /// Plays the simulation: many times the seeds of `make test`, or one of them as
