@@ -97,6 +97,7 @@ fn services_wait_are_given_up_and_come_back() {
     assert_eq!(ask("user"), user);
 
     // The log is kept as the configuration says.
+    assert!(vm.ask("ps").contains("{ward-logger} ward logger"), "{}", vm.ask("ps"));
     let logger = vm.ask(
         "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done | grep '^ward logger'",
     );
