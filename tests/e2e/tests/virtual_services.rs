@@ -2,7 +2,7 @@
 //! back, and what the kernel does when nothing else can help.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use e2e::nix::{built, on_disk};
@@ -31,8 +31,9 @@ rec {
   # It never says that it is ready.
   services.silent = svc.longrun { name = "silent"; notification-fd = 3; run = "echo begins\nexec sleep 100000\n"; };
   services.hopeful = svc.oneshot { name = "hopeful"; dependencies = [ services.silent ]; up = "echo too early\n"; };
-  # All but the last two.
-  services.default = svc.bundle { name = "default"; contents = with services; [ int ssh user ]; };
+  services.watchdog = svc.watchdog.build { timeout = 6; interval = 1; };
+  # All but those that cannot become ready.
+  services.default = svc.bundle { name = "default"; contents = with services; [ int ssh user watchdog ]; };
   logging = { fileSize = 5000; files = 3; };
 }
 "#;
@@ -105,7 +106,7 @@ fn services_wait_are_given_up_and_come_back() {
 }
 
 #[test]
-fn a_panic_of_the_kernel_and_a_fault_of_init_are_not_the_end() {
+fn a_fault_of_init_a_panic_of_the_kernel_and_a_standstill_are_not_the_end() {
     let mut vm = Vm::new("panic", &device());
     vm.start();
     vm.wait_open();
@@ -117,15 +118,23 @@ fn a_panic_of_the_kernel_and_a_fault_of_init_are_not_the_end() {
     assert_eq!(vm.ask("readlink /proc/1/exe | grep -c ward"), "1\n");
 
     // The kernel fails: it restarts after a few seconds, without anybody.
-    let booted = vm.ask("cat /proc/sys/kernel/random/boot_id");
+    const BOOT: &str = "cat /proc/sys/kernel/random/boot_id";
+    let first = vm.ask(BOOT);
     let mut panic = vm.ssh("sync; echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger");
     let start = Instant::now();
-    let mut panic = panic.spawn().expect("ssh runs");
+    let mut panic = panic.stderr(Stdio::null()).spawn().expect("ssh runs");
     vm.wait_console("Kernel panic");
     vm.wait_console("ward: up ");
     assert!(start.elapsed() > Duration::from_secs(5), "panic=5");
     let _ = panic.kill();
     let _ = panic.wait();
     vm.wait_open();
-    assert_ne!(vm.ask("cat /proc/sys/kernel/random/boot_id"), booted);
+    let second = vm.ask(BOOT);
+    assert_ne!(second, first);
+
+    // Nobody pats the watchdog any more: the hardware restarts the device.
+    vm.ask("s6-svc -p /run/service/watchdog");
+    vm.wait_console("ward: up ");
+    vm.wait_open();
+    assert_ne!(vm.ask(BOOT), second);
 }
