@@ -1,5 +1,6 @@
 //! `run`, `bench` and `sim`: chores that hand over to a program of the workspace.
 
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use crate::shell::{Outcome, cargo, failed, root, run, target};
@@ -51,7 +52,9 @@ fn in_qemu(words: &[String]) -> Outcome {
     if !words.is_empty() {
         vm.arg("--").args(words);
     }
-    run(&mut vm)
+    // In the place of this program: an interrupt from the keyboard is for it alone to obey.
+    let error = vm.exec();
+    Err(failed(format!("cannot start {}: {error}", doorward.display())))
 }
 
 /// Builds `ward` for the device and `doorward` for here, and boots `examples/router`.
@@ -81,8 +84,10 @@ pub fn bench(words: &[String]) -> Outcome {
     if !root().join("tests/bench/Cargo.toml").exists() {
         return Err(failed("there is no tests/bench"));
     }
-    ward::release(ward::HERE)?;
-    run(cargo(None).args(["run", "--quiet", "--release", "--package", "bench", "--"]).args(words))
+    let ward = ward::release(ward::HERE)?;
+    let mut bench = cargo(None);
+    bench.args(["run", "--quiet", "--release", "--package", "bench", "--"]).args(words);
+    run(bench.env("WARD", ward))
 }
 
 /// Plays the simulation: many times the seeds of `make test`, or one of them as

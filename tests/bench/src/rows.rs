@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::bench::{Bench, command};
+use crate::boot::boot;
 use crate::floor;
 use crate::processes::{self, memory, switches};
 use crate::program::Program;
@@ -34,6 +35,7 @@ pub const ALL: &[(&str, Measurement, bool)] = &[
     ("oneshots", oneshots, true),
     ("compile", |bench| compile(bench, 1000), true),
     ("size", size, true),
+    ("boot", boot, true),
     ("large", |bench| [cold_start(bench, 5000), compile(bench, 10_000)].concat(), false),
 ];
 

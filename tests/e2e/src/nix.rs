@@ -125,3 +125,19 @@ pub fn closure(path: &str) -> Vec<String> {
     command.arg("--store").arg(store()).args(["-qR", path]);
     crate::stdout(&mut command).lines().map(str::to_owned).collect()
 }
+
+/// A configuration that needs no long build.
+pub const SMALL: &str = "{ pkgs, ... }: {
+  hostname = \"small\";
+  services.ssh = pkgs.svc.ssh.build { };
+  users.root.openssh.authorizedKeys.keys = [ \"ssh-ed25519 AAAA somebody\" ];
+  filesystem.\"/etc/motd\".text = \"hello\\n\";
+  filesystem.\"/persist/token\" = { text = \"t\"; mode = \"0600\"; user = \"nobody\"; };
+  filesystem.\"/home/tool\" = { text = \"#!/bin/sh\\n\"; executable = true; mode = \"0750\"; user = \"nobody\"; };
+}
+";
+
+/// The text of a file in the store.
+pub fn read(path: &str) -> String {
+    fs::read_to_string(on_disk(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}

@@ -159,7 +159,7 @@ fn a_kernel_that_cannot_boot_is_told_from_others() {
         (changed, "the partition kernel: its image is damaged"),
         (vec![0xff; MIB], "the partition kernel: it is erased"),
         (vec![0; MIB], "the partition kernel: there is no image in it"),
-        (image(b"a script", "wait"), "neither an ELF file nor a bzImage"),
+        (image(b"a script", "wait"), "its kernel is neither an ELF file"),
         (
             image::write(Processor::X86_64, "", &[b"kernel"]).expect("one part"),
             "its image has 1 parts",

@@ -60,6 +60,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let Some(init) = args.operand() else {
         return Err(Failure::usage("the socket of init is not given"));
     };
+    os::service::process::set_name(c"ward-logger");
     let plan = Plan { directory: &directory, policy, init: Path::new(&init) };
     let collector = Collector::start(&plan).map_err(|error| refused(&plan, error))?;
     if directory == Path::new(DIRECTORY) {

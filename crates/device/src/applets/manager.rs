@@ -54,6 +54,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     }
     let path = args.operand().ok_or_else(|| Failure::usage("it needs a live directory"))?;
     signals::ignore_pipe();
+    os::service::process::set_name(c"ward-manager");
     let mut live = LiveDir::open(&PathBuf::from(path)).map_err(Failure::refused)?;
     if let Some(lack) = &live.damage {
         let path = live.path.display();

@@ -31,10 +31,14 @@ use crate::vm::{key, lent, neighbours, rom};
 
 /// How long a router has to power itself off.
 const OFF_MAX: Duration = Duration::from_secs(20);
+/// How long one takes that hangs up on those who ask for it.
+const GOING_MAX: Duration = Duration::from_secs(3);
 /// How long a router that answers may take until all of its services are up.
 const PHASES_MAX: Duration = Duration::from_secs(20);
 /// Where visitors are sent where a device does not say where it lets them in.
 const NOBODY: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 168, 1, 1), 22);
+/// What ssh exits with where it is not COMMAND that has failed (`ssh(1)`).
+const SSH_FAILED: i32 = 255;
 /// Lines of the console that are shown where something has failed.
 const LINES_SHOWN: usize = 20;
 
@@ -54,6 +58,8 @@ pub fn command() -> Command {
         )
         .args_conflicts_with_subcommands(true)
         .subcommand_negates_reqs(true)
+        .disable_help_subcommand(true)
+        .subcommand_value_name("key")
         .subcommand(Command::new("key").about(
             "Print the key that trials log in with, for a configuration; make it if it is not there",
         ))
@@ -66,7 +72,7 @@ pub fn command() -> Command {
         .arg(
             path("FILE")
                 .required(true)
-                .help("vm.json in the folder that `doorward build -A outputs.vm` makes"),
+                .help("What `doorward build -A outputs.vm` makes: the folder, or vm.json in it"),
         )
         .arg(
             path("flash")
@@ -157,6 +163,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
 
 fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
     let file: &PathBuf = matches.get_one("FILE").ok_or_else(|| Failure::usage("run what?"))?;
+    let file = if file.is_dir() { &file.join("vm.json") } else { file };
     let description = Description::read(file)?;
     let words: Vec<OsString> = matches.get_many("COMMAND").into_iter().flatten().cloned().collect();
     if description.ssh.is_none() && !words.is_empty() {
@@ -230,6 +237,8 @@ enum Event {
     Stopped(Stop),
     /// COMMAND has ended, or could not be run.
     Visited(Result<Exit, Failure>),
+    /// It could not be told to power off.
+    Stays,
 }
 
 struct Trial<'a> {
@@ -289,6 +298,10 @@ impl Trial<'_> {
             match self.next(visited.map(|(_, limit)| limit)) {
                 Some(Event::Stopped(stop)) => return Ok(stop),
                 Some(Event::Asked) => return Ok(Stop::Asked),
+                Some(Event::Stays) => {
+                    say(format_args!("ssh cannot power it off"));
+                    return Ok(Stop::Asked);
+                }
                 Some(Event::Visited(outcome)) => {
                     *visited = Some((outcome?, Instant::now() + OFF_MAX));
                     self.send_off();
@@ -383,8 +396,14 @@ impl Trial<'_> {
 
     /// Asks the router to power off; that it does is seen by the end of QEMU.
     fn send_off(&self) {
-        let door = self.door.clone();
-        thread::spawn(move || door.ask(&["poweroff"]));
+        let (door, events) = (self.door.clone(), self.events.clone());
+        thread::spawn(move || {
+            if door.ask(&["poweroff"]).is_none() {
+                // That may have been the end of the connection with all else.
+                thread::sleep(GOING_MAX);
+                let _ = events.send(Event::Stays);
+            }
+        });
     }
 }
 
@@ -392,6 +411,9 @@ fn visit(door: &Door, words: &[OsString]) -> Result<Exit, Failure> {
     let status = door.command(words).status().map_err(|error| {
         Failure::refused(format!("cannot run ssh: {error}")).hint("`./setup` installs it")
     })?;
+    if status.code() == Some(SSH_FAILED) {
+        say(format_args!("ssh failed: is the key of `doorward vm key` in the configuration?"));
+    }
     Ok(Exit(match (status.code(), status.signal()) {
         (Some(code), _) => code as u8,
         (None, signal) => 128 + signal.unwrap_or(0) as u8,

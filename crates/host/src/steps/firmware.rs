@@ -1,11 +1,9 @@
 //! The step `firmware`: one image of the whole partition of that name, with kernel and root file
 //! system at their places.
 
-use std::fs;
-use std::path::Path;
-
 use super::attributes::{Attribute, Wrong, output};
 use super::closure::grouped;
+use super::{read, write};
 
 pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     let out = output(attributes)?;
@@ -40,9 +38,5 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     }
     let whole = firmware.len().next_multiple_of(attributes.get("eraseSize")?.number()? as usize);
     firmware.resize(whole, 0xff);
-    fs::write(&out, firmware).map_err(|error| format!("{}: {error}", out.display()))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Wrong> {
-    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+    write(&out, firmware)
 }

@@ -12,6 +12,7 @@ use model::deploy::generation::{self, Entry};
 
 use super::attributes::{Attribute, Wrong, output};
 use super::closure::{self, StorePath, grouped};
+use super::{make_folder, write};
 
 /// Blocks that a JFFS2 keeps free to be able to write at all, at least.
 /// Source: Linux `fs/jffs2/build.c`, `jffs2_calc_trigger_levels`.
@@ -49,7 +50,7 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
             }
             settle(&tree.join("dev"), busybox)?;
             let table = work.join("table");
-            write(&table, &device_table(&entries))?;
+            write(&table, device_table(&entries))?;
             command.arg("-l").arg("-U").arg(format!("--eraseblock={erase_size}"));
             command.arg("-D").arg(table).arg("-r").arg(&tree).arg("-o").arg(&out);
             // It begins to clean up, and to refuse, well before it is full.
@@ -58,7 +59,7 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
         }
         "squashfs" => {
             let table = work.join("table");
-            write(&table, &pseudo_files(&tree, &entries)?)?;
+            write(&table, pseudo_files(&tree, &entries)?)?;
             command.arg(&tree).arg(&out).args([
                 "-noappend",
                 "-no-progress",
@@ -210,14 +211,6 @@ fn run(command: &mut Command) -> Result<(), Wrong> {
     let name = command.get_program().to_owned();
     let status = command.status().map_err(|error| format!("{}: {error}", name.display()))?;
     if status.success() { Ok(()) } else { Err(format!("{} failed: {status}", name.display())) }
-}
-
-fn make_folder(path: &Path) -> Result<(), Wrong> {
-    fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Wrong> {
-    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 //! a root directory in memory in which `ward` finds the real one.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 use model::deploy::generation::{self, Line, Preparation};
 use model::flash::image;
@@ -11,6 +9,7 @@ use model::flash::image;
 use super::attributes::{Attribute, Wrong, output};
 use super::closure::grouped;
 use super::modules::{Kernel, Loaded};
+use super::{read, write};
 
 /// What is there before anything is mounted.
 const FOLDERS: [&str; 8] = ["dev", "lib", "lib/modules", "mnt", "proc", "run", "sys", "tmp"];
@@ -43,7 +42,7 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
             ));
         }
     }
-    fs::write(&out, bytes).map_err(|error| format!("{}: {error}", out.display()))
+    write(&out, bytes)
 }
 
 fn processor(attributes: &Attribute<'_>) -> Result<image::Processor, Wrong> {
@@ -53,10 +52,6 @@ fn processor(attributes: &Attribute<'_>) -> Result<image::Processor, Wrong> {
         "mipsel" => Ok(image::Processor::Mips),
         _ => Err(attributes.get("processor")?.unknown()),
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Wrong> {
-    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// How the flash is found.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::attributes::{Attribute, Wrong, output};
 use super::closure;
+use super::write;
 
 pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     let out = output(attributes)?;
@@ -44,7 +45,7 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
         "images": images,
     });
     let text = serde_json::to_string_pretty(&manifest).map_err(|error| error.to_string())?;
-    fs::write(&out, text + "\n").map_err(|error| format!("{}: {error}", out.display()))
+    write(&out, text + "\n")
 }
 
 fn sha256(attributes: &Attribute<'_>, file: &std::path::Path) -> Result<String, Wrong> {

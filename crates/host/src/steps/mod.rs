@@ -14,3 +14,23 @@ pub mod modules;
 pub mod services;
 pub mod system;
 pub mod vm;
+
+use std::fs;
+use std::path::Path;
+
+use attributes::Wrong;
+
+/// The bytes of a file.
+fn read(path: &Path) -> Result<Vec<u8>, Wrong> {
+    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Writes a file.
+fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), Wrong> {
+    fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Makes a folder, and those above it.
+fn make_folder(path: &Path) -> Result<(), Wrong> {
+    fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))
+}

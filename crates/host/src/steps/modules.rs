@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::attributes::{Attribute, Wrong, output};
+use super::{make_folder, read, write};
 
 /// The file that names them, a line each.
 pub const ORDER: &str = "order";
@@ -16,13 +17,13 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     for name in attributes.get("modules")?.texts()? {
         loaded.load(&kernel, name)?;
     }
-    fs::create_dir_all(&out).map_err(|error| at(&out, &error))?;
+    make_folder(&out)?;
     for name in &loaded.order {
         let (from, to) = (&kernel.modules[name], out.join(format!("{name}.ko")));
         fs::copy(from, &to).map_err(|error| at(from, &error))?;
     }
     let lines: String = loaded.order.iter().map(|name| format!("{name}\n")).collect();
-    fs::write(out.join(ORDER), lines).map_err(|error| at(&out, &error))
+    write(&out.join(ORDER), lines)
 }
 
 fn at(path: &Path, error: &std::io::Error) -> Wrong {
@@ -63,7 +64,7 @@ impl Kernel {
     /// The first module with this alias, which for algorithms begins with `crypto-`.
     fn find(&self, alias: &str) -> Result<Option<String>, Wrong> {
         for (name, file) in &self.modules {
-            let module = fs::read(file).map_err(|error| at(file, &error))?;
+            let module = read(file)?;
             let is_it =
                 |found: &str| canonical(found.strip_prefix("crypto-").unwrap_or(found)) == alias;
             if values(&module, "alias").any(|found| is_it(&found)) {
@@ -105,7 +106,7 @@ impl Loaded {
             };
             return Err(format!("the kernel has no module {name}{hint}"));
         };
-        let module = fs::read(file).map_err(|error| at(file, &error))?;
+        let module = read(file)?;
         for need in needs(&module) {
             self.load(kernel, &need)?;
         }

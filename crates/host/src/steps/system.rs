@@ -12,6 +12,7 @@ use model::deploy::generation::{self, Line, Preparation};
 use super::attributes::{Attribute, Wrong, output};
 use super::layout::{self, Content};
 use super::modules;
+use super::{make_folder, write};
 
 pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     let out = output(attributes)?;
@@ -61,7 +62,7 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
         ("filesystem", text_of("filesystem", &laid_out.entries)?),
         ("boot", text_of("boot", &boot(attributes)?)?),
     ] {
-        fs::write(out.join(name), text).map_err(|error| at(&out.join(name), error))?;
+        write(&out.join(name), text)?;
     }
     Ok(())
 }
@@ -129,8 +130,4 @@ fn boot(attributes: &Attribute<'_>) -> Result<Vec<Preparation>, Wrong> {
     let (archives, file_bytes) = (number("files")?, number("fileSize")?);
     all.push(Preparation::Log { directory, archives, file_bytes });
     Ok(all)
-}
-
-fn make_folder(path: &Path) -> Result<(), Wrong> {
-    fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use super::attributes::{Attribute, Wrong, output};
+use super::{make_folder, write};
 
 /// It lies in `bin/`. What it needs is beside that, so a store may lie anywhere.
 const SCRIPT: &str = "\
@@ -18,7 +19,7 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     let out = output(attributes)?;
     let wrong = |error: std::io::Error| format!("{}: {error}", out.display());
     let bin = out.join("bin");
-    fs::create_dir_all(&bin).map_err(wrong)?;
+    make_folder(&bin)?;
     for (name, attribute) in [("firmware.bin", "firmware"), ("doorward", "doorward")] {
         let path = attributes.get(attribute)?.path()?;
         symlink(beside(path)?, out.join(name)).map_err(wrong)?;
@@ -26,9 +27,9 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     let mut description = attributes.get("vm")?.json().clone();
     description["firmware"] = "firmware.bin".into();
     let text = serde_json::to_string_pretty(&description).map_err(|error| error.to_string())?;
-    fs::write(out.join("vm.json"), text + "\n").map_err(wrong)?;
+    write(&out.join("vm.json"), text + "\n")?;
     let script = bin.join(format!("run-{}-vm", attributes.get("hostname")?.text()?));
-    fs::write(&script, SCRIPT).map_err(wrong)?;
+    write(&script, SCRIPT)?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).map_err(wrong)
 }
 

@@ -1,7 +1,7 @@
 //! The boot ROM that QEMU's machines lack: takes the kernel out of the flash.
 //!
-//! One that is packed is unpacked here: under emulation that is most of a boot. The kernel that is
-//! in a bzImage is started as the ELF file that it is ("PVH", Linux `arch/x86/platform/pvh`).
+//! What is packed is unpacked here: under emulation that is most of a boot. The kernel inside of a
+//! bzImage is started as the ELF file that it is ("PVH", Linux `arch/x86/platform/pvh`).
 //!
 //! Source: Linux `Documentation/arch/x86/boot.rst` for the header of a bzImage.
 
@@ -10,11 +10,15 @@ use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use cli::Failure;
 use model::flash::image::Image;
 
 use super::lent;
+
+/// How long a kernel that nobody boots stays unpacked.
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// What QEMU is started with.
 pub struct Boot {
@@ -51,28 +55,25 @@ fn refused(what: &str, path: &Path, error: &io::Error) -> Failure {
     Failure::refused(format!("cannot {what} {}: {error}", path.display()))
 }
 
-/// The kernel as QEMU can start it, from the cache where it is there.
+/// The kernel as QEMU takes it, from the cache where it is there.
 fn unpacked(kernel: &[u8], cache: &Path) -> Result<PathBuf, Failure> {
     let mut hasher = DefaultHasher::new();
     hasher.write(kernel);
     let file = cache.join(format!("kernel-{:016x}", hasher.finish()));
-    if file.exists() {
+    if let Ok(known) = File::options().append(true).open(&file) {
+        // It was of use today.
+        let _ = known.set_modified(SystemTime::now());
         return Ok(file);
     }
+    forget_old_ones(cache);
     fs::create_dir_all(cache).map_err(|error| refused("make", cache, &error))?;
     let partial = cache.join(format!(".kernel-{}", std::process::id()));
-    let made = if kernel.starts_with(b"\x7fELF") {
+    // QEMU starts an Image of arm64 as it is (Linux `Documentation/arm64/booting.rst`).
+    let is_plain = kernel.starts_with(b"\x7fELF") || kernel.get(56..60) == Some(b"ARM\x64");
+    let made = if is_plain {
         fs::write(&partial, kernel).map_err(|error| refused("write", &partial, &error))
     } else {
-        // An "Image" of arm64 is packed as a whole.
-        let packed = if kernel.starts_with(GZIP) { Some(kernel) } else { payload(kernel) };
-        let packed = packed.ok_or_else(|| {
-            broken(
-                "its kernel is neither an ELF file nor a bzImage of Linux 2.6.24 or newer, nor \
-                 packed by gzip",
-            )
-        })?;
-        unpack(packed, &partial)
+        unpack(payload(kernel).unwrap_or(kernel), &partial)
     };
     let made = made
         .and_then(|()| fs::rename(&partial, &file).map_err(|error| refused("make", &file, &error)));
@@ -80,6 +81,18 @@ fn unpacked(kernel: &[u8], cache: &Path) -> Result<PathBuf, Failure> {
         let _ = fs::remove_file(&partial);
     }
     made.map(|()| file)
+}
+
+/// Removes what was of no use for long: each kernel has tens of megabytes.
+fn forget_old_ones(cache: &Path) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        let is_kernel = entry.file_name().to_string_lossy().contains("kernel-");
+        let used = entry.metadata().and_then(|about| about.modified());
+        let age = used.ok().and_then(|used| used.elapsed().ok());
+        if is_kernel && age.is_some_and(|age| age > KEPT) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// What is packed in a bzImage, without the length that is behind it.
@@ -102,18 +115,18 @@ fn payload(kernel: &[u8]) -> Option<&[u8]> {
     kernel.get(start..end)
 }
 
-const GZIP: &[u8] = b"\x1f\x8b";
-
 /// How packed bytes begin, and the programs that unpack them.
 const PACKED: [(&[u8], &[&[&str]]); 3] = [
     (b"\xfd7zXZ\0", &[&["xz", "-dc"], &["busybox", "xzcat"]]),
-    (GZIP, &[&["gzip", "-dc"], &["busybox", "zcat"]]),
+    (b"\x1f\x8b", &[&["gzip", "-dc"], &["busybox", "zcat"]]),
     (b"\x28\xb5\x2f\xfd", &[&["zstd", "-dc"]]),
 ];
 
 fn unpack(payload: &[u8], target: &Path) -> Result<(), Failure> {
     let Some((_, programs)) = PACKED.iter().find(|(begin, _)| payload.starts_with(begin)) else {
-        return Err(broken("its kernel is packed by none of xz, gzip and zstd"));
+        return Err(broken(
+            "its kernel is neither an ELF file nor an Image, nor packed by xz, gzip or zstd",
+        ));
     };
     let packed = target.with_extension("packed");
     fs::write(&packed, payload).map_err(|error| refused("write", &packed, &error))?;

@@ -21,6 +21,13 @@ pub const SELF: &CStr = c"/proc/self/exe";
 /// Where programs are looked for when nothing says so: those of the device.
 const PATH: &str = "/usr/bin:/usr/sbin:/bin:/sbin";
 
+/// Has `ps` and `top` call this process so (`PR_SET_NAME(2const)`): one that was started as
+/// [`SELF`] would be called `exe`.
+pub fn set_name(name: &CStr) {
+    // It is the same process, whatever it is called.
+    let _ = rustix::thread::set_name(name);
+}
+
 /// One command, ready to be executed.
 struct Command {
     /// Candidates, for a name without a slash one in each folder of `PATH`.

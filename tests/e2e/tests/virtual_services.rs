@@ -1,0 +1,140 @@
+//! Services on a device in QEMU, seen by ssh: what waits for whom, what is given up, what comes
+//! back, and what the kernel does when nothing else can help.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use e2e::nix::{built, on_disk};
+use e2e::vm::{LIMIT, Vm};
+use e2e::{Folder, doorward, stdout, wait_for};
+
+/// An address at home and ssh, and services with something the matter with each.
+const CONFIGURATION: &str = r#"{ config, pkgs, ... }:
+let svc = pkgs.svc; in
+rec {
+  services.int = svc.network.address.build {
+    interface = config.hardware.networkInterfaces.lan; address = "192.168.7.1"; prefixLength = 24;
+  };
+  services.ssh = svc.ssh.build { address = "192.168.7.1"; dependencies = [ services.int ]; };
+  users.root.openssh.authorizedKeys.keys = [ "KEY" ];
+
+  # Ready three seconds after its start, and gone with a lot of noise.
+  services.slow = svc.longrun {
+    name = "slow"; notification-fd = 3;
+    run = "echo begins\nsleep 3\necho ready\necho >&3\nexec sleep 100000\n";
+  };
+  services.user = svc.longrun {
+    name = "user"; dependencies = [ services.slow ];
+    run = "echo begins\nexec sleep 100000\n";
+  };
+  # It never says that it is ready.
+  services.silent = svc.longrun { name = "silent"; notification-fd = 3; run = "echo begins\nexec sleep 100000\n"; };
+  services.hopeful = svc.oneshot { name = "hopeful"; dependencies = [ services.silent ]; up = "echo too early\n"; };
+  services.watchdog = svc.watchdog.build { timeout = 6; interval = 1; };
+  # All but those that cannot become ready.
+  services.default = svc.bundle { name = "default"; contents = with services; [ int ssh user watchdog ]; };
+  logging = { fileSize = 5000; files = 3; };
+}
+"#;
+
+fn device() -> PathBuf {
+    let folder = Folder::new("services");
+    let key = stdout(Command::new(doorward()).args(["vm", "key"]));
+    let text = CONFIGURATION.replace("KEY", key.trim());
+    let paths = built(&folder.write("c.nix", text), &["-A", "outputs.vm"]);
+    on_disk(paths.first().expect("one path"))
+}
+
+fn log(vm: &Vm) -> Vec<String> {
+    // A line: label, service, text.
+    let text = vm.ask("cat /run/log/@* /run/log/current 2>/dev/null || cat /run/log/current");
+    let rest = |line: &str| line.split_once(' ').map(|(_, rest)| rest.to_owned());
+    text.lines().filter_map(rest).collect()
+}
+
+#[test]
+fn services_wait_are_given_up_and_come_back() {
+    let mut vm = Vm::new("services", &device());
+    vm.start();
+    vm.wait_open();
+
+    // Who needs another one begins when that one is ready, and not before.
+    wait_for("the user of the slow one", LIMIT, || {
+        vm.ask("s6-rc -a list").lines().any(|name| name == "user").then_some(())
+    });
+    let lines = log(&vm);
+    let at = |line: &str| {
+        let found = lines.iter().position(|found| found == line);
+        found.unwrap_or_else(|| panic!("{line:?} is not in the log:\n{}", lines.join("\n")))
+    };
+    assert!(at("slow begins") < at("slow ready") && at("slow ready") < at("user begins"));
+
+    // 20 seconds are enough for each service, unless it says otherwise.
+    assert_eq!(vm.ask("s6-rc-db timeout silent"), "20000\n");
+    let start = Instant::now();
+    let said = vm.visit("s6-rc -u change hopeful").expect(1);
+    let taken = start.elapsed();
+    assert!(taken > Duration::from_secs(20), "given up after {taken:?}");
+    assert!(taken < Duration::from_secs(20) + LIMIT / 4, "given up after {taken:?}");
+    assert!(said.err.contains("silent"), "{}", said.err);
+    assert_eq!(vm.ask("s6-svstat -o up,wantedup /run/service/silent"), "false false\n");
+    let lines = log(&vm);
+    assert!(lines.iter().any(|line| line == "silent begins"));
+    assert!(!lines.iter().any(|line| line == "hopeful too early"), "{}", lines.join("\n"));
+    vm.visit("ward why silent").expect(1).has("it was not ready after 20000 ms");
+
+    // What is killed comes back, and what needs it is not touched. The first start was long ago.
+    let ask = |service: &str| vm.ask(&format!("s6-svstat -o pid /run/service/{service}"));
+    let user = ask("user");
+    let mut before = ask("slow");
+    for _ in 0..3 {
+        vm.ask(&format!("kill -9 {}", before.trim()));
+        vm.ask("s6-svwait -U -t 30000 /run/service/slow");
+        let now = ask("slow");
+        assert_ne!(now, before);
+        before = now;
+    }
+    assert_eq!(ask("user"), user);
+
+    // The log is kept as the configuration says.
+    assert!(vm.ask("ps").contains("{ward-logger} ward logger"), "{}", vm.ask("ps"));
+    let logger = vm.ask(
+        "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done | grep '^ward logger'",
+    );
+    assert!(logger.contains(" -n 3 ") && logger.contains(" -s 5000 "), "{logger}");
+}
+
+#[test]
+fn a_fault_of_init_a_panic_of_the_kernel_and_a_standstill_are_not_the_end() {
+    let mut vm = Vm::new("panic", &device());
+    vm.start();
+    vm.wait_open();
+
+    // init fails: every service goes on.
+    let before = vm.ask("s6-svstat -o pid /run/service/ssh");
+    vm.ask("ward reexec --fault; sleep 1");
+    assert_eq!(vm.ask("s6-svstat -o pid /run/service/ssh"), before);
+    assert_eq!(vm.ask("readlink /proc/1/exe | grep -c ward"), "1\n");
+
+    // The kernel fails: it restarts after a few seconds, without anybody.
+    const BOOT: &str = "cat /proc/sys/kernel/random/boot_id";
+    let first = vm.ask(BOOT);
+    let mut panic = vm.ssh("sync; echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger");
+    let start = Instant::now();
+    let mut panic = panic.stderr(Stdio::null()).spawn().expect("ssh runs");
+    vm.wait_console("Kernel panic");
+    vm.wait_console("ward: up ");
+    assert!(start.elapsed() > Duration::from_secs(5), "panic=5");
+    let _ = panic.kill();
+    let _ = panic.wait();
+    vm.wait_open();
+    let second = vm.ask(BOOT);
+    assert_ne!(second, first);
+
+    // Nobody pats the watchdog any more: the hardware restarts the device.
+    vm.ask("s6-svc -p /run/service/watchdog");
+    vm.wait_console("ward: up ");
+    vm.wait_open();
+    assert_ne!(vm.ask(BOOT), second);
+}
