@@ -77,7 +77,9 @@ impl Store {
             let package = compiler.trim_end_matches('-');
             failure.hint(format!("`./setup` installs it: Debian's package gcc-{package}"))
         })?;
-        let work = self.folder.join("modules");
+        // Others are told of it who work elsewhere.
+        let work = std::path::absolute(self.folder.join("modules"));
+        let work = work.map_err(|error| refused(&self.folder, &error))?;
         remove(&work)?;
         fs::create_dir_all(&work).map_err(|error| refused(&work, &error))?;
         self.unpack(architecture, &kernel, &work)?;
