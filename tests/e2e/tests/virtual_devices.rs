@@ -1,5 +1,5 @@
-//! The devices of other processors than this machine's, in QEMU: from a configuration to a boot from
-//! the flash, the manual's quick reference by ssh, and what stays after a restart and a power cut.
+//! Each device that there is, in QEMU: from a configuration to a boot from the flash, the manual's
+//! quick reference by ssh, and what stays after a restart and a power cut.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -61,6 +61,9 @@ struct Kind {
     flash: (&'static str, u32),
     erase_bytes: u32,
 }
+
+const X86_64: Kind =
+    Kind { name: "qemu-x86_64", flash: ("flash0", 0x0400_0000), erase_bytes: 0x1_0000 };
 
 const MIPSEL: Kind =
     Kind { name: "qemu-mipsel", flash: ("flash0", 0x0400_0000), erase_bytes: 0x1_0000 };
@@ -124,6 +127,11 @@ fn partitions(kind: &Kind) -> String {
         let _ = writeln!(text, "mtd{number}: {bytes:08x} {:08x} \"{name}\"", kind.erase_bytes);
     }
     text
+}
+
+#[test]
+fn the_device_that_tests_run_on_does_all_of_it() {
+    does_all_of_it(&X86_64);
 }
 
 #[test]
