@@ -1,5 +1,4 @@
 # QEMU's virt board with NOR flash chips: the one whose flash behaves as a real one does.
-let bank = 64 * 1024 * 1024; in
 {
   system.processor = "aarch64";
   module = { pkgs, ... }: {
@@ -12,7 +11,10 @@ let bank = 64 * 1024 * 1024; in
         modules = [ "virtio_pci" "virtio_net" "virtio_rng" ];
       };
       # The kernel sees two banks as one flash. The first one is QEMU's, for a boot loader.
-      flash = import ../qemu-flash.nix { eraseSize = 256 * 1024; } // { name = "0.flash"; offset = bank; };
+      flash = import ../qemu-flash.nix { eraseSize = 256 * 1024; } // {
+        name = "0.flash";
+        offset = 64 * 1024 * 1024;
+      };
       vm = {
         emulator = "qemu-system-aarch64";
         arguments = [ "-M" "virt" "-cpu" "cortex-a53" ];
