@@ -5,6 +5,7 @@ pub mod client;
 pub mod device;
 pub mod generation;
 pub mod json;
+pub mod log;
 pub mod machine;
 pub mod nix;
 pub mod peer_tree;
