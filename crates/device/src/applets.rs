@@ -18,6 +18,7 @@ pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
     &machine::HALT,
     &init::INIT,
+    &people::log::COMMAND,
     &logger::COMMAND,
     &manager::COMMAND,
     &boot::PHASES,

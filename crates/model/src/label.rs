@@ -87,7 +87,7 @@ pub fn append_local(date: Date, reading: Reading, zone: &Zone, out: &mut Vec<u8>
 }
 
 /// Appends a number in at least `width` digits.
-fn append(mut number: u64, width: usize, out: &mut Vec<u8>) {
+pub fn append(mut number: u64, width: usize, out: &mut Vec<u8>) {
     let mut digits = [b'0'; 20];
     let mut at = digits.len();
     while number > 0 {

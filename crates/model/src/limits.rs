@@ -69,6 +69,14 @@ pub const LOG_LINE_BYTES_MAX: usize = 8192;
 /// time, and still small beside the memory of a router (the journal holds it twice).
 pub const LOG_TURN_BYTES_MAX: usize = 32 << 10;
 
+/// Bytes of the log of everything between two marks: `ward log` reads as much
+/// to know where it is in a file, and a mark takes a hundred.
+pub const LOG_MARK_BYTES_MAX: u64 = 1 << 20;
+
+/// Bytes of a line that `ward log` shows in one piece. The logger writes none
+/// that is longer than a quarter of that, but `s6-log` may.
+pub const LOG_SHOWN_BYTES_MAX: usize = 64 << 10;
+
 /// Unknown names that get the nearest known one beside them. Each asks every
 /// name; someone who misspelt more than these has another mistake.
 pub const NEAREST_MAX: usize = 100;

@@ -136,6 +136,19 @@ impl Date {
         (secs, false)
     }
 
+    /// Nanoseconds since 1970-01-01 00:00:00 TAI, for 292 years each way.
+    pub fn nanos_since_1970(self) -> Option<i64> {
+        let secs = self.label.wrapping_sub(TAI64_EPOCH) as i64;
+        secs.checked_mul(1_000_000_000)?.checked_add(i64::from(self.nanos))
+    }
+
+    /// The date that lies so many nanoseconds after 1970-01-01 00:00:00 TAI.
+    pub fn from_nanos(nanos: i64) -> Self {
+        let secs = nanos.div_euclid(1_000_000_000);
+        let label = TAI64_EPOCH.wrapping_add_signed(secs);
+        Self { label, nanos: nanos.rem_euclid(1_000_000_000) as u32 }
+    }
+
     /// The 12 bytes of an external TAI64N label, most significant first.
     pub fn to_bytes(self) -> [u8; 12] {
         let mut bytes = [0; 12];
@@ -191,5 +204,18 @@ mod tests {
         let leap = Date { label: before.label + 1, nanos: 0 };
         assert_eq!(leap.unix(), (1_483_228_799, true));
         assert_eq!(Date { label: before.label + 2, nanos: 0 }.unix(), (1_483_228_800, false));
+    }
+
+    #[test]
+    fn a_date_is_a_number_of_nanoseconds_unless_it_is_too_far_away() {
+        for nanos in [0, 1, -1, -1_000_000_000, 1_763_000_000_000_000_005, i64::MAX, i64::MIN + 1] {
+            let date = Date::from_nanos(nanos);
+            assert!(date.nanos < 1_000_000_000);
+            if nanos != i64::MIN + 1 {
+                assert_eq!(date.nanos_since_1970(), Some(nanos));
+            }
+        }
+        assert_eq!(Date { label: u64::MAX >> 1, nanos: 0 }.nanos_since_1970(), None);
+        assert_eq!(Date { label: 0, nanos: 0 }.nanos_since_1970(), None);
     }
 }

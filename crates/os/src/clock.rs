@@ -1,9 +1,14 @@
 //! The two clocks.
 
+use std::time::Duration;
+
 use model::time::{Date, Moment};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::sys::wall_clock;
+
+/// Two clocks were read at once when this program was not kept waiting between.
+const AT_ONCE: Duration = Duration::from_millis(10);
 
 /// Now, on the clock that decisions are made by (`CLOCK_BOOTTIME`).
 pub fn now() -> Moment {
@@ -15,4 +20,16 @@ pub fn now() -> Moment {
 pub fn today() -> Date {
     let since = wall_clock::since_1970();
     Date::from_unix(since.as_secs(), since.subsec_nanos())
+}
+
+/// Both clocks, read at once, unless this program is kept waiting time and again.
+pub fn both() -> (Date, Moment) {
+    let mut tries = 0;
+    loop {
+        let (before, today) = (now(), today());
+        tries += 1;
+        if now().since(before) < AT_ONCE || tries == 10 {
+            return (today, before);
+        }
+    }
 }

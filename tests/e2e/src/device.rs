@@ -288,7 +288,8 @@ impl Device {
         files.push(self.join("logs/current"));
         let text = files.iter().filter_map(|path| fs::read(path).ok()).collect::<Vec<_>>().concat();
         let text = String::from_utf8_lossy(&text);
-        text.lines().filter_map(|line| Some(line.split_once(' ')?.1.to_owned())).collect()
+        let lines = text.lines().filter_map(|line| Some(line.split_once(' ')?.1.to_owned()));
+        lines.filter(|line| !line.starts_with(".logger ")).collect()
     }
 
     /// Waits until this line, as `service text`, is logged.

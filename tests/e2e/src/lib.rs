@@ -5,6 +5,7 @@ pub mod client;
 pub mod device;
 pub mod generation;
 pub mod json;
+pub mod log;
 pub mod machine;
 pub mod manual;
 pub mod nix;

@@ -187,7 +187,7 @@ impl PretendInit {
         names.into_iter().flat_map(read).collect()
     }
 
-    /// Lines of the log without their labels, which are checked. The kernel shows a reader the
+    /// Lines of the log without marks, and without their labels, which are checked. The kernel shows a reader the
     /// beginning of a write that is still going on: the end of the last line is waited for.
     pub fn lines(&self) -> Vec<Vec<u8>> {
         let mut log = Vec::new();
@@ -196,7 +196,15 @@ impl PretendInit {
             log.last().is_none_or(|&byte| byte == b'\n').then_some(())
         });
         let lines = log.split_inclusive(|&byte| byte == b'\n');
-        lines.map(|line| unlabelled(line).to_vec()).collect()
+        let lines = lines.map(|line| unlabelled(line).to_vec());
+        lines.filter(|line| !line.starts_with(b".logger ")).collect()
+    }
+
+    /// Waits until this is the last line of the log.
+    pub fn expect_end(&self, line: &str) {
+        wait_for(line, Duration::from_secs(30), || {
+            self.lines().last().is_some_and(|last| last == line.as_bytes()).then_some(())
+        });
     }
 
     /// Waits until the log holds these lines, and no others.

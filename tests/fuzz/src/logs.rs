@@ -1,11 +1,16 @@
 //! Readers of what lies in log directories and comes out of pipes.
 
+use engine::log::history::{Sieve, Wanted};
 use engine::log::split::{Rest, first_line, first_piece};
 use engine::log::step::{World, recover};
 use model::limits::{LOG_LINE_BYTES_MAX, LOG_TURN_BYTES_MAX};
 use model::log::archive::{Archive, parse_label};
 use model::log::journal::{RECORD_BYTES, Record};
+use model::log::line::Line;
+use model::log::mark::Mark;
 use model::log::script::{Script, Step, Target};
+use model::log::when::When;
+use model::zone::Zone;
 use xxhash_rust::xxh64::xxh64;
 
 // s6-log reads its script from the command line: words of anything.
@@ -79,6 +84,11 @@ impl World for Pretend<'_> {
         Ok(())
     }
 
+    fn whole_lines(&mut self, before: u64, count: usize) -> Result<(u32, u32), ()> {
+        let added = self.length.saturating_sub(before) as u32;
+        Ok((added.min(self.number() as u32), self.number().min(count) as u32))
+    }
+
     fn take(&mut self, _pipe: u64, from: usize, until: usize) -> Result<usize, ()> {
         assert!(from < until && until <= LOG_TURN_BYTES_MAX);
         Ok(self.number().min(until - from))
@@ -119,4 +129,39 @@ pub fn log_lines(bytes: &[u8]) {
         left = &left[piece.taken..];
     }
     assert!(limit == 0 || left.len() <= limit);
+}
+
+// `ward log` reads whatever lies in a log directory, and a terminal shows what it makes of that.
+pub fn log_history(bytes: &[u8]) {
+    let [flags, bytes @ ..] = bytes else { return };
+    let wanted = match flags & 1 {
+        0 => Wanted::default(),
+        _ => Wanted { services: vec![("dns".into(), false)], ..Wanted::default() },
+    };
+    let mut sieve = Sieve::new(wanted, &|_| true);
+    (sieve.named, sieve.live) = (flags & 2 != 0, flags & 4 != 0);
+    let lines = || bytes.split(|byte| *byte == b'\n');
+    let marks = lines().filter_map(|line| Mark::read(&Line::read(line, true)));
+    marks.for_each(|mark| sieve.boots.add(mark));
+    for line in lines() {
+        let (mut text, mut object) = (Vec::new(), Vec::new());
+        let Some(entry) = sieve.look(line) else { continue };
+        entry.append_text(&Zone::UTC, false, &mut text);
+        let text = std::str::from_utf8(&text).expect("what is shown is text");
+        let text = text.strip_suffix('\n').expect("one line");
+        assert!(!text.contains(|c: char| c.is_control() && c != '\t'), "{text:?}");
+        entry.append_json(&mut object);
+        let object = std::str::from_utf8(&object).expect("an object is text");
+        let object = object.strip_suffix('\n').expect("one line");
+        assert!(!object.contains(|c: char| c < ' '), "{object:?}");
+    }
+}
+
+// What somebody wrote behind `--since`.
+pub fn log_when(bytes: &[u8]) {
+    if let Some(when) = When::parse(bytes) {
+        for zone in [Zone::UTC, Zone::from_rule(b"CET-1CEST,M3.5.0,M10.5.0/3").unwrap()] {
+            assert!(when.resolve(1_764_000_000, 5, &zone).nanos < 1_000_000_000);
+        }
+    }
 }

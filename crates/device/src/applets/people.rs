@@ -1,5 +1,6 @@
-//! Applets for people: `ward status`, `ward start`, …
+//! Applets for people: `ward status`, `ward log`, …
 
+pub mod log;
 mod services;
 pub mod start;
 pub mod status;

@@ -1,6 +1,8 @@
-//! Logs: cutting lines, writing each exactly once, rotating.
+//! Logs: cutting lines, writing each exactly once, rotating, reading them again.
 
 pub mod choose;
+pub mod history;
+pub mod marker;
 pub mod rotate;
 pub mod split;
 pub mod step;

@@ -7,6 +7,10 @@
 //! a kill finds in the journal which step was under way, sees at the length
 //! of the log whether it was written, and at the journal's second area which
 //! bytes were taken (see [`model::log::journal`]).
+//!
+//! What is in the log and ends in a newline stays: of a step that was written
+//! only in part, the whole lines are kept. So who reads while the logger writes,
+//! and takes nothing but whole lines, sees each of them once.
 
 use model::log::journal::Record;
 
@@ -36,6 +40,10 @@ pub trait World {
     /// Shortens the log.
     fn truncate(&mut self, length: u64) -> Result<(), Self::Error>;
 
+    /// Of what was appended from `before` on: bytes of the whole lines, and how
+    /// many of the first `count` bytes of the journal's first area they hold.
+    fn whole_lines(&mut self, before: u64, count: usize) -> Result<(u32, u32), Self::Error>;
+
     /// Takes bytes from the pipe of inode number `pipe`, at most until the
     /// second area holds `until` of them, and puts them there from `from` on.
     /// Says how many; 0 where that pipe is gone.
@@ -46,7 +54,7 @@ pub trait World {
 /// still knows of it: call [`recover`] before the next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stuck<E> {
-    /// The log took only a part (a full disk says so at the next try).
+    /// The log took no whole line (a full disk says so at the next try).
     Short,
     World(E),
 }
@@ -61,13 +69,15 @@ impl<E> From<E> for Stuck<E> {
 /// journal's first area from `pipe`. `plan` gives the boot, and how many lines
 /// have been lost so far; with a `count` of 0, `text` tells of them, and they
 /// are forgotten.
+///
+/// Says how many bytes were taken: less than `count` where the log took only a part.
 pub fn step<W: World>(
     world: &mut W,
     plan: Record,
     pipe: u64,
     count: usize,
     text: &[u8],
-) -> Result<(), Stuck<W::Error>> {
+) -> Result<usize, Stuck<W::Error>> {
     let (file, before) = world.log()?;
     let (written, taken) = (text.len() as u32, count as u32);
     let record = Record { pipe, file, before, written, taken, under_way: true, ..plan };
@@ -75,13 +85,27 @@ pub fn step<W: World>(
     world.set_record(record);
     match world.append(text) {
         Ok(length) if length == text.len() => finish(world, record, 0),
-        failed => {
-            world.truncate(before)?;
-            world.set_record(Record { under_way: false, ..plan });
-            failed?;
-            Err(Stuck::Short)
-        }
+        failed => match keep_whole_lines(world, record)? {
+            Some(part) => finish(world, part, 0),
+            None => {
+                world.set_record(Record { under_way: false, ..plan });
+                failed?;
+                Err(Stuck::Short)
+            }
+        },
     }
+}
+
+/// Cuts off the line that was written in part. Answers what is left of the
+/// step, nothing where it wrote no whole line. The journal keeps the record as
+/// it was: whoever comes after a kill counts the same lines again.
+fn keep_whole_lines<W: World>(
+    world: &mut W,
+    record: Record,
+) -> Result<Option<Record>, Stuck<W::Error>> {
+    let (written, taken) = world.whole_lines(record.before, record.taken as usize)?;
+    world.truncate(record.before + u64::from(written))?;
+    Ok((written > 0).then_some(Record { written, taken, ..record }))
 }
 
 /// Ends the step that was under way, if one was. `boot` is this boot.
@@ -93,22 +117,25 @@ pub fn recover<W: World>(world: &mut W, boot: u64) -> Result<(), Stuck<W::Error>
     let (file, length) = world.log()?;
     let done = world.taken(record.taken as usize);
     let end = record.before.saturating_add(u64::from(record.written));
-    let same = file == record.file && length >= record.before;
+    let same = file == record.file;
+    let left = match same && (record.before..end).contains(&length) {
+        true => keep_whole_lines(world, record)?,
+        false => None,
+    };
     // Bytes are taken only after the log was written, so one byte taken says
     // that it was, even where somebody has since moved the log away.
     let written = done > 0 || (same && length >= end);
-    if !written && same && length > record.before {
-        world.truncate(record.before)?;
-    }
-    if written && record.boot == boot {
-        return finish(world, record, done);
+    if let Some(record) = left.or(written.then_some(record))
+        && record.boot == boot
+    {
+        return finish(world, record, done).map(drop);
     }
     world.set_record(Record { under_way: false, ..record });
     Ok(())
 }
 
 /// Takes the bytes that are not yet taken: `done` of them are.
-fn finish<W: World>(world: &mut W, record: Record, done: usize) -> Result<(), Stuck<W::Error>> {
+fn finish<W: World>(world: &mut W, record: Record, done: usize) -> Result<usize, Stuck<W::Error>> {
     let (mut done, count) = (done, record.taken as usize);
     while done < count {
         match world.take(record.pipe, done, count)? {
@@ -119,7 +146,7 @@ fn finish<W: World>(world: &mut W, record: Record, done: usize) -> Result<(), St
     // A step that takes nothing tells how many lines were lost.
     let lost = if count == 0 { 0 } else { record.lost };
     world.set_record(Record { under_way: false, lost, ..record });
-    Ok(())
+    Ok(count)
 }
 
 #[cfg(test)]

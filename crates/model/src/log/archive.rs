@@ -2,6 +2,7 @@
 //!
 //! Source: s6 `s6-log.html`, "Logdirs", and the directories that s6-log 2.11 makes.
 
+use crate::label::{self, LABEL_BYTES};
 use crate::time::Date;
 
 /// Bytes of an archive's name: `@`, 24 digits, `.`, one letter.
@@ -40,20 +41,9 @@ impl Archive {
 /// The date of a label: `@` and 24 hexadecimal digits in small letters, below
 /// 2^63 (where no second is) and a thousand million nanoseconds.
 pub fn parse_label(text: &[u8]) -> Option<Date> {
-    let digits: &[u8; 24] = text.strip_prefix(b"@")?.try_into().ok()?;
-    let mut bytes = [0; 12];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        for &digit in pair {
-            let value = match digit {
-                b'0'..=b'9' => digit - b'0',
-                b'a'..=b'f' => digit - b'a' + 10,
-                _ => return None,
-            };
-            *byte = *byte << 4 | value;
-        }
-    }
-    let date = Date::from_bytes(bytes);
-    (date.label < 1 << 63 && date.nanos < 1_000_000_000).then_some(date)
+    let text: &[u8; LABEL_BYTES] = text.try_into().ok()?;
+    let date = label::parse(text)?;
+    (date.label < 1 << 63 && !text.iter().any(u8::is_ascii_uppercase)).then_some(date)
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
-//! A line in the log of everything: `@label service text`.
+//! A line in a log: `@label service text` in the log of everything,
+//! `@label text` in others.
 
 use alloc::vec::Vec;
 
+use crate::label;
 use crate::limits::{LOG_LINE_BYTES_MAX, NAME_BYTES_MAX};
+use crate::time::Date;
 
 /// Ends a piece of a line that was too long; the next line of the same
 /// service goes on where it was cut.
@@ -26,6 +29,39 @@ pub fn write(log: &mut Vec<u8>, label: &[u8; LABEL_BYTES], service: &str, text: 
         log.extend_from_slice(CONTINUED);
     }
     log.push(b'\n');
+}
+
+/// A line as it was found, without its newline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// What stands in the place of a label.
+    pub label: Option<&'a [u8; LABEL_BYTES]>,
+    pub service: Option<&'a [u8]>,
+    pub text: &'a [u8],
+}
+
+impl<'a> Line<'a> {
+    /// Takes a line apart. `named`: a service follows its label. What has no
+    /// label is text.
+    #[inline]
+    pub fn read(bytes: &'a [u8], named: bool) -> Self {
+        let plain = Self { label: None, service: None, text: bytes };
+        let Some((label, rest)) = bytes.split_first_chunk::<LABEL_BYTES>() else { return plain };
+        let (Some(text), b'@') = (rest.strip_prefix(b" "), label[0]) else { return plain };
+        let label = Some(label);
+        if !named {
+            return Self { label, service: None, text };
+        }
+        match text.iter().position(|&byte| byte == b' ') {
+            Some(end) => Self { label, service: Some(&text[..end]), text: &text[end + 1..] },
+            None => Self { label, service: None, text },
+        }
+    }
+
+    /// `None` without a label, and where what stands in its place is none.
+    pub fn date(&self) -> Option<Date> {
+        self.label.and_then(label::parse)
+    }
 }
 
 /// Where the first newline is.

@@ -1,8 +1,11 @@
 //! Logs: what a line, a log directory and a message about them are.
 
 pub mod archive;
+pub mod entry;
 pub mod journal;
 pub mod line;
+pub mod mark;
 pub mod policy;
 pub mod request;
 pub mod script;
+pub mod when;

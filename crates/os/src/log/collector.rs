@@ -6,15 +6,17 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use engine::log::marker::Marker;
 use engine::log::split::{Rest, first_piece};
 use engine::log::step::{self, Stuck};
 use model::bytes::{Reader, Writer};
 use model::limits::{LOG_TURN_BYTES_MAX, MESSAGE_BYTES_MAX};
 use model::log::journal::Record;
 use model::log::line;
+use model::log::mark::{BOOT_BYTES, Boot};
 use model::log::policy::Policy;
 use model::service::request::{FromInit, PROTOCOL, Role, Slot, ToInit};
-use model::time::Moment;
+use model::time::{Date, Moment};
 
 use crate::clock;
 use crate::event_loop::{EventLoop, Readiness};
@@ -71,6 +73,7 @@ pub struct Collector {
     journal: Journal,
     policy: Policy,
     boot: u64,
+    marker: Marker,
     glass: Glass,
     /// By slot.
     pipes: Vec<Pipe>,
@@ -113,11 +116,13 @@ impl Collector {
         let events = EventLoop::new().map_err(Failure::System)?;
         events.add(&signals, SIGNALS, Readiness::IN).map_err(Failure::System)?;
         let listeners = Listeners::open(plan.init, &events).map_err(Failure::Init)?;
+        let boot = boot_id();
         let mut collector = Self {
             log,
             journal,
             policy: plan.policy,
-            boot: boot(),
+            boot: boot_number(&boot),
+            marker: Marker::new(boot),
             glass: Glass::new().map_err(Failure::System)?,
             pipes: Vec::new(),
             queue: VecDeque::new(),
@@ -260,8 +265,8 @@ impl Collector {
         count: usize,
         rest: Rest,
     ) -> Result<usize, Stuck<io::Error>> {
+        let label = self.mark()?.label_text();
         let pipe = &self.pipes[at];
-        let label = clock::today().label_text();
         let room = self.policy.full_at().saturating_sub(self.log.length());
         let limit = TEXT_BYTES_MAX.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1);
         self.text.clear();
@@ -275,11 +280,26 @@ impl Collector {
         let plan = Record { boot: self.boot, ..Record::default() };
         let mut world =
             Step { log: &mut self.log, journal: &mut self.journal, pipe: Some(pipe.end.as_fd()) };
-        step::step(&mut world, plan, pipe.inode, taken, &self.text)?;
+        let taken = step::step(&mut world, plan, pipe.inode, taken, &self.text)?;
         if pipe.followed {
             self.listeners.tell(&self.events, pipe, &self.journal.expected()[..taken], rest);
         }
         Ok(taken)
+    }
+
+    /// Writes a mark where one has to stand, and answers today's date.
+    fn mark(&mut self) -> Result<Date, Stuck<io::Error>> {
+        self.text.clear();
+        let mut clocks =
+            |exactly| if exactly { clock::both() } else { (clock::today(), clock::now()) };
+        let (today, mark) = self.marker.due(&mut clocks, self.log.length(), &mut self.text);
+        if let Some(mark) = mark {
+            let plan = Record { boot: self.boot, ..Record::default() };
+            let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe: None };
+            step::step(&mut world, plan, 0, 0, &self.text)?;
+            self.marker.written(mark, self.log.length());
+        }
+        Ok(today)
     }
 
     fn drop_pipe(&mut self, at: usize) {
@@ -500,9 +520,14 @@ impl Collector {
     }
 }
 
-/// A number of this boot, 0 where the kernel does not say.
-fn boot() -> u64 {
+/// This boot, nothing but zeros where the kernel does not say.
+fn boot_id() -> Boot {
     let id = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.first_chunk::<BOOT_BYTES>().copied().unwrap_or([b'0'; BOOT_BYTES])
+}
+
+/// The same as a number.
+fn boot_number(id: &Boot) -> u64 {
     let digits = id.iter().filter_map(|&byte| char::from(byte).to_digit(16)).take(16);
     digits.fold(0, |sum, digit| sum << 4 | u64::from(digit))
 }

@@ -4,10 +4,12 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use engine::log::split::{Rest, first_piece};
 use engine::log::step::World;
 use model::log::journal::{
     EXPECTED_AT, JOURNAL_BYTES, RECORD_BYTES, Record, TAKEN_AT, count_taken,
 };
+use model::log::line::newline;
 use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -112,6 +114,18 @@ impl World for Step<'_> {
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.log.truncate(length)
+    }
+
+    fn whole_lines(&mut self, before: u64, count: usize) -> io::Result<(u32, u32)> {
+        let added = self.log.read_from(before)?;
+        let (mut written, mut taken) = (0, 0);
+        while let Some(end) = newline(&added[written..])
+            && let Some(piece) = first_piece(&self.journal.expected()[taken..count], Rest::Ended)
+        {
+            written += end + 1;
+            taken += piece.taken;
+        }
+        Ok((written as u32, taken as u32))
     }
 
     /// The bytes are there, and only the logger reads, so this does not wait;

@@ -12,6 +12,7 @@ use rustix::fs::{self, AtFlags, Dir, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::clock;
+use crate::log::lines;
 
 /// The mode of `current` while it grows, before the umask.
 const GROWING: Mode = Mode::from_raw_mode(0o666);
@@ -106,6 +107,16 @@ impl LogDir {
         Ok(written)
     }
 
+    /// What `current` holds from `offset` on, as of the last look at its length.
+    pub fn read_from(&self, offset: u64) -> io::Result<Vec<u8>> {
+        let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = fs::openat(&self.directory, "current", flags, Mode::empty())?;
+        let mut bytes = vec![0; self.length.saturating_sub(offset) as usize];
+        let count = lines::read_all(&file, &mut bytes, offset)?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
     pub fn truncate(&mut self, length: u64) -> io::Result<()> {
         fs::ftruncate(&self.current, length)?;
         self.length = length;
@@ -115,18 +126,8 @@ impl LogDir {
     /// Ends a last line that a loss of power cut in two.
     pub fn end_last_line(&mut self) -> io::Result<()> {
         let (_, length) = self.look()?;
-        if length > 0 {
-            let mut last = [b'\n'];
-            let file = fs::openat(
-                &self.directory,
-                "current",
-                OFlags::NONBLOCK | OFlags::CLOEXEC,
-                Mode::empty(),
-            )?;
-            rustix::io::pread(file, &mut last, length - 1)?;
-            if last != [b'\n'] {
-                self.append(b"\n")?;
-            }
+        if length > 0 && self.read_from(length - 1)? != b"\n" {
+            self.append(b"\n")?;
         }
         Ok(())
     }
@@ -250,8 +251,8 @@ fn remove(directory: &OwnedFd, name: impl rustix::path::Arg) -> io::Result<()> {
     }
 }
 
-/// All archives with their sizes.
-fn archives(directory: &OwnedFd) -> io::Result<Vec<(Archive, u64)>> {
+/// All archives with their sizes, in any order.
+pub fn archives(directory: &OwnedFd) -> io::Result<Vec<(Archive, u64)>> {
     let mut archives = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;

@@ -3,9 +3,12 @@
 pub mod collector;
 pub mod follow;
 pub mod journal;
+pub mod lines;
 pub mod listeners;
 pub mod log_dir;
 pub mod pipes;
 pub mod processed_dir;
+pub mod reader;
 pub mod script_run;
 pub mod sinks;
+pub mod tail;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use engine::log::choose::choose;
 use engine::log::split::first_line;
-use model::calendar::Civil;
+use model::label::{Reading, append_local};
 use model::limits::LOG_KEPT_BYTES_MAX;
 use model::log::script::{Action, Script, Step, Target};
 use model::time::Moment;
@@ -361,10 +361,8 @@ fn log_line(
 
 /// `YYYY-MM-DD HH:MM:SS.nnnnnnnnn` and two spaces, in this place's time.
 fn local_time(zone: &Zone) -> Vec<u8> {
-    let date = clock::today();
-    let (unix, _) = date.unix();
-    let t = Civil::from_secs(unix + i64::from(zone.east(unix)));
-    let (hour, minute, second) = (t.hour, t.minute, t.second);
-    let day = format!("{}-{:02}-{:02}", t.year, t.month, t.day);
-    format!("{day} {hour:02}:{minute:02}:{second:02}.{:09}  ", date.nanos).into_bytes()
+    let mut text = Vec::new();
+    append_local(clock::today(), Reading::Tai, zone, &mut text);
+    text.extend_from_slice(b"  ");
+    text
 }

@@ -67,6 +67,14 @@ pub fn ignore_pipe() {
     }
 }
 
+/// Lets SIGPIPE end this program, whatever its parent had it do: a vanished reader is no error.
+pub fn obey_pipe() {
+    // SAFETY: the system's own way to end a program runs none of our code.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+}
+
 /// Numbers of `asm-generic/signal.h` and of MIPS (`arch/mips/include/uapi/asm/signal.h`)
 /// where they differ: generic, MIPS.
 const MIPS: [(u8, u8); 16] = [

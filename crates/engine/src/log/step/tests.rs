@@ -144,6 +144,17 @@ impl World for Pretend {
         Ok(())
     }
 
+    fn whole_lines(&mut self, before: u64, count: usize) -> Result<(u32, u32), Wrong> {
+        if !self.live() {
+            return Err(Wrong::Killed);
+        }
+        let added = &self.log[before as usize..];
+        let end = added.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let lines = added[..end].iter().filter(|&&byte| byte == b'\n').count();
+        let held = self.expected[..count].split_inclusive(|&byte| byte == b'\n').take(lines);
+        Ok((end as u32, held.map(<[u8]>::len).sum::<usize>() as u32))
+    }
+
     fn take(&mut self, pipe: u64, from: usize, until: usize) -> Result<usize, Wrong> {
         assert_eq!(pipe, PIPE);
         for at in from..until {
@@ -192,6 +203,23 @@ fn killed_at_any_step_and_again_while_recovering_each_line_is_there_once() {
 }
 
 #[test]
+fn a_whole_line_that_a_reader_has_seen_is_never_taken_back() {
+    for kill in 0..400 {
+        let mut world = Pretend::new(LINES);
+        world.left = Some(kill);
+        let _ = world.life();
+        let end = world.log.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let seen = world.log[..end].to_vec();
+        for again in 0..60 {
+            let mut world = world.clone();
+            world.left = Some(again);
+            let _ = world.life();
+            assert!(world.log.starts_with(&seen), "killed at {kill}, then at {again}");
+        }
+    }
+}
+
+#[test]
 fn what_is_written_while_the_logger_is_dead_comes_after_what_was_there() {
     for kill in 0..400 {
         let mut world = Pretend::new(b"aa\naa\n");
@@ -205,7 +233,7 @@ fn what_is_written_while_the_logger_is_dead_comes_after_what_was_there() {
 }
 
 #[test]
-fn a_full_disk_leaves_no_half_line_and_takes_nothing() {
+fn a_full_disk_leaves_no_half_line_and_takes_no_other() {
     for room in 0..LOGGED.len() - 6 {
         let mut world = Pretend::new(LINES);
         world.disk = room;
@@ -213,6 +241,9 @@ fn a_full_disk_leaves_no_half_line_and_takes_nothing() {
         assert!(matches!(stuck, Stuck::Short | Stuck::World(Wrong::DiskFull)));
         assert!(LOGGED.starts_with(&world.log), "{}", world.log.escape_ascii());
         assert_eq!(world.log.last(), Some(&b'\n'));
+        let lines = |text: &[u8]| text.iter().filter(|&&byte| byte == b'\n').count();
+        let left: Vec<u8> = world.pipe.iter().copied().collect();
+        assert_eq!(lines(&world.log) - 1 + lines(&left), 6, "room for {room}");
         world.disk = usize::MAX;
         assert_eq!(world.life(), Ok(()));
         assert_eq!(world.log, LOGGED, "room for {room}");
