@@ -18,6 +18,7 @@ let
 
     text = description: mkOption { type = types.str; inherit description; };
     optional = type: description: mkOption { type = types.nullOr type; default = null; inherit description; };
+    macAddress = help.optional (types.strMatching "([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}");
     list = type: description: mkOption { type = types.listOf type; default = [ ]; inherit description; };
     flag = default: description: mkOption { type = types.bool; inherit default description; };
     number = default: description: mkOption { type = types.ints.unsigned; inherit default description; };

@@ -1,11 +1,10 @@
 # A bridge, to which bridge.members adds ports.
-{ text, optional, lib, oneshot, keep, drop, named, ... }:
-let inherit (lib) types; in
+{ text, macAddress, lib, oneshot, keep, drop, named, ... }:
 {
   description = "a bridge";
   parameters = {
     ifname = text "its name";
-    macAddress = optional (types.strMatching "([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}") "its hardware address";
+    macAddress = macAddress "its hardware address";
   };
   build = p:
     let name = named p "bridge-${p.ifname}"; in

@@ -1,12 +1,12 @@
 # A network interface that is there: up while the service is.
-{ text, optional, lib, oneshot, keep, drop, named, ... }:
+{ text, optional, macAddress, lib, oneshot, keep, drop, named, ... }:
 let inherit (lib) types; in
 {
   description = "a network interface";
   parameters = {
     ifname = text "its name";
     mtu = optional types.ints.positive "the largest packet";
-    macAddress = optional (types.strMatching "([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}") "the hardware address to take";
+    macAddress = macAddress "the hardware address to take";
   };
   build = p:
     let name = named p "link-${p.ifname}"; in
