@@ -1,12 +1,10 @@
 //! A device in QEMU, from its start until somebody can log in: with `ward` as its pid 1, and with
 //! the same daemons started by a shell script.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use e2e::nix::{built, on_disk, sources};
-use e2e::vm::Vm;
-use e2e::{Folder, doorward, stdout};
+use e2e::nix::sources;
+use e2e::vm::{self, Vm};
 
 use crate::bench::Bench;
 use crate::table::Unit::Milliseconds;
@@ -27,16 +25,8 @@ pub fn boot(bench: &Bench) -> Vec<Row> {
         Reach::AtMost(1000.0),
     );
     let example = |more: &str| {
-        let folder = Folder::new("bench-boot");
-        let key = stdout(Command::new(doorward()).args(["vm", "key"]));
         let top = sources().display();
-        let text = format!(
-            "{{ imports = [ {top}/examples/configuration.nix {more} ]; \
-             users.root.openssh.authorizedKeys.keys = [ \"{}\" ]; }}",
-            key.trim()
-        );
-        let paths = built(&folder.write("c.nix", text), &["-A", "outputs.vm"]);
-        on_disk(paths.first().expect("one path"))
+        vm::build(&format!("{top}/examples/configuration.nix {more}"), "qemu-x86_64")
     };
     let bare = example(&sources().join("tests/bench/bare.nix").display().to_string());
     // What pid 1 had of the processor before, the kernel had for itself.

@@ -14,7 +14,7 @@ use crate::client::{Client, Said};
 use crate::machine::is_root;
 use crate::peer_tree::children;
 use crate::process::{send, words};
-use crate::{Folder, doorward, nix, wait_for};
+use crate::{Folder, doorward, nix, stdout, wait_for};
 
 /// How long anything may take here: a processor that is emulated, while others use the real one.
 pub const LIMIT: Duration = Duration::from_secs(120);
@@ -26,6 +26,20 @@ const BOOTS_MAX: usize = 3;
 const OPEN: &str = "log in with: ";
 /// And before it starts: whose namespaces the neighbours live in.
 const NEIGHBOURS: &str = "provider2 of process ";
+
+/// The folder that a device of devices/ was built into. `modules` are what its configuration imports,
+/// as Nix has a list; beside them, the key of trials lets in.
+pub fn build(modules: &str, device: &str) -> PathBuf {
+    let folder = Folder::new(device);
+    let key = stdout(Command::new(doorward()).args(["vm", "key"]));
+    let text = format!(
+        "{{ imports = [ {modules} ]; users.root.openssh.authorizedKeys.keys = [ \"{}\" ]; }}",
+        key.trim()
+    );
+    let words = ["-d", device, "-A", "outputs.vm"];
+    let paths = nix::built(&folder.write("c.nix", text), &words);
+    nix::on_disk(paths.first().expect("one path"))
+}
 
 /// A device. Its flash is kept as long as this is, whatever happens to QEMU.
 pub struct Vm {

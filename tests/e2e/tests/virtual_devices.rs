@@ -3,13 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::PathBuf;
-use std::process::Command;
 
 use e2e::manual::{LOG, SERVICES, answers, script};
-use e2e::nix::{built, on_disk, prepare_devices};
-use e2e::vm::{LIMIT, Vm};
-use e2e::{Folder, doorward, stdout, wait_for};
+use e2e::nix::prepare_devices;
+use e2e::vm::{self, LIMIT, Vm};
+use e2e::wait_for;
 
 /// The services of the manual, and a way in.
 const CONFIGURATION: &str = r#"{ config, pkgs, ... }:
@@ -39,7 +37,6 @@ in
     plugged = waits "plugged" [ wombat usb ];
     default = bundle { name = "default"; contents = [ ssh den ]; };
   };
-  users.root.openssh.authorizedKeys.keys = [ "KEY" ];
 }
 "#;
 
@@ -74,12 +71,7 @@ const AARCH64: Kind =
 /// The device as it runs, from what was built of the configuration.
 fn device(kind: &Kind) -> Vm {
     prepare_devices();
-    let folder = Folder::new("device");
-    let key = stdout(Command::new(doorward()).args(["vm", "key"]));
-    let text = CONFIGURATION.replace("KEY", key.trim());
-    let configuration = folder.write("c.nix", text);
-    let paths = built(&configuration, &["-d", kind.name, "-A", "outputs.vm"]);
-    let folder: PathBuf = on_disk(paths.first().expect("one path"));
+    let folder = vm::build(&format!("({CONFIGURATION})"), kind.name);
     Vm::new(kind.name, &folder)
 }
 

@@ -5,22 +5,14 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use e2e::machine::executable;
-use e2e::nix::{built, on_disk, sources};
-use e2e::vm::{LIMIT, Vm};
+use e2e::nix::sources;
+use e2e::vm::{self, LIMIT, Vm};
 use e2e::{Folder, doorward, stdout, wait_for};
 
 /// The example, which lets the key of trials in.
 fn router() -> PathBuf {
-    let folder = Folder::new("router");
-    let key = stdout(Command::new(doorward()).args(["vm", "key"]));
     let example = sources().join("examples/configuration.nix");
-    let text = format!(
-        "{{ imports = [ {} ]; users.root.openssh.authorizedKeys.keys = [ \"{}\" ]; }}",
-        example.display(),
-        key.trim()
-    );
-    let paths = built(&folder.write("c.nix", text), &["-A", "outputs.vm"]);
-    on_disk(paths.first().expect("one path"))
+    vm::build(&example.display().to_string(), "qemu-x86_64")
 }
 
 #[test]

@@ -2,12 +2,11 @@
 //! back, and what the kernel does when nothing else can help.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use e2e::nix::{built, on_disk};
-use e2e::vm::{LIMIT, Vm};
-use e2e::{Folder, doorward, stdout, wait_for};
+use e2e::vm::{self, LIMIT, Vm};
+use e2e::wait_for;
 
 /// An address at home and ssh, and services with something the matter with each.
 const CONFIGURATION: &str = r#"{ config, pkgs, ... }:
@@ -17,7 +16,6 @@ rec {
     interface = config.hardware.networkInterfaces.lan; address = "192.168.7.1"; prefixLength = 24;
   };
   services.ssh = svc.ssh.build { address = "192.168.7.1"; dependencies = [ services.int ]; };
-  users.root.openssh.authorizedKeys.keys = [ "KEY" ];
 
   # Ready three seconds after its start, and gone with a lot of noise.
   services.slow = svc.longrun {
@@ -39,11 +37,7 @@ rec {
 "#;
 
 fn device() -> PathBuf {
-    let folder = Folder::new("services");
-    let key = stdout(Command::new(doorward()).args(["vm", "key"]));
-    let text = CONFIGURATION.replace("KEY", key.trim());
-    let paths = built(&folder.write("c.nix", text), &["-A", "outputs.vm"]);
-    on_disk(paths.first().expect("one path"))
+    vm::build(&format!("({CONFIGURATION})"), "qemu-x86_64")
 }
 
 fn log(vm: &Vm) -> Vec<String> {
