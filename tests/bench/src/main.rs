@@ -6,6 +6,7 @@ mod bench;
 mod boot;
 mod cores;
 mod floor;
+mod logs;
 mod processes;
 mod program;
 mod rows;

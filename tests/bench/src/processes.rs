@@ -31,6 +31,14 @@ pub fn memory(pid: u32) -> u64 {
     1024 * kilobytes.unwrap_or_else(|| panic!("process {pid} has no share of memory"))
 }
 
+/// How long a process had the processor: the first number of `schedstat`, in nanoseconds (Linux
+/// `Documentation/scheduler/sched-stats.rst`).
+pub fn busy(pid: u32) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
+    let nanos = text.split(' ').next().and_then(|word| word.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or_else(|| panic!("process {pid} has no times")))
+}
+
 /// How often a process was put on its core.
 pub fn switches(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

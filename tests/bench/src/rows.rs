@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use crate::bench::{Bench, command};
 use crate::boot::boot;
 use crate::floor;
+use crate::logs::{logger, logger_memory, reading};
 use crate::processes::{self, memory, switches};
 use crate::program::Program;
 use crate::services::{Kind, Services, name};
@@ -34,6 +35,9 @@ pub const ALL: &[(&str, Measurement, bool)] = &[
     ("rc-init", rc_init, true),
     ("oneshots", oneshots, true),
     ("compile", |bench| compile(bench, 1000), true),
+    ("logger", logger, true),
+    ("logger-memory", logger_memory, true),
+    ("log", reading, true),
     ("size", size, true),
     ("boot", boot, true),
     ("large", |bench| [cold_start(bench, 5000), compile(bench, 10_000)].concat(), false),

@@ -6,6 +6,7 @@ use crate::series::Series;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     Milliseconds,
+    Microseconds,
     Bytes,
     Times,
 }
@@ -17,6 +18,8 @@ pub enum Reach {
     AtMost(f64),
     /// So many times the floor of the same run.
     Floors(f64),
+    /// So many times as fast as s6 and as the floor, both of the same run.
+    Faster { s6: f64, floor: f64 },
     /// It is only shown.
     Nothing,
 }
@@ -65,9 +68,16 @@ impl Row {
         let (found, most) = match self.reach {
             Reach::AtMost(most) => (self.ward.median(), most),
             Reach::Floors(most) => (self.ward.ratio(&self.floor), most),
+            Reach::Faster { s6, floor } => {
+                let slower = |series: &Series, times| match series.is_empty() {
+                    true => 0.0,
+                    false => self.ward.ratio(series) * times,
+                };
+                (slower(&self.s6, s6).max(slower(&self.floor, floor)), 1.0)
+            }
             Reach::Nothing => return None,
         };
-        let scales = self.unit == Unit::Milliseconds && matches!(self.reach, Reach::AtMost(_));
+        let scales = matches!(self.unit, Unit::Milliseconds | Unit::Microseconds) && matches!(self.reach, Reach::AtMost(_));
         Some(match found {
             found if found <= most => Verdict::Reached,
             found if scales && found <= most * slowness => Verdict::Scaled,
@@ -96,6 +106,8 @@ impl Row {
         let reach = match self.reach {
             Reach::AtMost(most) => format!("≤ {}", show(unit, most)),
             Reach::Floors(most) => format!("≤ {most} × floor"),
+            Reach::Faster { s6, floor: 0.0 } => format!("{s6} × as fast as s6"),
+            Reach::Faster { s6, floor } => format!("{s6} × as fast as s6, {floor} × as the floor"),
             Reach::Nothing => String::new(),
         };
         let verdict = match self.verdict(slowness).filter(|_| judged) {
@@ -191,6 +203,7 @@ fn show(unit: Unit, value: f64) -> String {
     let number = plain(unit, value);
     match unit {
         Unit::Milliseconds => format!("{number} ms"),
+        Unit::Microseconds => format!("{number} µs"),
         Unit::Bytes if value < 1e6 => format!("{number} kB"),
         Unit::Bytes => format!("{number} MB"),
         Unit::Times => number,
@@ -199,7 +212,7 @@ fn show(unit: Unit, value: f64) -> String {
 
 fn plain(unit: Unit, value: f64) -> String {
     match unit {
-        Unit::Milliseconds => rounded(value),
+        Unit::Milliseconds | Unit::Microseconds => rounded(value),
         Unit::Bytes if value < 1e6 => rounded(value / 1e3),
         Unit::Bytes => format!("{:.2}", value / 1e6),
         Unit::Times => format!("{value:.0}"),

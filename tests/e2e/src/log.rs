@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use model::log::archive::Archive;
+use model::log::line::Lines;
 use model::log::mark::{Boot, Mark};
 use model::time::{Date, Moment};
 
@@ -119,9 +120,9 @@ impl Pages {
 pub fn mark(number: u8, wall: u64, up: u64) -> String {
     let today = Date::from_unix(wall, 0);
     let now = Moment::from_nanos(up * 1_000_000_000);
-    let mut log = Vec::new();
+    let mut log = Lines::new(0);
     Mark::new(boot(number), today, now).unwrap().write(today, 0, &mut log);
-    String::from_utf8(log).unwrap()
+    String::from_utf8(log.as_bytes().to_vec()).unwrap()
 }
 
 pub fn line(wall: u64, text: &str) -> String {

@@ -30,7 +30,7 @@ pub struct PretendInit {
 impl PretendInit {
     /// Holds a pipe for each of `services`; slots are numbered from 0.
     pub fn new(services: &[&str], arguments: &[&str]) -> Self {
-        let folder = Folder::new("logger");
+        let folder = Folder::in_memory("logger");
         let flags = SocketFlags::CLOEXEC;
         let kind = SocketType::SEQPACKET;
         let listener =

@@ -1,8 +1,7 @@
 //! When the logger has to write a mark ([`model::log::mark`]).
 
-use alloc::vec::Vec;
-
 use model::limits::LOG_MARK_BYTES_MAX;
+use model::log::line::Lines;
 use model::log::mark::{Boot, Mark};
 use model::time::{Date, Moment};
 
@@ -30,7 +29,7 @@ impl Marker {
         &self,
         clocks: &mut dyn FnMut(bool) -> (Date, Moment),
         length: u64,
-        log: &mut Vec<u8>,
+        log: &mut Lines,
     ) -> (Date, Option<Mark>) {
         let (mut today, now) = clocks(false);
         let mut mark = Mark::new(self.boot, today, now);
@@ -78,9 +77,10 @@ mod tests {
     impl World {
         /// What a line of this length has before it.
         fn line(&mut self, bytes: u64) -> String {
-            let mut log = Vec::new();
+            let mut log = Lines::new(0);
             let both = (Date::from_nanos(self.wall), Moment::from_nanos(self.up));
             let (today, mark) = self.marker.due(&mut |_| both, self.length, &mut log);
+            let log = log.as_bytes();
             assert_eq!((today, mark.is_some()), (both.0, !log.is_empty()));
             self.length += log.len() as u64;
             if let Some(mark) = mark {
@@ -89,7 +89,7 @@ mod tests {
                 self.marker.written(mark, self.length);
             }
             self.length += bytes;
-            String::from_utf8(log.split_off(log.len().min(26 + 8 + 5 + 37))).unwrap()
+            String::from_utf8(log[log.len().min(26 + 8 + 5 + 37)..].to_vec()).unwrap()
         }
 
         fn pass(&mut self, nanos: u64) {
@@ -131,25 +131,25 @@ mod tests {
         let mut marker = world.marker;
         let right = (Date::from_nanos(world.wall), Moment::from_nanos(world.up));
         let late = (Date::from_nanos(world.wall + 5 * SECOND as i64), right.1);
-        let mut log = Vec::new();
+        let mut log = Lines::new(0);
         let (_, mark) = marker.due(&mut |_| right, 0, &mut log);
         marker.written(mark.unwrap(), 100);
-        let mut asked = Vec::new();
+        let mut asked = alloc::vec::Vec::new();
         let mut clocks = |again| {
             asked.push(again);
             if again { right } else { late }
         };
         log.clear();
         assert_eq!(marker.due(&mut clocks, 200, &mut log), (right.0, None));
-        assert_eq!((asked, log), (alloc::vec![false, true], Vec::new()));
+        assert_eq!((asked, log.as_bytes()), (alloc::vec![false, true], &b""[..]));
     }
 
     #[test]
     fn a_clock_that_no_mark_can_say_is_no_reason_to_fail() {
         let marker = Marker::new(BOOT);
         let far = (Date { label: u64::MAX >> 1, nanos: 0 }, Moment::from_nanos(0));
-        let mut log = Vec::new();
+        let mut log = Lines::new(0);
         assert_eq!(marker.due(&mut |_| far, 0, &mut log), (far.0, None));
-        assert!(log.is_empty());
+        assert_eq!(log.as_bytes(), b"");
     }
 }

@@ -31,7 +31,7 @@ pub trait World {
     /// How many of the first `count` bytes the two areas have in common.
     fn taken(&mut self, count: usize) -> usize;
 
-    /// The inode number and the length of the log.
+    /// The inode number and the length of the log, as far as they are known.
     fn log(&mut self) -> Result<(u64, u64), Self::Error>;
 
     /// Appends to the log in one go and says how much of `text` it holds now.

@@ -18,17 +18,52 @@ pub const LABEL_BYTES: usize = 25;
 pub const WRITTEN_LINE_BYTES_MAX: usize =
     LABEL_BYTES + 1 + NAME_BYTES_MAX + 1 + LOG_LINE_BYTES_MAX + CONTINUED.len() + 1;
 
-/// Appends one line to `log`. `cut`: it goes on in the next one.
-pub fn write(log: &mut Vec<u8>, label: &[u8; LABEL_BYTES], service: &str, text: &[u8], cut: bool) {
-    log.extend_from_slice(label);
-    log.push(b' ');
-    log.extend_from_slice(service.as_bytes());
-    log.push(b' ');
-    log.extend_from_slice(text);
-    if cut {
-        log.extend_from_slice(CONTINUED);
+/// Lines as the log has them, one behind the other.
+pub struct Lines {
+    /// Longer than it is used.
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl Lines {
+    /// With room for `room` bytes, and for one line that does not fit there.
+    pub fn new(room: usize) -> Self {
+        Self { bytes: alloc::vec![0; room + WRITTEN_LINE_BYTES_MAX], used: 0 }
     }
-    log.push(b'\n');
+
+    pub fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.used]
+    }
+
+    /// Appends a line; the caller sees to it that there is room. `head`: its label and its service, each with
+    /// a space behind it. `cut`: it goes on in the next one.
+    pub fn push(&mut self, head: &[u8], text: &[u8], cut: bool) {
+        let end = if cut { CONTINUED } else { b"" };
+        for part in [head, text, end, b"\n"] {
+            let place = &mut self.bytes[self.used..][..part.len()];
+            copy(place, part);
+            self.used += part.len();
+        }
+    }
+}
+
+/// Copies between slices of the same length. Most lines are so short that it matters how a copy begins:
+/// this one needs half the time of `memcpy` in musl.
+#[inline]
+fn copy(to: &mut [u8], from: &[u8]) {
+    let (wide, rest) = to.as_chunks_mut::<16>();
+    let (from_wide, from_rest) = from.as_chunks::<16>();
+    wide.iter_mut().zip(from_wide).for_each(|(to, from)| *to = *from);
+    rest.iter_mut().zip(from_rest).for_each(|(to, from)| *to = *from);
+}
+
+/// What stands before the text of each line of one service at one time.
+pub fn head(label: &[u8; LABEL_BYTES], service: &str) -> Vec<u8> {
+    [&label[..], b" ", service.as_bytes(), b" "].concat()
 }
 
 /// A line as it was found, without its newline.
@@ -82,16 +117,19 @@ pub fn line_end(bytes: &[u8]) -> Option<usize> {
 fn first_of(bytes: &[u8], wanted: [u8; 2]) -> Option<usize> {
     const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let holds_zero = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
+    let zeros = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
     let masks = wanted.map(|byte| u64::from_ne_bytes([byte; 8]));
-    let (words, _) = bytes.as_chunks::<8>();
-    let without = words.iter().take_while(|word| {
-        let word = u64::from_ne_bytes(**word);
-        holds_zero(word ^ masks[0]) | holds_zero(word ^ masks[1]) == 0
-    });
-    let start = 8 * without.count();
-    let near = &bytes[start..];
-    near.iter().position(|byte| wanted.contains(byte)).map(|at| start + at)
+    let (words, end) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        // The first byte is the lowest: what follows a zero byte may be taken for one.
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ masks[0]) | zeros(word ^ masks[1]);
+        if found != 0 {
+            return Some(8 * at + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let found = end.iter().position(|&byte| byte == wanted[0] || byte == wanted[1]);
+    found.map(|at| bytes.len() - end.len() + at)
 }
 
 #[cfg(test)]
@@ -121,11 +159,12 @@ mod tests {
     #[test]
     fn a_line_names_its_time_and_its_service() {
         let label = crate::time::Date { label: 0x4000_0000_0002_84f1, nanos: 5 }.label_text();
-        let mut log = Vec::new();
-        write(&mut log, &label, "ppp", b"Connect: ppp0", false);
-        write(&mut log, &label, "ppp", b"LCP", true);
+        let mut log = Lines::new(0);
+        let head = head(&label, "ppp");
+        log.push(&head, b"Connect: ppp0", false);
+        log.push(&head, b"LCP", true);
         assert_eq!(
-            log,
+            log.as_bytes(),
             b"@40000000000284f100000005 ppp Connect: ppp0\n\
               @40000000000284f100000005 ppp LCP [continued]\n"
         );

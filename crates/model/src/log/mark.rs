@@ -7,7 +7,7 @@
 
 use alloc::vec::Vec;
 
-use crate::log::line::{self, Line};
+use crate::log::line::{Line, Lines, head};
 use crate::time::{Date, Moment};
 
 /// What stands in the place of the service.
@@ -51,7 +51,7 @@ impl Mark {
     }
 
     /// Appends the line. `step`: the clock was just set by so many nanoseconds.
-    pub fn write(&self, today: Date, step: i64, log: &mut Vec<u8>) {
+    pub fn write(&self, today: Date, step: i64, log: &mut Lines) {
         let up = today.nanos_since_1970().unwrap_or(0).saturating_sub(self.zero);
         let mut text = b"boot ".to_vec();
         text.extend_from_slice(&self.boot);
@@ -61,7 +61,7 @@ impl Mark {
             text.extend_from_slice(if step > 0 { b" step +" } else { b" step -" });
             append_seconds(step.saturating_abs(), &mut text);
         }
-        line::write(log, &today.label_text(), SERVICE, &text, false);
+        log.push(&head(&today.label_text(), SERVICE), &text, false);
     }
 
     /// The mark that a line is.
@@ -112,15 +112,15 @@ mod tests {
             (1_500_000_000, b" step +1.500000000"),
             (-1_500_000_001, b" step -1.500000001"),
         ] {
-            let mut log = Vec::new();
+            let mut log = Lines::new(0);
             mark.write(today, step, &mut log);
             let mut expected = today.label_text().to_vec();
             expected.extend_from_slice(b" .logger boot 0a1b2c3d-1111-2222-3333-0123456789ab");
             expected.extend_from_slice(b" up 12.345678901");
             expected.extend_from_slice(ending);
             expected.push(b'\n');
-            assert_eq!(log, expected);
-            let line = Line::read(&log[..log.len() - 1], true);
+            assert_eq!(log.as_bytes(), expected);
+            let line = Line::read(&expected[..expected.len() - 1], true);
             assert_eq!(Mark::read(&line), Some(mark));
         }
     }

@@ -12,7 +12,7 @@ use engine::log::step::{self, Stuck};
 use model::bytes::{Reader, Writer};
 use model::limits::{LOG_TURN_BYTES_MAX, MESSAGE_BYTES_MAX};
 use model::log::journal::Record;
-use model::log::line;
+use model::log::line::{Lines, head};
 use model::log::mark::{BOOT_BYTES, Boot};
 use model::log::policy::Policy;
 use model::service::request::{FromInit, PROTOCOL, Role, Slot, ToInit};
@@ -93,7 +93,7 @@ pub struct Collector {
     /// While the log cannot be written: when to try again, and the wait after that.
     stalled: Option<(Moment, Duration)>,
     listeners: Listeners,
-    text: Vec<u8>,
+    text: Lines,
 }
 
 impl Collector {
@@ -135,7 +135,7 @@ impl Collector {
             reconnect: None,
             stalled: None,
             listeners,
-            text: Vec::new(),
+            text: Lines::new(TEXT_BYTES_MAX),
         };
         collector.connect().map_err(Failure::Init)?;
         Ok(collector)
@@ -267,20 +267,21 @@ impl Collector {
     ) -> Result<usize, Stuck<io::Error>> {
         let label = self.mark()?.label_text();
         let pipe = &self.pipes[at];
+        let head = head(&label, &pipe.name);
         let room = self.policy.full_at().saturating_sub(self.log.length());
         let limit = TEXT_BYTES_MAX.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1);
         self.text.clear();
         let mut taken = 0;
-        while self.text.len() < limit
+        while self.text.as_bytes().len() < limit
             && let Some(piece) = first_piece(&self.journal.expected()[taken..count], rest)
         {
-            line::write(&mut self.text, &label, &pipe.name, piece.text, piece.cut);
+            self.text.push(&head, piece.text, piece.cut);
             taken += piece.taken;
         }
         let plan = Record { boot: self.boot, ..Record::default() };
         let mut world =
             Step { log: &mut self.log, journal: &mut self.journal, pipe: Some(pipe.end.as_fd()) };
-        let taken = step::step(&mut world, plan, pipe.inode, taken, &self.text)?;
+        let taken = step::step(&mut world, plan, pipe.inode, taken, self.text.as_bytes())?;
         if pipe.followed {
             self.listeners.tell(&self.events, pipe, &self.journal.expected()[..taken], rest);
         }
@@ -296,7 +297,7 @@ impl Collector {
         if let Some(mark) = mark {
             let plan = Record { boot: self.boot, ..Record::default() };
             let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe: None };
-            step::step(&mut world, plan, 0, 0, &self.text)?;
+            step::step(&mut world, plan, 0, 0, self.text.as_bytes())?;
             self.marker.written(mark, self.log.length());
         }
         Ok(today)
@@ -310,6 +311,7 @@ impl Collector {
 
     /// Ends the step that was under way, if one was.
     fn recover(&mut self) -> io::Result<()> {
+        self.log.look()?;
         let inode = self.journal.record().pipe;
         let pipe = self.pipes.iter().find(|pipe| pipe.inode == inode).map(|pipe| pipe.end.as_fd());
         let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe };

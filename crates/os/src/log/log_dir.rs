@@ -36,6 +36,8 @@ pub struct LogDir {
     length: u64,
     /// Its inode number.
     inode: u64,
+    /// All archives with their sizes: nobody else makes any.
+    archives: Vec<(Archive, u64)>,
 }
 
 /// What becomes of a `current` that nobody closed in good order.
@@ -70,7 +72,8 @@ impl LogDir {
         let archived = unclosed != Unclosed::GoesOn && tidy_up(&directory)?;
         fs::openat(&directory, "state", made, GROWING)?;
         let (current, inode, length) = open_current(&directory)?;
-        let mut log = Self { directory, _lock: lock, current, length, inode };
+        let archives = archives(&directory)?;
+        let mut log = Self { directory, _lock: lock, current, length, inode, archives };
         if let Unclosed::IsArchived(policy) = unclosed
             && archived
         {
@@ -84,15 +87,20 @@ impl LogDir {
         &self.directory
     }
 
+    /// Its inode number.
+    pub fn inode(&self) -> u64 {
+        self.inode
+    }
+
     /// Bytes of `current` as of the last look at it or change of it.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// The inode number and the length of `current`, as they are now.
-    pub fn look(&mut self) -> io::Result<(u64, u64)> {
+    /// Looks how long `current` is now.
+    pub fn look(&mut self) -> io::Result<u64> {
         self.length = fs::fstat(&self.current)?.st_size as u64;
-        Ok((self.inode, self.length))
+        Ok(self.length)
     }
 
     /// Appends with one write and says how much went in.
@@ -125,7 +133,7 @@ impl LogDir {
 
     /// Ends a last line that a loss of power cut in two.
     pub fn end_last_line(&mut self) -> io::Result<()> {
-        let (_, length) = self.look()?;
+        let length = self.look()?;
         if length > 0 && self.read_from(length - 1)? != b"\n" {
             self.append(b"\n")?;
         }
@@ -139,14 +147,13 @@ impl LogDir {
 
     /// Drops the archives that are too many.
     pub fn trim(&mut self, policy: &Policy) -> io::Result<()> {
-        let archives = self.archives()?;
-        rotate::trim(self, policy, archives)
+        rotate::trim(self, policy, self.archives.clone())
     }
 
     /// Drops the oldest archive, for a file system that is full; `false`:
     /// there is none.
     pub fn drop_oldest(&mut self) -> io::Result<bool> {
-        let oldest = self.archives()?.into_iter().map(|(archive, _)| archive).min();
+        let oldest = self.archives.iter().map(|(archive, _)| *archive).min();
         oldest.map(|archive| self.remove(archive)).transpose().map(|done| done.is_some())
     }
 
@@ -166,12 +173,14 @@ impl LogDir {
     /// Archives what a processor made of `previous`, and keeps its new state.
     pub fn finish_processing(&mut self, policy: &Policy) -> io::Result<()> {
         finish_processed(&self.directory)?;
+        self.archives = archives(&self.directory)?;
         self.trim(policy)
     }
 
     /// Archives `previous` as it is: there is no processor any more.
     pub fn archive_previous(&mut self, policy: &Policy) -> io::Result<()> {
         archive(&self.directory, PREVIOUS, true)?;
+        self.archives = archives(&self.directory)?;
         self.trim(policy)
     }
 
@@ -292,7 +301,7 @@ impl Directory for LogDir {
     }
 
     fn archives(&mut self) -> io::Result<Vec<(Archive, u64)>> {
-        archives(&self.directory)
+        Ok(self.archives.clone())
     }
 
     fn close_current(&mut self) -> io::Result<()> {
@@ -303,7 +312,9 @@ impl Directory for LogDir {
 
     fn archive_current(&mut self, archive: Archive) -> io::Result<()> {
         let directory = self.directory.as_fd();
-        Ok(fs::renameat(directory, "current", directory, archive.name().as_slice())?)
+        fs::renameat(directory, "current", directory, archive.name().as_slice())?;
+        self.archives.push((archive, self.length));
+        Ok(())
     }
 
     fn open_current(&mut self) -> io::Result<()> {
@@ -312,6 +323,8 @@ impl Directory for LogDir {
     }
 
     fn remove(&mut self, archive: Archive) -> io::Result<()> {
-        remove(&self.directory, archive.name().as_slice())
+        remove(&self.directory, archive.name().as_slice())?;
+        self.archives.retain(|(other, _)| *other != archive);
+        Ok(())
     }
 }

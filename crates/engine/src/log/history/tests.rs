@@ -3,6 +3,7 @@
 use super::*;
 use alloc::format;
 use alloc::string::String;
+use model::log::line::Lines;
 use model::time::Moment;
 
 const SECOND: i64 = 1_000_000_000;
@@ -19,9 +20,9 @@ fn mark(number: u8, wall: i64, up: i64) -> Mark {
 
 /// Their lines, as the logger writes them.
 fn mark_line(number: u8, wall: i64, up: i64) -> String {
-    let mut log = Vec::new();
+    let mut log = Lines::new(0);
     mark(number, wall, up).write(Date::from_nanos(wall * SECOND), 0, &mut log);
-    String::from_utf8(log).unwrap()
+    String::from_utf8(log.as_bytes().to_vec()).unwrap()
 }
 
 fn line(wall: i64, text: &str) -> String {
