@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::calendar::Civil;
 use crate::limits::STAMPED_LINE_BYTES;
+use crate::log::line::newline;
 use crate::time::{Date, TAI64_EPOCH};
 use crate::zone::Zone;
 
@@ -112,7 +113,7 @@ impl Stamper {
     /// that ended, each labelled with the time that `now` gives then, and what
     /// is too long to be kept.
     pub fn push(&mut self, mut bytes: &[u8], now: &mut dyn FnMut() -> Date, out: &mut Vec<u8>) {
-        while let Some(end) = bytes.iter().position(|&b| b == b'\n') {
+        while let Some(end) = newline(bytes) {
             let (line, rest) = bytes.split_at(end + 1);
             self.begin(now, out);
             out.extend_from_slice(line);
@@ -155,22 +156,30 @@ pub struct Localizer<'z> {
     held: Vec<u8>,
     /// The start of the line is out, the rest passes as it is.
     inside: bool,
+    /// The last label, and the date that it became: many lines have the same.
+    last: ([u8; LABEL_BYTES], Vec<u8>),
 }
 
 impl<'z> Localizer<'z> {
     pub fn new(zone: &'z Zone, reading: Reading) -> Self {
-        Self { zone, reading, held: Vec::with_capacity(LABEL_BYTES), inside: false }
+        Self { zone, reading, held: Vec::new(), inside: false, last: ([0; LABEL_BYTES], Vec::new()) }
     }
 
     /// Takes the next bytes of the stream and appends what can go out.
     pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         while let Some((&first, rest)) = bytes.split_first() {
             if self.inside {
-                let end = bytes.iter().position(|&b| b == b'\n').map(|at| at + 1);
+                let end = newline(bytes).map(|at| at + 1);
                 let (line, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
                 out.extend_from_slice(line);
                 self.inside = end.is_none();
                 bytes = rest;
+            } else if self.held.is_empty()
+                && let Some((label, rest)) = bytes.split_first_chunk()
+                && !rest.is_empty()
+                && self.translate(label, out)
+            {
+                (self.inside, bytes) = (true, rest);
             } else if self.held.len() < LABEL_BYTES && (first == b'@') == self.held.is_empty() {
                 if first == b'\n' {
                     self.inside = true; // too short a line: let it pass
@@ -182,13 +191,30 @@ impl<'z> Localizer<'z> {
             } else {
                 // A label counts once something follows it, as s6 has it.
                 self.inside = true;
-                match <&[u8; LABEL_BYTES]>::try_from(&self.held[..]).ok().and_then(parse) {
-                    Some(date) if append_local(date, self.reading, self.zone, out) => {}
-                    _ => out.extend_from_slice(&self.held),
+                let held = core::mem::take(&mut self.held);
+                if !held[..].try_into().is_ok_and(|label| self.translate(label, out)) {
+                    out.extend_from_slice(&held);
                 }
-                self.held.clear();
             }
         }
+    }
+
+    /// Appends the date of a label; `false`: it is none.
+    fn translate(&mut self, label: &[u8; LABEL_BYTES], out: &mut Vec<u8>) -> bool {
+        // Word by word, which `memcmp` of musl is not.
+        let ((words, end), (last, last_end)) = (label.as_chunks::<8>(), self.last.0.as_chunks::<8>());
+        let same = words.iter().zip(last).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b));
+        if !same || end != last_end {
+            let Some(date) = parse(label) else { return false };
+            self.last.1.clear();
+            if !append_local(date, self.reading, self.zone, &mut self.last.1) {
+                self.last.0 = [0; LABEL_BYTES];
+                return false;
+            }
+            self.last.0 = *label;
+        }
+        out.extend_from_slice(&self.last.1);
+        true
     }
 
     /// Ends the stream: appends what was waiting to become a label.

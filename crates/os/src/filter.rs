@@ -20,7 +20,7 @@ pub enum FilterError {
 /// the end of the input, or for a place where output may vanish.
 pub fn run(mut step: impl FnMut(Option<&[u8]>, &mut Vec<u8>)) -> Result<(), FilterError> {
     let (input, output) = (io::stdin(), io::stdout());
-    let mut buffer = [0; 16 << 10];
+    let mut buffer = [0; 64 << 10];
     let mut ready = Vec::new();
     loop {
         let count = match read(input.as_fd(), &mut buffer) {

@@ -101,7 +101,7 @@ impl<'a> Line<'a> {
 
 /// Where the first newline is.
 pub fn newline(bytes: &[u8]) -> Option<usize> {
-    first_of(bytes, [b'\n', b'\n'])
+    first_of(bytes, [b'\n'])
 }
 
 /// Where the first newline or NUL is: what ends a line for `s6-log`.
@@ -109,12 +109,12 @@ pub fn line_end(bytes: &[u8]) -> Option<usize> {
     first_of(bytes, [b'\n', 0])
 }
 
-/// Where the first of two bytes is. Looks at eight bytes at a time.
+/// Where the first of some bytes is. Looks at eight bytes at a time.
 ///
 /// Source of the test for a zero byte in a word: Sean Eron Anderson, "Bit
 /// Twiddling Hacks", "Determine if a word has a zero byte".
 #[inline]
-fn first_of(bytes: &[u8], wanted: [u8; 2]) -> Option<usize> {
+fn first_of<const N: usize>(bytes: &[u8], wanted: [u8; N]) -> Option<usize> {
     const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
     let zeros = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
@@ -123,12 +123,12 @@ fn first_of(bytes: &[u8], wanted: [u8; 2]) -> Option<usize> {
     for (at, word) in words.iter().enumerate() {
         // The first byte is the lowest: what follows a zero byte may be taken for one.
         let word = u64::from_le_bytes(*word);
-        let found = zeros(word ^ masks[0]) | zeros(word ^ masks[1]);
+        let found = masks.iter().fold(0, |found, mask| found | zeros(word ^ mask));
         if found != 0 {
             return Some(8 * at + found.trailing_zeros() as usize / 8);
         }
     }
-    let found = end.iter().position(|&byte| byte == wanted[0] || byte == wanted[1]);
+    let found = end.iter().position(|byte| wanted.iter().any(|wanted| wanted == byte));
     found.map(|at| bytes.len() - end.len() + at)
 }
 
