@@ -289,7 +289,7 @@ impl Device {
         let text = files.iter().filter_map(|path| fs::read(path).ok()).collect::<Vec<_>>().concat();
         let text = String::from_utf8_lossy(&text);
         let lines = text.lines().filter_map(|line| Some(line.split_once(' ')?.1.to_owned()));
-        lines.filter(|line| !line.starts_with(".logger ")).collect()
+        lines.filter(|line| !line.starts_with(".logger boot ")).collect()
     }
 
     /// Waits until this line, as `service text`, is logged.

@@ -7,6 +7,7 @@ mod ending;
 mod orders;
 mod program;
 mod ramdisk;
+mod relief;
 mod server;
 
 use std::ffi::OsString;

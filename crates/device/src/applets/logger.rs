@@ -32,9 +32,10 @@ line of more than 8192 bytes is cut: each piece but the last ends in
 Killed at any moment, also with SIGKILL, it loses, doubles and mixes no line:
 what is not in the log stays in the pipes, which init holds, and DIR/.journal
 says what the next logger has to finish (INITSOCKET's folder has it where DIR \
-cannot: on JFFS2). When the log cannot be written, it
-tries again, dropping the oldest archive first; services wait once their pipe
-is full, and after ten seconds of that, lines are given up and counted in the log.
+cannot: on JFFS2). When the log cannot be written, it tries again, dropping the
+oldest archive first. A service waits only while its pipe is full, and not for
+long: after a second (two where there is no logger at all) the oldest lines of
+full pipes are given up, and the log says later how many of which service.
 
 Signals: TERM, HUP and INT end it when the lines that are complete have been
 written; ALRM begins a new file.

@@ -236,7 +236,10 @@ impl Program {
                     self.lose_init();
                 }
             }
-            FromInit::Reply { .. } | FromInit::Pipe { .. } | FromInit::PipeEnded { .. } => {}
+            FromInit::Reply { .. }
+            | FromInit::Pipe { .. }
+            | FromInit::PipeEnded { .. }
+            | FromInit::Lost { .. } => {}
         }
     }
 

@@ -48,6 +48,9 @@ pub trait World {
     /// second area holds `until` of them, and puts them there from `from` on.
     /// Says how many; 0 where that pipe is gone.
     fn take(&mut self, pipe: u64, from: usize, until: usize) -> Result<usize, Self::Error>;
+
+    /// Remembers in the journal how many lines of this pipe are lost and not told of.
+    fn set_lost(&mut self, pipe: u64, lines: u64);
 }
 
 /// Why a step was not made. Nothing was taken from the pipe, or the journal
@@ -66,21 +69,22 @@ impl<E> From<E> for Stuck<E> {
 }
 
 /// Appends `text` to the log, then takes the first `count` bytes of the
-/// journal's first area from `pipe`. `plan` gives the boot, and how many lines
-/// have been lost so far; with a `count` of 0, `text` tells of them, and they
-/// are forgotten.
+/// journal's first area from the pipe of `plan`, which also gives the boot.
+///
+/// Where there is no text, the bytes are given up; where nothing is taken, the
+/// text tells of what was given up. The lines that are lost then are those of
+/// `plan`.
 ///
 /// Says how many bytes were taken: less than `count` where the log took only a part.
 pub fn step<W: World>(
     world: &mut W,
     plan: Record,
-    pipe: u64,
     count: usize,
     text: &[u8],
 ) -> Result<usize, Stuck<W::Error>> {
     let (file, before) = world.log()?;
     let (written, taken) = (text.len() as u32, count as u32);
-    let record = Record { pipe, file, before, written, taken, under_way: true, ..plan };
+    let record = Record { file, before, written, taken, under_way: true, ..plan };
     world.oppose(count);
     world.set_record(record);
     match world.append(text) {
@@ -143,9 +147,10 @@ fn finish<W: World>(world: &mut W, record: Record, done: usize) -> Result<usize,
             more => done += more,
         }
     }
-    // A step that takes nothing tells how many lines were lost.
-    let lost = if count == 0 { 0 } else { record.lost };
-    world.set_record(Record { under_way: false, lost, ..record });
+    if record.pipe != 0 && (record.written == 0 || count == 0) {
+        world.set_lost(record.pipe, record.lost);
+    }
+    world.set_record(Record { under_way: false, ..record });
     Ok(count)
 }
 

@@ -1,7 +1,7 @@
 //! The logger's journal: what it was doing when it was killed.
 //!
-//! The file `.journal` of a log directory holds one [`Record`], then two areas
-//! of [`LOG_TURN_BYTES_MAX`] bytes. The first holds bytes as they lie in a
+//! The file `.journal` of a log directory holds one [`Record`], then how many lines of which
+//! pipe are lost and not told of, then two areas of [`LOG_TURN_BYTES_MAX`] bytes. The first holds bytes as they lie in a
 //! service's pipe. The second holds the opposite of each of them (`!byte`),
 //! until the very read that takes them from the pipe puts them there: so each
 //! byte of the second area says whether its like was taken.
@@ -25,8 +25,9 @@ pub struct Record {
     pub written: u32,
     /// Bytes that the step takes from the pipe.
     pub taken: u32,
-    /// Lines that were given up since the log last said so, because it could
-    /// not be written and a service would have been blocked.
+    /// After the step: lines of this pipe that were given up, because the log
+    /// could not be written and a service would have been blocked, and that
+    /// the log does not tell of.
     pub lost: u64,
     /// `false`: nothing is under way.
     pub under_way: bool,
@@ -34,6 +35,10 @@ pub struct Record {
 
 /// Bytes of a record, its checksum included.
 pub const RECORD_BYTES: usize = 64;
+
+/// Where it is said what is lost: the inode number of a pipe, and lines.
+const LOST_AT: usize = RECORD_BYTES;
+const LOST_BYTES: usize = 16;
 
 /// Where the area of expected bytes begins: a page of its own for the record.
 pub const EXPECTED_AT: usize = 4096;
@@ -80,6 +85,30 @@ impl Record {
     }
 }
 
+/// Lines that are lost and not told of, with the inode numbers of their pipes.
+pub fn losses(journal: &[u8]) -> impl Iterator<Item = (u64, u64)> + '_ {
+    let (entries, _) = journal[LOST_AT..EXPECTED_AT].as_chunks::<LOST_BYTES>();
+    entries.iter().map(read_loss).filter(|(_, lines)| *lines > 0)
+}
+
+/// Says how many lines of a pipe are lost; 0: nothing is left to be told. Of more pipes than there is
+/// room for, nothing is said.
+pub fn set_loss(journal: &mut [u8], pipe: u64, lines: u64) {
+    let (entries, _) = journal[LOST_AT..EXPECTED_AT].as_chunks_mut::<LOST_BYTES>();
+    let known = entries.iter().position(|entry| matches!(read_loss(entry), (p, 1..) if p == pipe));
+    let free = || entries.iter().position(|entry| read_loss(entry).1 == 0);
+    if let Some(at) = known.or_else(|| free().filter(|_| lines > 0)) {
+        // Whose it is before how much it is: a kill in between leaves 0 there.
+        entries[at][..8].copy_from_slice(&pipe.to_le_bytes());
+        entries[at][8..].copy_from_slice(&lines.to_le_bytes());
+    }
+}
+
+fn read_loss(entry: &[u8; LOST_BYTES]) -> (u64, u64) {
+    let number = |at: usize| u64::from_le_bytes(core::array::from_fn(|i| entry[at + i]));
+    (number(0), number(8))
+}
+
 /// How many of the bytes `expected` were taken from the pipe, as `taken` says.
 pub fn count_taken(expected: &[u8], taken: &[u8]) -> usize {
     expected.iter().zip(taken).take_while(|(expected, taken)| expected == taken).count()
@@ -112,5 +141,22 @@ mod tests {
             }
             assert_eq!(Record::from_bytes(&bytes[..torn_at]), Err(ReadError::Short));
         }
+    }
+
+    #[test]
+    fn losses_are_known_by_their_pipes_until_they_are_told() {
+        let mut journal = alloc::vec![0; EXPECTED_AT];
+        set_loss(&mut journal, 7, 0);
+        set_loss(&mut journal, 7, 3);
+        set_loss(&mut journal, 8, 1 << 40);
+        set_loss(&mut journal, 7, 5);
+        assert_eq!(losses(&journal).collect::<alloc::vec::Vec<_>>(), [(7, 5), (8, 1 << 40)]);
+        set_loss(&mut journal, 7, 0);
+        set_loss(&mut journal, 9, 2);
+        assert_eq!(losses(&journal).collect::<alloc::vec::Vec<_>>(), [(9, 2), (8, 1 << 40)]);
+        for pipe in 0..1000 {
+            set_loss(&mut journal, pipe, 1);
+        }
+        assert_eq!(losses(&journal).count(), (EXPECTED_AT - RECORD_BYTES) / LOST_BYTES);
     }
 }

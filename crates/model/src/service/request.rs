@@ -11,7 +11,7 @@ use crate::service::status::Exit;
 use crate::time::Moment;
 
 /// Changes with every change of a message.
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 
 /// A longrun or oneshot that init holds. A slot keeps its number until its
 /// service leaves; a number is not used again while init runs.
@@ -157,6 +157,9 @@ pub enum FromInit<'a> {
     Pipe { slot: Slot, name: &'a str },
     /// To the logger: the slot is no more.
     PipeEnded { slot: Slot },
+    /// To the logger: while there was none, so many lines of this slot were
+    /// given up, the oldest in its pipe.
+    Lost { slot: Slot, lines: u64 },
     /// The answer to anything that a [`Role::Client`] asks; empty: done.
     Reply { error: &'a str },
     /// To a manager: bring everything down, then say [`ToInit::AllDown`].
@@ -273,6 +276,9 @@ impl<'a> FromInit<'a> {
             Self::StopAll => {
                 w.u8(6);
             }
+            Self::Lost { slot, lines } => {
+                w.u8(7).u32(slot).u64(lines);
+            }
         }
     }
 
@@ -285,6 +291,7 @@ impl<'a> FromInit<'a> {
             4 => Self::PipeEnded { slot: r.u32()? },
             5 => Self::Reply { error: r.text()? },
             6 => Self::StopAll,
+            7 => Self::Lost { slot: r.u32()?, lines: r.u64()? },
             _ => return Err(ReadError::Impossible),
         })
     }
@@ -390,6 +397,7 @@ mod tests {
             FromInit::PipeEnded { slot: 7 },
             FromInit::Reply { error: "no" },
             FromInit::StopAll,
+            FromInit::Lost { slot: 7, lines: 12 },
         ];
         let mut w = Writer::new();
         told.iter().for_each(|message| message.write(&mut w));

@@ -13,7 +13,7 @@ use model::bytes::{Reader, Writer};
 use model::limits::{LOG_TURN_BYTES_MAX, MESSAGE_BYTES_MAX};
 use model::log::journal::Record;
 use model::log::line::{Lines, head};
-use model::log::mark::{BOOT_BYTES, Boot};
+use model::log::mark::{BOOT_BYTES, Boot, SERVICE};
 use model::log::policy::Policy;
 use model::service::request::{FromInit, PROTOCOL, Role, Slot, ToInit};
 use model::time::{Date, Moment};
@@ -37,6 +37,11 @@ const TURNS_MAX: usize = 32;
 /// twice as long, up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// So long the log may not be writable before lines are given up, the oldest of pipes that are full; so
+/// often is looked then whether any is.
+const PATIENCE: Duration = Duration::from_secs(1);
+const RELIEF: Duration = Duration::from_millis(250);
 
 /// How long to wait after a connection to init that came to nothing.
 const RECONNECT_WAIT: Duration = Duration::from_secs(1);
@@ -68,6 +73,13 @@ enum Turned {
     More,
 }
 
+struct Stall {
+    /// When to try again, and how long to wait after that.
+    retry: (Moment, Duration),
+    /// When to make room in pipes that are full.
+    relief: Moment,
+}
+
 pub struct Collector {
     log: LogDir,
     journal: Journal,
@@ -85,13 +97,15 @@ pub struct Collector {
     init_path: PathBuf,
     /// While init tells of all pipes anew: the slots it has named.
     named: Option<Vec<Slot>>,
+    /// Slots of which init has given up lines since an earlier logger looked.
+    relieved: Vec<Slot>,
     /// All pipes are known, and what an earlier logger left was finished:
     /// before that, nothing is read.
     begun: bool,
     /// When to ask for init again, and how often that was done.
     reconnect: Option<(Moment, u32)>,
-    /// While the log cannot be written: when to try again, and the wait after that.
-    stalled: Option<(Moment, Duration)>,
+    /// While the log cannot be written.
+    stalled: Option<Stall>,
     listeners: Listeners,
     text: Lines,
 }
@@ -112,16 +126,20 @@ impl Collector {
         raise_descriptor_limit();
         let log =
             LogDir::open(plan.directory, 0o750, Unclosed::GoesOn).map_err(Failure::Directory)?;
-        let journal = Journal::open(log.directory(), plan.init).map_err(Failure::Directory)?;
+        let boot = boot_id();
+        let number = boot_number(&boot);
+        let mut journal = Journal::open(log.directory(), plan.init).map_err(Failure::Directory)?;
+        if journal.record().boot != number {
+            journal.forget_losses();
+        }
         let events = EventLoop::new().map_err(Failure::System)?;
         events.add(&signals, SIGNALS, Readiness::IN).map_err(Failure::System)?;
         let listeners = Listeners::open(plan.init, &events).map_err(Failure::Init)?;
-        let boot = boot_id();
         let mut collector = Self {
             log,
             journal,
             policy: plan.policy,
-            boot: boot_number(&boot),
+            boot: number,
             marker: Marker::new(boot),
             glass: Glass::new().map_err(Failure::System)?,
             pipes: Vec::new(),
@@ -131,6 +149,7 @@ impl Collector {
             init: None,
             init_path: plan.init.to_owned(),
             named: None,
+            relieved: Vec::new(),
             begun: false,
             reconnect: None,
             stalled: None,
@@ -150,7 +169,7 @@ impl Collector {
             let busy = self.begun && !self.queue.is_empty() && self.stalled.is_none();
             let deadlines = [
                 busy.then_some(Moment::ZERO),
-                self.stalled.map(|(at, _)| at),
+                self.stalled.as_ref().map(|stall| stall.retry.0.min(stall.relief)),
                 self.reconnect.map(|(at, _)| at),
                 self.listeners.deadline(),
             ];
@@ -169,7 +188,10 @@ impl Collector {
                 }
             }
             let now = clock::now();
-            if self.stalled.is_some_and(|(at, _)| at <= now) {
+            if self.stalled.as_ref().is_some_and(|stall| stall.relief <= now) {
+                self.relieve(now);
+            }
+            if self.stalled.as_ref().is_some_and(|stall| stall.retry.0 <= now) {
                 self.retry();
             }
             if let Some((at, tries)) = self.reconnect
@@ -231,7 +253,8 @@ impl Collector {
         let flush = pipe.ended || self.listeners.wants_all(pipe);
         let mut rest = if flush && count < LOG_TURN_BYTES_MAX { Rest::Ended } else { Rest::Open };
         if rest == Rest::Open && first_piece(&self.journal.expected()[..count], rest).is_none() {
-            let (again, full) = self.glass.look_whether_full(pipe, self.journal.expected_mut())?;
+            let full = self.glass.is_full(pipe)?;
+            let again = self.glass.look(pipe, self.journal.expected_mut())?;
             if again != count {
                 return Ok(Turned::More);
             }
@@ -278,10 +301,10 @@ impl Collector {
             self.text.push(&head, piece.text, piece.cut);
             taken += piece.taken;
         }
-        let plan = Record { boot: self.boot, ..Record::default() };
+        let plan = Record { boot: self.boot, pipe: pipe.inode, ..Record::default() };
         let mut world =
             Step { log: &mut self.log, journal: &mut self.journal, pipe: Some(pipe.end.as_fd()) };
-        let taken = step::step(&mut world, plan, pipe.inode, taken, self.text.as_bytes())?;
+        let taken = step::step(&mut world, plan, taken, self.text.as_bytes())?;
         if pipe.followed {
             self.listeners.tell(&self.events, pipe, &self.journal.expected()[..taken], rest);
         }
@@ -297,7 +320,7 @@ impl Collector {
         if let Some(mark) = mark {
             let plan = Record { boot: self.boot, ..Record::default() };
             let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe: None };
-            step::step(&mut world, plan, 0, 0, self.text.as_bytes())?;
+            step::step(&mut world, plan, 0, self.text.as_bytes())?;
             self.marker.written(mark, self.log.length());
         }
         Ok(today)
@@ -313,23 +336,28 @@ impl Collector {
     fn recover(&mut self) -> io::Result<()> {
         self.log.look()?;
         let inode = self.journal.record().pipe;
-        let pipe = self.pipes.iter().find(|pipe| pipe.inode == inode).map(|pipe| pipe.end.as_fd());
+        // What init gave up meanwhile were the bytes that this step would take.
+        let own = |pipe: &&Pipe| pipe.inode == inode && !self.relieved.contains(&pipe.slot);
+        let pipe = self.pipes.iter().find(own).map(|pipe| pipe.end.as_fd());
         let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe };
         step::recover(&mut world, self.boot).map_err(|stuck| match stuck {
             Stuck::World(error) => error,
             Stuck::Short => io::ErrorKind::WriteZero.into(),
-        })
+        })?;
+        self.relieved.clear();
+        Ok(())
     }
 
-    /// The log cannot be written: waits, leaving everything in the pipes.
+    /// The log cannot be written: waits, leaving everything in the pipes as long as they have room.
     fn stall(&mut self) {
-        let wait = self.stalled.map_or(RETRY_MIN, |(_, wait)| wait);
-        self.stalled = Some((clock::now() + wait, (wait * 2).min(RETRY_MAX)));
+        let now = clock::now();
+        let stall = self.stalled.get_or_insert(Stall { retry: (now, RETRY_MIN), relief: now + PATIENCE });
+        let wait = stall.retry.1;
+        stall.retry = (now + wait, (wait * 2).min(RETRY_MAX));
     }
 
     /// Tries again: the step that failed, a rotation, the first turn.
     fn retry(&mut self) {
-        let Some((_, wait)) = self.stalled else { return };
         let _ = self.log.drop_oldest();
         let ready = self.recover().and_then(|()| {
             engine::log::rotate::Directory::open_current(&mut self.log)?;
@@ -338,18 +366,72 @@ impl Collector {
             }
             Ok(())
         });
-        if ready.is_err() {
+        if ready.is_err() || self.tell_losses().is_err() {
             return self.stall();
         }
+        // Until something was written, nothing is won.
+        let stall = self.stalled.take();
         if let Some(slot) = self.queue.pop_front() {
-            self.stalled = None;
             self.turn_of(slot);
             if self.stalled.is_some() {
-                self.stalled = Some((clock::now() + wait, (wait * 2).min(RETRY_MAX)));
+                self.stalled = stall;
+                self.stall();
             }
-        } else {
-            self.stalled = None;
         }
+    }
+
+    /// Gives up the oldest lines of pipes that are full, so that no service waits for the log.
+    fn relieve(&mut self, now: Moment) {
+        let recovered = self.recover();
+        for at in 0..self.pipes.len() {
+            // While a step is under way, its bytes are not to be touched.
+            if recovered.is_err() || self.give_up(at).is_err() {
+                break;
+            }
+        }
+        if let Some(stall) = &mut self.stalled {
+            stall.relief = now + RELIEF;
+        }
+    }
+
+    fn give_up(&mut self, at: usize) -> Result<(), Stuck<io::Error>> {
+        let pipe = &mut self.pipes[at];
+        if pipe.length()? == 0 || !self.glass.is_full(pipe)? {
+            return Ok(());
+        }
+        let count = self.glass.look(pipe, self.journal.expected_mut())?;
+        let (mut lines, mut taken) = (0, 0);
+        while let Some(piece) = first_piece(&self.journal.expected()[taken..count], Rest::Full)
+            && (!piece.cut || taken == 0)
+        {
+            lines += 1;
+            taken += piece.taken;
+        }
+        let lost = pipe.lost + lines;
+        let plan = Record { boot: self.boot, pipe: pipe.inode, lost, ..Record::default() };
+        let mut world =
+            Step { log: &mut self.log, journal: &mut self.journal, pipe: Some(pipe.end.as_fd()) };
+        step::step(&mut world, plan, taken, b"")?;
+        pipe.lost = lost;
+        Ok(())
+    }
+
+    /// Says in the log what is lost.
+    fn tell_losses(&mut self) -> Result<(), Stuck<io::Error>> {
+        for at in 0..self.pipes.len() {
+            if self.pipes[at].lost > 0 {
+                let today = self.mark()?;
+                let pipe = &mut self.pipes[at];
+                self.text.clear();
+                let text = format!("lost {} lines of {}", pipe.lost, pipe.name);
+                self.text.push(&head(&today.label_text(), SERVICE), text.as_bytes(), false);
+                let plan = Record { boot: self.boot, pipe: pipe.inode, ..Record::default() };
+                let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe: None };
+                step::step(&mut world, plan, 0, self.text.as_bytes())?;
+                pipe.lost = 0;
+            }
+        }
+        Ok(())
     }
 
     /// Reads signals; `true`: leave.
@@ -431,8 +513,11 @@ impl Collector {
         if !self.begun {
             self.begun = true;
             if self.recover().and_then(|()| self.log.end_last_line()).is_err() {
-                self.stall();
+                return self.stall();
             }
+        }
+        if self.stalled.is_none() && self.tell_losses().is_err() {
+            self.stall();
         }
     }
 
@@ -489,6 +574,14 @@ impl Collector {
                     self.add_pipe(slot, name, end)?;
                 }
                 FromInit::PipeEnded { slot } => self.end_pipe(slot),
+                FromInit::Lost { slot, lines } => {
+                    if let Some(at) = self.find(slot) {
+                        let pipe = &mut self.pipes[at];
+                        pipe.lost += lines;
+                        self.journal.set_lost(pipe.inode, pipe.lost);
+                        self.relieved.push(slot);
+                    }
+                }
                 FromInit::Welcome { .. } => self.welcome(),
                 _ => {}
             }
@@ -499,6 +592,8 @@ impl Collector {
     fn add_pipe(&mut self, slot: Slot, name: &str, end: OwnedFd) -> io::Result<()> {
         let mut pipe = Pipe::new(slot, name, end)?;
         pipe.followed = self.listeners.follow(name);
+        let lost = self.journal.losses().find(|(inode, _)| *inode == pipe.inode);
+        pipe.lost = lost.map_or(0, |(_, lines)| lines);
         if let Some(at) = self.find(slot) {
             if self.pipes[at].inode == pipe.inode {
                 self.pipes[at].name = pipe.name;

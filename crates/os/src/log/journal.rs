@@ -7,7 +7,7 @@ use std::path::Path;
 use engine::log::split::{Rest, first_piece};
 use engine::log::step::World;
 use model::log::journal::{
-    EXPECTED_AT, JOURNAL_BYTES, RECORD_BYTES, Record, TAKEN_AT, count_taken,
+    EXPECTED_AT, JOURNAL_BYTES, RECORD_BYTES, Record, TAKEN_AT, count_taken, losses, set_loss,
 };
 use model::log::line::newline;
 use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags};
@@ -60,6 +60,21 @@ impl Journal {
     /// What was under way; an idle record where none was ever whole.
     pub fn record(&self) -> Record {
         Record::from_bytes(&self.0.bytes()[..RECORD_BYTES]).unwrap_or_default()
+    }
+
+    /// Lines that are lost and not told of, with the inode numbers of their pipes.
+    pub fn losses(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        losses(self.0.bytes())
+    }
+
+    pub fn set_lost(&mut self, pipe: u64, lines: u64) {
+        set_loss(self.0.bytes_mut(), pipe, lines);
+    }
+
+    /// They are of pipes of another boot.
+    pub fn forget_losses(&mut self) {
+        let pipes: Vec<_> = self.losses().map(|(pipe, _)| pipe).collect();
+        pipes.into_iter().for_each(|pipe| self.set_lost(pipe, 0));
     }
 
     /// The first area: bytes as they lie in the pipe.
@@ -144,5 +159,9 @@ impl World for Step<'_> {
                 result => return Ok(result?),
             }
         }
+    }
+
+    fn set_lost(&mut self, pipe: u64, lines: u64) {
+        self.journal.set_lost(pipe, lines);
     }
 }

@@ -25,6 +25,8 @@ pub struct Pipe {
     pub ended: bool,
     /// Somebody follows this service.
     pub followed: bool,
+    /// Lines that were given up and that the log does not tell of.
+    pub lost: u64,
 }
 
 impl Pipe {
@@ -32,7 +34,8 @@ impl Pipe {
         notice::ask(end.as_fd(), false)?;
         let inode = rustix::fs::fstat(&end)?.st_ino;
         let (queued, unfinished, ended, followed) = (false, false, false, false);
-        Ok(Self { name: name.into(), inode, slot, end, queued, unfinished, ended, followed })
+        let name = name.into();
+        Ok(Self { name, inode, slot, end, queued, unfinished, ended, followed, lost: 0 })
     }
 
     /// Says whether an unfinished line is left in it.
@@ -79,23 +82,23 @@ impl Glass {
         Ok(count)
     }
 
-    /// The same, and whether `pipe` is full: it holds as many pieces as it
-    /// can, so that whoever writes there waits, however short they are.
-    pub fn look_whether_full(
-        &mut self,
-        pipe: &Pipe,
-        bytes: &mut [u8],
-    ) -> io::Result<(usize, bool)> {
+    /// Whether it holds as many pieces as it can, so that whoever writes there waits, however short they are.
+    pub fn is_full(&mut self, pipe: &Pipe) -> io::Result<bool> {
         let capacity = pipe::fcntl_getpipe_size(&pipe.end)?;
         if capacity != self.capacity && pipe::fcntl_setpipe_size(&self.far, capacity).is_ok() {
             self.capacity = capacity;
         }
-        let count = self.copy(pipe, bytes.len())?;
         // Copying keeps the pieces apart, and both pipes have room for as many.
+        let mut left = self.copy(pipe, capacity)?;
         let mut far = [PollFd::new(&self.far, PollFlags::OUT)];
         let writable = poll(&mut far, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-        self.empty(&mut bytes[..count])?;
-        Ok((count, writable == 0))
+        let mut bytes = [0; 4096];
+        while left > 0 {
+            let count = left.min(bytes.len());
+            self.empty(&mut bytes[..count])?;
+            left -= count;
+        }
+        Ok(writable == 0)
     }
 
     fn copy(&mut self, pipe: &Pipe, count: usize) -> io::Result<usize> {

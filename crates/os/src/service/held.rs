@@ -4,8 +4,10 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use engine::service::ending::Class;
+use model::limits::{LOG_LINE_BYTES_MAX, LOG_TURN_BYTES_MAX};
 use model::service::database::{Index, Longrun};
 use model::service::request::Slot;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::service::table::Fixed;
 
@@ -42,6 +44,25 @@ impl Pipe {
 
     pub fn numbers(&self) -> [RawFd; 2] {
         [self.reader.as_raw_fd(), self.writer.as_raw_fd()]
+    }
+
+    /// Where it is full, gives up the oldest lines, so that nobody waits there; says how many.
+    pub fn relieve(&self) -> std::io::Result<u64> {
+        let mut end = [PollFd::new(&self.writer, PollFlags::OUT)];
+        if poll(&mut end, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0 {
+            return Ok(0);
+        }
+        let mut bytes = vec![0; LOG_TURN_BYTES_MAX + LOG_LINE_BYTES_MAX];
+        let mut count = rustix::io::read(&self.reader, &mut bytes[..LOG_TURN_BYTES_MAX])?;
+        // On to the end of that line.
+        while count > 0 && count < bytes.len() && bytes[count - 1] != b'\n' {
+            match rustix::io::read(&self.reader, &mut bytes[count..count + 1]) {
+                Ok(1) => count += 1,
+                _ => break,
+            }
+        }
+        let lines = bytes[..count].split_inclusive(|&byte| byte == b'\n').count();
+        Ok(lines as u64)
     }
 }
 

@@ -135,7 +135,10 @@ impl Program {
                 for held in self.tree.all().filter(|held| held.pipe.is_some()) {
                     client.tell(&FromInit::Pipe { slot: held.slot, name: &held.name });
                 }
-                client.welcome();
+                self.tell_losses(number);
+                if let Some(client) = self.server.as_mut().and_then(|s| s.client(number)) {
+                    client.welcome();
+                }
             }
             Part::Client | Part::Unknown => {}
         }

@@ -19,6 +19,7 @@ use os::sys::{children, crash, inherit, signals, spawn::Spawner};
 use os::trouble::Trouble;
 
 use super::ending::end_of_mode;
+use super::relief::Relief;
 use super::server::Server;
 use super::{Config, Kind};
 
@@ -67,6 +68,7 @@ pub struct Program {
     /// What init itself says goes there, like what a service says.
     pub voice: Option<Pipe>,
     next_scan: Option<Moment>,
+    pub relief: Relief,
     /// When to try again to listen for orders.
     next_listen: Option<Moment>,
     /// More children have ended than were reaped.
@@ -156,6 +158,7 @@ impl Program {
             lock: None,
             voice: None,
             next_scan: None,
+            relief: Relief::default(),
             next_listen: None,
             // One may have ended before its signal could be heard.
             unreaped: true,
@@ -375,7 +378,9 @@ impl Program {
             if self.config.kind == Kind::Supervise && self.init.slots().next().is_none() {
                 return End::Exit;
             }
-            let late = self.tree.late.deadline(os::clock::now());
+            let now = os::clock::now();
+            self.relieve(now);
+            let late = self.tree.late.deadline(now);
             let deadline = [
                 // No signal tells again of children that are still to be reaped.
                 self.unreaped.then_some(Moment::ZERO),
@@ -383,6 +388,7 @@ impl Program {
                 self.ending.as_ref().map(Ending::deadline),
                 self.next_scan,
                 self.next_listen,
+                self.relief.at,
                 self.server.as_ref().and_then(Server::deadline),
                 late,
             ];

@@ -2,6 +2,7 @@
 
 use super::*;
 use alloc::collections::VecDeque;
+use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -21,6 +22,7 @@ struct Pretend {
     expected: Vec<u8>,
     taken: Vec<u8>,
     left: Option<u32>,
+    lost: u64,
     /// Bytes that the disk still takes.
     disk: usize,
 }
@@ -40,6 +42,7 @@ impl Pretend {
             expected: vec![0; 64],
             taken: vec![0; 64],
             left: None,
+            lost: 0,
             disk: usize::MAX,
         }
     }
@@ -76,7 +79,7 @@ impl Pretend {
                 text.push(b'>');
                 text.extend_from_slice(line);
             }
-            step(self, Record { boot: BOOT, ..Record::default() }, PIPE, count, &text)?;
+            step(self, Record { boot: BOOT, pipe: PIPE, ..Record::default() }, count, &text)?;
         }
         Ok(())
     }
@@ -164,6 +167,13 @@ impl World for Pretend {
             self.taken[at] = self.pipe.pop_front().expect("the bytes are still there");
         }
         Ok(until - from)
+    }
+
+    fn set_lost(&mut self, pipe: u64, lines: u64) {
+        assert_eq!(pipe, PIPE);
+        if self.live() {
+            self.lost = lines;
+        }
     }
 }
 
@@ -280,21 +290,28 @@ fn a_log_that_somebody_moved_away_is_not_cut() {
 }
 
 #[test]
-fn lost_lines_are_told_once_whenever_it_is_killed() {
-    for kill in 0..200 {
-        let mut world = Pretend::new(b"");
-        world.record = Record { boot: BOOT, lost: 5, ..Record::default() }.to_bytes();
-        world.left = Some(kill);
-        for _ in 0..2 {
-            if recover(&mut world, BOOT) == Ok(()) && world.record().lost > 0 {
-                let plan = Record { boot: BOOT, lost: 5, ..Record::default() };
-                let _ = step(&mut world, plan, 0, 0, b"5 lost\n");
+fn lines_that_are_given_up_are_counted_and_told_once_whenever_it_is_killed() {
+    const GIVEN_UP: usize = 6; // two lines
+    let plan = |lost| Record { boot: BOOT, pipe: PIPE, lost, ..Record::default() };
+    for kill in 0..400 {
+        for again in [Some(kill / 3), None] {
+            let mut world = Pretend::new(LINES);
+            for left in [Some(kill), again, None, None, None] {
+                world.left = left;
+                if recover(&mut world, BOOT).is_ok() && world.left != Some(0) {
+                    if world.lost > 0 {
+                        let text = format!("{} lost\n", world.lost);
+                        let _ = step(&mut world, plan(0), 0, text.as_bytes());
+                    } else if world.pipe.len() == LINES.len() && world.log.len() == 6 {
+                        world.expected[..GIVEN_UP].copy_from_slice(&LINES[..GIVEN_UP]);
+                        let _ = step(&mut world, plan(2), GIVEN_UP, b"");
+                    }
+                }
             }
-            world.left = None;
+            assert_eq!(world.life(), Ok(()));
+            let log = world.log.escape_ascii().to_string();
+            assert!(log == r"older\n2 lost\n>aa\n>\n>aa\n>b\n", "killed at {kill}: {log}");
+            assert_eq!((world.lost, world.record().under_way), (0, false));
         }
-        // A record torn by the kill forgets the number, and only the number.
-        let log = world.log.escape_ascii().to_string();
-        assert!(log == r"older\n5 lost\n" || log == r"older\n", "killed at {kill}: {log}");
-        assert_eq!((world.record().lost, world.record().under_way), (0, false));
     }
 }
