@@ -162,7 +162,13 @@ pub struct Localizer<'z> {
 
 impl<'z> Localizer<'z> {
     pub fn new(zone: &'z Zone, reading: Reading) -> Self {
-        Self { zone, reading, held: Vec::new(), inside: false, last: ([0; LABEL_BYTES], Vec::new()) }
+        Self {
+            zone,
+            reading,
+            held: Vec::new(),
+            inside: false,
+            last: ([0; LABEL_BYTES], Vec::new()),
+        }
     }
 
     /// Takes the next bytes of the stream and appends what can go out.
@@ -202,8 +208,10 @@ impl<'z> Localizer<'z> {
     /// Appends the date of a label; `false`: it is none.
     fn translate(&mut self, label: &[u8; LABEL_BYTES], out: &mut Vec<u8>) -> bool {
         // Word by word, which `memcmp` of musl is not.
-        let ((words, end), (last, last_end)) = (label.as_chunks::<8>(), self.last.0.as_chunks::<8>());
-        let same = words.iter().zip(last).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b));
+        let ((words, end), (last, last_end)) =
+            (label.as_chunks::<8>(), self.last.0.as_chunks::<8>());
+        let same =
+            words.iter().zip(last).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b));
         if !same || end != last_end {
             let Some(date) = parse(label) else { return false };
             self.last.1.clear();

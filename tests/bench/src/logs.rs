@@ -64,14 +64,19 @@ pub fn logger(bench: &Bench) -> Vec<Row> {
     let lines = if bench.quick { 10_000 } else { 400_000 };
     let loads = [
         ("in batches of 40", Load { writers: 1, batch: 40, lines }, (3.0, 0.8)),
-        ("by 16 writers, one a write", Load { writers: 16, batch: 1, lines: lines / 32 }, (1.3, 0.95)),
+        (
+            "by 16 writers, one a write",
+            Load { writers: 16, batch: 1, lines: lines / 32 },
+            (1.3, 0.95),
+        ),
     ];
     let mut rows = Vec::new();
     for (how, load, (s6, floor)) in loads {
         let megabytes = load.bytes() as f64 / 1e6;
         let figure = format!("{megabytes:.0} MB of lines logged, {how}; floor: `cat`");
         let mut row = Row::new(figure, Milliseconds, Reach::Faster { s6, floor });
-        let mut each = Row::new("its processor time for each of these lines", Microseconds, Reach::Nothing);
+        let mut each =
+            Row::new("its processor time for each of these lines", Microseconds, Reach::Nothing);
         if load.batch > 1 {
             each.reach = Reach::AtMost(0.2);
         }
@@ -84,7 +89,8 @@ pub fn logger(bench: &Bench) -> Vec<Row> {
             push(&mut row.ward, &mut each.ward, own(bench, load));
             let folder = Folder::in_memory("bench-log");
             let file = folder.join("file");
-            let cat = || peer(bench, command("cat").stdout(File::create(&file).expect("a file")), load);
+            let cat =
+                || peer(bench, command("cat").stdout(File::create(&file).expect("a file")), load);
             push(&mut row.floor, &mut each.floor, cat());
             let directory = folder.join("log");
             for keeper in &bench.peers {
@@ -139,7 +145,7 @@ fn copies(far: OwnedFd, count: usize) -> Vec<File> {
 
 /// Waits for its end, and answers how long it had the processor.
 fn ended(child: &mut Child) -> Duration {
-    use rustix::process::{WaitId, WaitIdOptions, waitid, Pid};
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
     let pid = Pid::from_child(child);
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     waitid(WaitId::Pid(pid), options).expect("it is our child");
@@ -166,7 +172,8 @@ pub fn logger_memory(bench: &Bench) -> Vec<Row> {
 /// Reading it again.
 pub fn reading(bench: &Bench) -> Vec<Row> {
     let folder = Folder::in_memory("bench-log");
-    let (names, size) = (["dns", "dhcp", "pppd", "ntp"], if bench.quick { 1 << 18 } else { 10 << 20 });
+    let (names, size) =
+        (["dns", "dhcp", "pppd", "ntp"], if bench.quick { 1 << 18 } else { 10 << 20 });
     let mut init = PretendInit::new(&names, &["-n", "1000"]);
     init.start(&mut bench.applet("logger"));
     let lines = size / (LINE + 32);
@@ -174,7 +181,11 @@ pub fn reading(bench: &Bench) -> Vec<Row> {
         init.write(number % names.len(), line().repeat(40));
     }
     watch("the last line", || (0..names.len()).all(|slot| init.unread(slot) == 0));
-    let mut row = Row::new("`ward log -s dns` over 10 MB of rotated logs; floor: `cat`", Milliseconds, Reach::AtMost(50.0));
+    let mut row = Row::new(
+        "`ward log -s dns` over 10 MB of rotated logs; floor: `cat`",
+        Milliseconds,
+        Reach::AtMost(50.0),
+    );
     let mut own = bench.applet("ward");
     own.args(["log", "-d"]).arg(init.log_dir()).args(["-s", "dns"]);
     let whole = folder.join("whole");
@@ -185,7 +196,11 @@ pub fn reading(bench: &Bench) -> Vec<Row> {
         row.ward.push_ms(bench.time(&mut own));
         row.floor.push_ms(bench.time(&mut cat));
     }
-    let mut local = Row::new("`s6-tai64nlocal` of the same; floor: `cat`", Milliseconds, Reach::Faster { s6: 5.0, floor: 0.0 });
+    let mut local = Row::new(
+        "`s6-tai64nlocal` of the same; floor: `cat`",
+        Milliseconds,
+        Reach::Faster { s6: 5.0, floor: 0.0 },
+    );
     let read = |mut command: Command, file: &Path| {
         command.stdin(File::open(file).expect("it was written"));
         bench.time(&mut command)

@@ -77,7 +77,8 @@ impl Row {
             }
             Reach::Nothing => return None,
         };
-        let scales = matches!(self.unit, Unit::Milliseconds | Unit::Microseconds) && matches!(self.reach, Reach::AtMost(_));
+        let scales = matches!(self.unit, Unit::Milliseconds | Unit::Microseconds)
+            && matches!(self.reach, Reach::AtMost(_));
         Some(match found {
             found if found <= most => Verdict::Reached,
             found if scales && found <= most * slowness => Verdict::Scaled,

@@ -200,6 +200,13 @@ impl PretendInit {
         lines.filter(|line| !line.starts_with(b".logger ")).collect()
     }
 
+    /// All of them as text, without their labels.
+    pub fn lines_and_marks(&self) -> Vec<String> {
+        let log = self.log();
+        let lines = log.split_inclusive(|&byte| byte == b'\n').map(unlabelled);
+        lines.map(|line| String::from_utf8_lossy(line).into()).collect()
+    }
+
     /// Waits until this is the last line of the log.
     pub fn expect_end(&self, line: &str) {
         wait_for(line, Duration::from_secs(30), || {

@@ -28,7 +28,9 @@ fn speaker(machine: &Machine) {
 
 /// The number in the file `told`.
 fn told(machine: &Machine) -> u64 {
-    wait_for("a number", PATIENCE, || fs::read_to_string(machine.join("told")).ok()?.trim().parse().ok())
+    wait_for("a number", PATIENCE, || {
+        fs::read_to_string(machine.join("told")).ok()?.trim().parse().ok()
+    })
 }
 
 /// Checks the numbers of the speaker in a log, with what it says is lost: none is there twice, none is missing
@@ -38,7 +40,8 @@ fn account(log: &[String], mut last: Option<u64>) -> (u64, u64) {
     let (mut missing, mut lost) = (0, 0);
     for line in log {
         if let Some(text) = line.strip_prefix("speaker ") {
-            let number: u64 = text.split(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{line:?}"));
+            let number: u64 =
+                text.split(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{line:?}"));
             let expected = last.map_or(number, |last: u64| last + 1);
             assert!(number >= expected, "{number} behind {last:?}");
             missing += number - expected;
@@ -71,7 +74,11 @@ fn without_a_logger_services_go_on_and_the_next_one_says_what_is_lost() {
     let start = Instant::now();
     // Several pipes full.
     wait_for("it to go on", PATIENCE, || (told(&machine) > before + 5000).then_some(()));
-    assert!(start.elapsed() < Duration::from_secs(30), "it was kept waiting: {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(30),
+        "it was kept waiting: {:?}",
+        start.elapsed()
+    );
     drop(lock);
     let after = told(&machine);
     let log = || machine.log();
@@ -112,13 +119,16 @@ fn on_a_full_disk_services_go_on_and_the_log_says_what_is_lost() {
     speaker(&machine);
     machine.compile_to("db");
     let mut command = Command::new("unshare");
-    command.args(["-Urmpf", "--mount-proc", "timeout", "100", "sh", "-c", script, "sh"]).arg(applets());
+    command
+        .args(["-Urmpf", "--mount-proc", "timeout", "100", "sh", "-c", script, "sh"])
+        .arg(applets());
     let output = command.arg(machine.join(".")).output().unwrap();
     let said = fs::read_to_string(machine.join("said")).unwrap_or_default();
     assert!(output.status.success(), "{output:?}\n{said}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
     let log = fs::read_to_string(machine.join("log")).unwrap();
-    let lines: Vec<_> = log.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect();
+    let lines: Vec<_> =
+        log.lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect();
     let (lost, last) = account(&lines, None);
     assert!(lost > 1000, "only {lost} lines of {last} were lost");
 }

@@ -165,6 +165,70 @@ fn files_are_rotated_and_named_as_s6_log_does_it() {
 }
 
 #[test]
+fn a_flood_takes_nothing_of_what_others_said_last() {
+    const SIZE: u64 = 20_000;
+    let size = SIZE.to_string();
+    let mut init = PretendInit::new(&["flood", "quiet", "rare"], &["-s", &size, "-n", "4"]);
+    init.start_logger();
+    init.write(1, (0..200).map(|i| format!("line {i}\n")).collect::<String>());
+    wait_for("quiet lines", LONG, || init.log().ends_with(b"line 199\n").then_some(()));
+    let mut said = 0_u32;
+    let mut flood = |init: &PretendInit, lines: u32| {
+        for _ in 0..lines {
+            init.write(0, format!("flood {said:0100}\n"));
+            said += 1;
+        }
+        let end = format!("flood {:0100}\n", said - 1);
+        wait_for("the flood", LONG, || init.log().ends_with(end.as_bytes()).then_some(()));
+        said
+    };
+    flood(&init, 500);
+    init.write(2, "once\n");
+    flood(&init, 3000);
+    // Another logger knows what the first one kept, wherever that was killed.
+    init.kill_logger();
+    init.start_logger();
+    let said = flood(&init, 3000);
+    let names = archives(&init);
+    assert_eq!(names.len(), 5, "four, and one with what was kept: {names:?}");
+    let total: u64 = names.iter().map(|(_, bytes)| bytes).sum();
+    assert!(total <= 5 * SIZE, "{total}");
+    let lines: Vec<_> = init.lines_and_marks();
+    let of = |service: &str| {
+        let all = lines.iter().filter_map(|line| line.strip_prefix(service));
+        all.map(str::to_owned).collect::<Vec<_>>()
+    };
+    // As many as are kept of one service, and these are the last.
+    let quiet = of("quiet ");
+    assert!((40..200).contains(&quiet.len()), "{quiet:?}");
+    assert!(quiet.iter().rev().eq(
+        (0..200).rev().map(|i| format!("line {i}")).take(quiet.len()).collect::<Vec<_>>().iter()
+    ));
+    assert_eq!(of("rare "), ["once"]);
+    let flooded = of("flood ");
+    let dropped: Vec<u64> = of(".logger dropped ")
+        .iter()
+        .map(|text| text.strip_suffix(" lines").unwrap().parse().unwrap())
+        .collect();
+    let all = 200 + 1 + u64::from(said);
+    assert_eq!(
+        dropped,
+        [all - (quiet.len() + 1 + flooded.len()) as u64],
+        "what is missing is counted"
+    );
+    // The flood itself is there without a hole, once more is kept of it than of others.
+    let last: Vec<_> = (0..said).rev().take(500).map(|i| format!("flood {i:0100}")).collect();
+    assert!(flooded.iter().rev().take(500).eq(&last));
+}
+
+/// Their names and lengths.
+fn archives(init: &PretendInit) -> Vec<(String, u64)> {
+    let entries = std::fs::read_dir(init.log_dir()).unwrap().map(|entry| entry.unwrap());
+    let all = entries.map(|e| (e.file_name().into_string().unwrap(), e.metadata().unwrap().len()));
+    all.filter(|(name, _)| name.starts_with('@')).collect()
+}
+
+#[test]
 fn told_to_end_it_writes_what_is_complete_and_leaves_the_rest() {
     for signal in [Signal::TERM, Signal::HUP] {
         let mut init = PretendInit::new(&["a", "b"], &[]);

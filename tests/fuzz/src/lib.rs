@@ -33,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("labels", tools::labels),
     ("log_history", logs::log_history),
     ("log_journal", logs::log_journal),
+    ("log_keep", logs::log_keep),
     ("log_lines", logs::log_lines),
     ("log_names", logs::log_names),
     ("log_script", logs::log_script),

@@ -1,6 +1,7 @@
 //! Readers of what lies in log directories and comes out of pipes.
 
 use engine::log::history::{Sieve, Wanted};
+use engine::log::keep::{Keeper, Room};
 use engine::log::split::{Rest, first_line, first_piece};
 use engine::log::step::{World, recover};
 use model::limits::{LOG_LINE_BYTES_MAX, LOG_TURN_BYTES_MAX};
@@ -93,6 +94,8 @@ impl World for Pretend<'_> {
         assert!(from < until && until <= LOG_TURN_BYTES_MAX);
         Ok(self.number().min(until - from))
     }
+
+    fn set_lost(&mut self, _pipe: u64, _lines: u64) {}
 }
 
 // The logger reads its journal when it starts, whatever a power cut made of it.
@@ -155,6 +158,31 @@ pub fn log_history(bytes: &[u8]) {
         let object = object.strip_suffix('\n').expect("one line");
         assert!(!object.contains(|c: char| c < ' '), "{object:?}");
     }
+}
+
+// The logger looks through archives that have to go.
+pub fn log_keep(bytes: &[u8]) {
+    let [each, all, cut, bytes @ ..] = bytes else { return };
+    let room = Room { each: usize::from(*each) * 8, all: usize::from(*all) * 16 };
+    let mut done = |service: &[u8]| service.ends_with(b"0");
+    let mut keeper = Keeper::new(room, &mut done);
+    let cut = bytes.len() * usize::from(*cut) / 256;
+    // A block begins where a line does.
+    let cut = bytes[..cut].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    keeper.look(&bytes[cut..]);
+    keeper.look(&bytes[..cut]);
+    let kept = keeper.finish();
+    if kept.is_empty() {
+        return;
+    }
+    let lines = |bytes| <[u8]>::split_inclusive(bytes, |byte| *byte == b'\n').collect::<Vec<_>>();
+    let (kept, all) = (lines(&kept), lines(bytes));
+    let is_mark = |line: &&&[u8]| Mark::read(&Line::read(line.trim_ascii_end(), true)).is_some();
+    let plain = kept[..kept.len() - 1].iter().filter(|line| !is_mark(line));
+    assert!(plain.clone().map(|line| line.len()).sum::<usize>() <= room.all);
+    // In their order, and each as often as it was there.
+    let mut rest = all.iter();
+    assert!(plain.into_iter().all(|line| rest.any(|other| other == line)), "{kept:?}");
 }
 
 // What somebody wrote behind `--since`.

@@ -2,6 +2,7 @@
 
 pub mod choose;
 pub mod history;
+pub mod keep;
 pub mod marker;
 pub mod rotate;
 pub mod split;

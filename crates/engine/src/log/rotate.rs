@@ -12,11 +12,8 @@ pub trait Directory {
 
     fn today(&mut self) -> Date;
 
-    /// Bytes of `current`.
-    fn length(&self) -> u64;
-
     /// All archives with their sizes in bytes, in any order.
-    fn archives(&mut self) -> Result<Vec<(Archive, u64)>, Self::Error>;
+    fn archives(&self) -> &[(Archive, u64)];
 
     /// Marks `current` as closed in good order, and makes it last.
     fn close_current(&mut self) -> Result<(), Self::Error>;
@@ -33,22 +30,22 @@ pub trait Directory {
 /// Makes `current` an archive and begins a new one. Killed at any point, it
 /// leaves every line in `current` or in one archive; whoever opens the
 /// directory next begins with [`Directory::open_current`].
-pub fn rotate<D: Directory>(directory: &mut D, policy: &Policy) -> Result<(), D::Error> {
-    let mut archives = directory.archives()?;
+pub fn turn_over<D: Directory>(directory: &mut D) -> Result<(), D::Error> {
     directory.close_current()?;
-    let archive = Archive { date: next_date(directory.today(), &archives), finished: true };
-    archives.push((archive, directory.length()));
-    directory.archive_current(archive)?;
-    directory.open_current()?;
-    trim(directory, policy, archives)
+    let date = next_date(directory.today(), directory.archives());
+    directory.archive_current(Archive { date, finished: true })?;
+    directory.open_current()
+}
+
+/// Makes `current` an archive, and removes the archives that are too many.
+pub fn rotate<D: Directory>(directory: &mut D, policy: &Policy) -> Result<(), D::Error> {
+    turn_over(directory)?;
+    trim(directory, policy)
 }
 
 /// Removes the oldest archives until the rest is within `policy`.
-pub fn trim<D: Directory>(
-    directory: &mut D,
-    policy: &Policy,
-    mut archives: Vec<(Archive, u64)>,
-) -> Result<(), D::Error> {
+pub fn trim<D: Directory>(directory: &mut D, policy: &Policy) -> Result<(), D::Error> {
+    let mut archives: Vec<_> = directory.archives().to_vec();
     archives.sort_unstable();
     let mut total: u64 = archives.iter().map(|(_, size)| size).sum();
     let mut kept = archives.len();

@@ -39,6 +39,12 @@ impl Lines {
         &self.bytes[..self.used]
     }
 
+    /// All of it for something else; there are no lines any more.
+    pub fn room(&mut self) -> &mut [u8] {
+        self.clear();
+        &mut self.bytes
+    }
+
     /// Appends a line; the caller sees to it that there is room. `head`: its label and its service, each with
     /// a space behind it. `cut`: it goes on in the next one.
     pub fn push(&mut self, head: &[u8], text: &[u8], cut: bool) {
@@ -101,34 +107,36 @@ impl<'a> Line<'a> {
 
 /// Where the first newline is.
 pub fn newline(bytes: &[u8]) -> Option<usize> {
-    first_of(bytes, [b'\n'])
+    first_of(bytes, b'\n', b'\n')
 }
 
 /// Where the first newline or NUL is: what ends a line for `s6-log`.
 pub fn line_end(bytes: &[u8]) -> Option<usize> {
-    first_of(bytes, [b'\n', 0])
+    first_of(bytes, b'\n', 0)
 }
 
-/// Where the first of some bytes is. Looks at eight bytes at a time.
+/// Where the first of two bytes is. Looks at eight bytes at a time.
 ///
 /// Source of the test for a zero byte in a word: Sean Eron Anderson, "Bit
 /// Twiddling Hacks", "Determine if a word has a zero byte".
-#[inline]
-fn first_of<const N: usize>(bytes: &[u8], wanted: [u8; N]) -> Option<usize> {
+#[inline(always)]
+fn first_of(bytes: &[u8], one: u8, other: u8) -> Option<usize> {
     const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let zeros = |word: u64| word.wrapping_sub(LOW) & !word & HIGH;
-    let masks = wanted.map(|byte| u64::from_ne_bytes([byte; 8]));
     let (words, end) = bytes.as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
+    // A plain loop: what iterators become of it, where code is made to be small, takes twice as long.
+    let mut at = 0;
+    while at < words.len() {
         // The first byte is the lowest: what follows a zero byte may be taken for one.
-        let word = u64::from_le_bytes(*word);
-        let found = masks.iter().fold(0, |found, mask| found | zeros(word ^ mask));
+        let word = u64::from_le_bytes(words[at]);
+        let (a, b) = (word ^ (LOW * one as u64), word ^ (LOW * other as u64));
+        let found = (a.wrapping_sub(LOW) & !a | b.wrapping_sub(LOW) & !b) & HIGH;
         if found != 0 {
             return Some(8 * at + found.trailing_zeros() as usize / 8);
         }
+        at += 1;
     }
-    let found = end.iter().position(|byte| wanted.iter().any(|wanted| wanted == byte));
+    let found = end.iter().position(|&byte| byte == one || byte == other);
     found.map(|at| bytes.len() - end.len() + at)
 }
 

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use engine::log::keep::{Keeper, Room};
 use engine::log::marker::Marker;
 use engine::log::split::{Rest, first_piece};
 use engine::log::step::{self, Stuck};
@@ -48,6 +49,10 @@ const RECONNECT_WAIT: Duration = Duration::from_secs(1);
 
 /// Text that one turn may make of what it reads: short lines grow by their label.
 const TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of the last lines of a service that are worth keeping.
+const KEPT_BYTES_MIN: usize = 512;
+const KEPT_BYTES_MAX: usize = 2048;
 
 /// What the logger is told to do.
 pub struct Plan<'a> {
@@ -107,6 +112,8 @@ pub struct Collector {
     /// While the log cannot be written.
     stalled: Option<Stall>,
     listeners: Listeners,
+    /// What stands in the log before this may be of services that are not known.
+    known_from: i64,
     text: Lines,
 }
 
@@ -154,6 +161,7 @@ impl Collector {
             reconnect: None,
             stalled: None,
             listeners,
+            known_from: 0,
             text: Lines::new(TEXT_BYTES_MAX),
         };
         collector.connect().map_err(Failure::Init)?;
@@ -266,7 +274,7 @@ impl Collector {
         let taken = self.write_lines(at, count, rest)?;
         debug_assert!(taken > 0);
         if self.log.length() >= self.policy.full_at() {
-            self.log.rotate(&self.policy)?;
+            self.rotate()?;
         }
         Ok(Turned::More)
     }
@@ -304,7 +312,12 @@ impl Collector {
         let plan = Record { boot: self.boot, pipe: pipe.inode, ..Record::default() };
         let mut world =
             Step { log: &mut self.log, journal: &mut self.journal, pipe: Some(pipe.end.as_fd()) };
+        let from = world.log.position();
         let taken = step::step(&mut world, plan, taken, self.text.as_bytes())?;
+        let bytes = (self.log.position() - from) as usize;
+        let each = self.room().each;
+        let pipe = &mut self.pipes[at];
+        pipe.recent.said(from, bytes, each);
         if pipe.followed {
             self.listeners.tell(&self.events, pipe, &self.journal.expected()[..taken], rest);
         }
@@ -326,8 +339,39 @@ impl Collector {
         Ok(today)
     }
 
+    /// Makes `current` an archive. Of those that are too many, what services said last that have said little
+    /// since is kept.
+    fn rotate(&mut self) -> io::Result<()> {
+        self.log.turn_over()?;
+        let room = self.room();
+        while let Some((oldest, [start, end])) = self.log.excess(self.policy.archives) {
+            let pipes = &self.pipes;
+            let unknown = start < self.known_from;
+            if unknown
+                || pipes.iter().any(|pipe| pipe.recent.needs(start, end))
+                || self.log.has_remainder()
+            {
+                let mut done = |service: &[u8]| {
+                    let mut own = pipes.iter().filter(|pipe| pipe.name.as_bytes() == service);
+                    own.clone().count() > 0 && own.all(|pipe| pipe.recent.has_enough_behind(end))
+                };
+                self.log.condense(oldest, Keeper::new(room, &mut done), self.text.room())?;
+            } else {
+                engine::log::rotate::Directory::remove(&mut self.log, oldest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How much is kept of archives that go: a file in all, and of each service what fits there with the others.
+    fn room(&self) -> Room {
+        let all = self.policy.file_bytes as usize;
+        Room { each: (all / (self.pipes.len() + 1)).clamp(KEPT_BYTES_MIN, KEPT_BYTES_MAX), all }
+    }
+
     fn drop_pipe(&mut self, at: usize) {
         let pipe = self.pipes.remove(at);
+        self.known_from = self.log.position();
         // Init has a duplicate, so closing it alone would not end its events.
         let _ = self.events.remove(&pipe.end);
     }
@@ -351,7 +395,8 @@ impl Collector {
     /// The log cannot be written: waits, leaving everything in the pipes as long as they have room.
     fn stall(&mut self) {
         let now = clock::now();
-        let stall = self.stalled.get_or_insert(Stall { retry: (now, RETRY_MIN), relief: now + PATIENCE });
+        let stall =
+            self.stalled.get_or_insert(Stall { retry: (now, RETRY_MIN), relief: now + PATIENCE });
         let wait = stall.retry.1;
         stall.retry = (now + wait, (wait * 2).min(RETRY_MAX));
     }
@@ -362,7 +407,7 @@ impl Collector {
         let ready = self.recover().and_then(|()| {
             engine::log::rotate::Directory::open_current(&mut self.log)?;
             if self.log.length() >= self.policy.full_at() {
-                self.log.rotate(&self.policy)?;
+                self.rotate()?;
             }
             Ok(())
         });
@@ -445,7 +490,7 @@ impl Collector {
                     slots.into_iter().for_each(|slot| self.enqueue(slot));
                 }
                 libc::SIGALRM => {
-                    if self.log.length() > 0 && self.log.rotate(&self.policy).is_err() {
+                    if self.log.length() > 0 && self.rotate().is_err() {
                         self.stall();
                     }
                 }

@@ -61,12 +61,21 @@ pub fn forward(
 /// begins, and its lines; until it is told to stop. A block begins where a line does.
 pub fn backward(
     file: &OwnedFd,
+    end: u64,
+    each: &mut dyn FnMut(u64, &[u8]) -> io::Result<bool>,
+) -> io::Result<()> {
+    backward_through(&mut vec![0; BLOCK_BYTES], file, end, each)
+}
+
+/// The same through a buffer that is there already; longer lines than that come in pieces.
+pub fn backward_through(
+    buffer: &mut [u8],
+    file: &OwnedFd,
     mut end: u64,
     each: &mut dyn FnMut(u64, &[u8]) -> io::Result<bool>,
 ) -> io::Result<()> {
-    let mut buffer = vec![0; BLOCK_BYTES];
     while end > 0 {
-        let start = end.saturating_sub(BLOCK_BYTES as u64);
+        let start = end.saturating_sub(buffer.len() as u64);
         let wanted = (end - start) as usize;
         let count = read_all(file, &mut buffer[..wanted], start)?;
         let block = &buffer[..count];

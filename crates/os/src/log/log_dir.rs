@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use engine::log::keep::{Keeper, is_end_of_remainder};
 use engine::log::rotate::{self, Directory};
 use model::log::archive::Archive;
 use model::log::policy::Policy;
@@ -36,9 +37,16 @@ pub struct LogDir {
     length: u64,
     /// Its inode number.
     inode: u64,
+    /// Bytes that were written since the directory was opened.
+    position: i64,
     /// All archives with their sizes: nobody else makes any.
     archives: Vec<(Archive, u64)>,
+    /// The archive that holds what was kept of those that are gone.
+    remainder: Option<Archive>,
 }
+
+/// The name of a remainder that is not finished.
+const NEXT_REMAINDER: &str = "remainder";
 
 /// What becomes of a `current` that nobody closed in good order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +81,14 @@ impl LogDir {
         fs::openat(&directory, "state", made, GROWING)?;
         let (current, inode, length) = open_current(&directory)?;
         let archives = archives(&directory)?;
-        let mut log = Self { directory, _lock: lock, current, length, inode, archives };
+        let remainder = None;
+        let _lock = lock;
+        let position = 0;
+        let mut log =
+            Self { directory, _lock, current, length, inode, position, archives, remainder };
+        if unclosed == Unclosed::GoesOn {
+            log.find_remainder()?;
+        }
         if let Unclosed::IsArchived(policy) = unclosed
             && archived
         {
@@ -97,6 +112,11 @@ impl LogDir {
         self.length
     }
 
+    /// Where in the log `current` ends: bytes from where it ended when the directory was opened.
+    pub fn position(&self) -> i64 {
+        self.position
+    }
+
     /// Looks how long `current` is now.
     pub fn look(&mut self) -> io::Result<u64> {
         self.length = fs::fstat(&self.current)?.st_size as u64;
@@ -112,6 +132,7 @@ impl LogDir {
             }
         };
         self.length += written as u64;
+        self.position += written as i64;
         Ok(written)
     }
 
@@ -127,6 +148,7 @@ impl LogDir {
 
     pub fn truncate(&mut self, length: u64) -> io::Result<()> {
         fs::ftruncate(&self.current, length)?;
+        self.position += length as i64 - self.length as i64;
         self.length = length;
         Ok(())
     }
@@ -140,6 +162,99 @@ impl LogDir {
         Ok(())
     }
 
+    /// Makes `current` an archive.
+    pub fn turn_over(&mut self) -> io::Result<()> {
+        rotate::turn_over(self)
+    }
+
+    /// The oldest archive, where there are more than `count` beside the remainder; and from where to where in
+    /// the log it reaches.
+    pub fn excess(&self, count: u32) -> Option<(Archive, [i64; 2])> {
+        let whole = self.archives.iter().filter(|(archive, _)| Some(*archive) != self.remainder);
+        let (oldest, size) = whole.clone().min()?;
+        let sizes = whole.clone().map(|(_, size)| *size as i64).sum::<i64>();
+        let start = self.position - self.length as i64 - sizes;
+        (whole.count() > count as usize).then_some((*oldest, [start, start + *size as i64]))
+    }
+
+    pub fn has_remainder(&self) -> bool {
+        self.remainder.is_some()
+    }
+
+    /// Replaces an archive and the remainder by a new remainder: what of them is to be kept. They are read
+    /// through `buffer`.
+    pub fn condense(
+        &mut self,
+        oldest: Archive,
+        mut keeper: Keeper<'_>,
+        buffer: &mut [u8],
+    ) -> io::Result<()> {
+        for archive in [Some(oldest), self.remainder].into_iter().flatten() {
+            let file = match self.open_archive(archive) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened?,
+            };
+            let size = fs::fstat(&file)?.st_size as u64;
+            lines::backward_through(buffer, &file, size, &mut |_, block| {
+                keeper.look(block);
+                Ok(true)
+            })?;
+        }
+        let kept = keeper.finish();
+        if kept.is_empty() {
+            self.drop_archive(oldest)?;
+        } else {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+            let mut file =
+                std::fs::File::from(fs::openat(&self.directory, NEXT_REMAINDER, flags, GROWING)?);
+            io::Write::write_all(&mut file, &kept)?;
+            fs::fsync(&file)?;
+            let mode = Mode::from_raw_mode(fs::fstat(&file)?.st_mode);
+            fs::fchmod(&file, mode | CLOSED)?;
+            // Whoever is killed behind this leaves two remainders, of which the later one holds the earlier.
+            fs::renameat(
+                &self.directory,
+                NEXT_REMAINDER,
+                &self.directory,
+                oldest.name().as_slice(),
+            )?;
+            let size = kept.len() as u64;
+            self.archives.iter_mut().filter(|(a, _)| *a == oldest).for_each(|(_, s)| *s = size);
+        }
+        let next = (!kept.is_empty()).then_some(oldest);
+        match std::mem::replace(&mut self.remainder, next) {
+            Some(remainder) => self.drop_archive(remainder),
+            None => Ok(()),
+        }
+    }
+
+    /// Finds what an earlier writer kept.
+    fn find_remainder(&mut self) -> io::Result<()> {
+        self.archives.sort_unstable();
+        remove(&self.directory, NEXT_REMAINDER)?;
+        for (archive, size) in self.archives.iter().take(2).copied().collect::<Vec<_>>() {
+            let file = self.open_archive(archive)?;
+            let mut end = [0; 256];
+            let count = lines::read_all(&file, &mut end, size.saturating_sub(256))?;
+            if !is_end_of_remainder(&end[..count]) {
+                break;
+            }
+            if let Some(earlier) = self.remainder.replace(archive) {
+                self.drop_archive(earlier)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open_archive(&self, archive: Archive) -> io::Result<OwnedFd> {
+        let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(fs::openat(&self.directory, archive.name().as_slice(), flags, Mode::empty())?)
+    }
+
+    fn drop_archive(&mut self, archive: Archive) -> io::Result<()> {
+        rotate::Directory::remove(self, archive)
+    }
+
     /// Makes `current` an archive, and drops the archives that are too many.
     pub fn rotate(&mut self, policy: &Policy) -> io::Result<()> {
         rotate::rotate(self, policy)
@@ -147,13 +262,13 @@ impl LogDir {
 
     /// Drops the archives that are too many.
     pub fn trim(&mut self, policy: &Policy) -> io::Result<()> {
-        rotate::trim(self, policy, self.archives.clone())
+        rotate::trim(self, policy)
     }
 
     /// Drops the oldest archive, for a file system that is full; `false`:
     /// there is none.
     pub fn drop_oldest(&mut self) -> io::Result<bool> {
-        let oldest = self.archives.iter().map(|(archive, _)| *archive).min();
+        let oldest = self.excess(0).map(|(oldest, _)| oldest).or(self.remainder.take());
         oldest.map(|archive| self.remove(archive)).transpose().map(|done| done.is_some())
     }
 
@@ -296,12 +411,8 @@ impl Directory for LogDir {
         clock::today()
     }
 
-    fn length(&self) -> u64 {
-        self.length
-    }
-
-    fn archives(&mut self) -> io::Result<Vec<(Archive, u64)>> {
-        Ok(self.archives.clone())
+    fn archives(&self) -> &[(Archive, u64)] {
+        &self.archives
     }
 
     fn close_current(&mut self) -> io::Result<()> {

@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use engine::log::keep::Recent;
 use model::service::request::Slot;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -27,6 +28,7 @@ pub struct Pipe {
     pub followed: bool,
     /// Lines that were given up and that the log does not tell of.
     pub lost: u64,
+    pub recent: Recent,
 }
 
 impl Pipe {
@@ -35,7 +37,8 @@ impl Pipe {
         let inode = rustix::fs::fstat(&end)?.st_ino;
         let (queued, unfinished, ended, followed) = (false, false, false, false);
         let name = name.into();
-        Ok(Self { name, inode, slot, end, queued, unfinished, ended, followed, lost: 0 })
+        let (lost, recent) = (0, Recent::default());
+        Ok(Self { name, inode, slot, end, queued, unfinished, ended, followed, lost, recent })
     }
 
     /// Says whether an unfinished line is left in it.
