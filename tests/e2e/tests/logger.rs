@@ -2,6 +2,7 @@
 //! and that killing it changes nothing of that.
 
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -226,6 +227,46 @@ fn archives(init: &PretendInit) -> Vec<(String, u64)> {
     let entries = std::fs::read_dir(init.log_dir()).unwrap().map(|entry| entry.unwrap());
     let all = entries.map(|e| (e.file_name().into_string().unwrap(), e.metadata().unwrap().len()));
     all.filter(|(name, _)| name.starts_with('@')).collect()
+}
+
+#[test]
+fn what_the_kernel_says_is_there_once_whatever_happens_to_the_logger() {
+    // A pipe whose reads take what was written at once (pipe(2), O_DIRECT), as those of /dev/kmsg do.
+    let flags = rustix::pipe::PipeFlags::DIRECT | rustix::pipe::PipeFlags::CLOEXEC;
+    let (near, records) = rustix::pipe::pipe_with(flags).unwrap();
+    let path = format!("/proc/{}/fd/{}", std::process::id(), near.as_raw_fd());
+    let say = |number: u64| {
+        let record = format!("6,{number},{},-;line {number}\n KEY=x\n", number * 1_000_000);
+        rustix::io::write(&records, record.as_bytes()).unwrap();
+    };
+    let mut init = PretendInit::new(&["a"], &["-k", &path, "-s", "4096"]);
+    (1..6).for_each(say);
+    init.start_logger();
+    let kernel = |init: &PretendInit| {
+        let lines = init.lines_and_marks();
+        let lines = lines.iter().filter(|line| !line.starts_with(".logger boot"));
+        lines.cloned().collect::<Vec<_>>()
+    };
+    let expected = |number: u64| format!("kernel <6>[{number:5}.000000] line {number}");
+    let wait = |init: &PretendInit, number: u64| {
+        wait_for("a record", LONG, || (kernel(init).last() == Some(&expected(number))).then_some(()));
+    };
+    wait(&init, 5);
+    rustix::io::write(&records, b"no record").unwrap();
+    (6..10).for_each(say);
+    wait(&init, 9);
+    // Another one begins with the oldest that the kernel has.
+    init.kill_logger();
+    (4..13).for_each(say);
+    init.start_logger();
+    wait(&init, 12);
+    // Some were overwritten before anybody read them.
+    (20..100).for_each(say);
+    wait(&init, 99);
+    let mut all: Vec<_> = (1..13).map(expected).collect();
+    all.push(".logger lost 7 lines of kernel".into());
+    all.extend((20..100).map(expected));
+    assert_eq!(kernel(&init), all);
 }
 
 #[test]

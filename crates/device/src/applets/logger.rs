@@ -16,11 +16,12 @@ const LINK: &str = "/run/log";
 pub const COMMAND: Command = Command {
     name: "logger",
     summary: "Write the output of all services to one log",
-    usage: "ward logger [-d DIR] [-s SIZE] [-n COUNT] INITSOCKET",
+    usage: "ward logger [-d DIR] [-s SIZE] [-n COUNT] [-k KMSG] INITSOCKET",
     options: &[
         Opt("-d DIR", "Log into this directory (default: /run/uncaught-logs)"),
         Opt("-s SIZE", "Begin a new file near this many bytes (default: 99999)"),
         Opt("-n COUNT", "Keep this many finished files (default: 10)"),
+        Opt("-k KMSG", "Log what the kernel says, too, which stands in this file: /dev/kmsg"),
     ],
     about: "\
 Init starts this as a service; nobody else needs to. It reads the pipe of every
@@ -47,6 +48,7 @@ Exit codes: 0 told to end; 100 wrong usage; 111 the system refused.",
 fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let mut directory = PathBuf::from(DIRECTORY);
     let mut policy = Policy::default();
+    let mut kernel: Option<PathBuf> = None;
     while let Some(option) = args.option()? {
         match option.as_str() {
             "d" => directory = args.value()?.into(),
@@ -55,6 +57,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
                 policy.tolerance_bytes = policy.tolerance_bytes.min(policy.file_bytes / 2);
             }
             "n" => policy.archives = args.parsed()?,
+            "k" => kernel = Some(args.value()?.into()),
             _ => return Err(args.unknown(&option)),
         }
     }
@@ -62,7 +65,8 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         return Err(Failure::usage("the socket of init is not given"));
     };
     os::service::process::set_name(c"ward-logger");
-    let plan = Plan { directory: &directory, policy, init: Path::new(&init) };
+    let plan =
+        Plan { directory: &directory, policy, init: Path::new(&init), kernel: kernel.as_deref() };
     let collector = Collector::start(&plan).map_err(|error| refused(&plan, error))?;
     if directory == Path::new(DIRECTORY) {
         // There since an earlier start, or somebody's own: both are fine.
@@ -93,6 +97,7 @@ fn refused(plan: &Plan<'_>, failure: collector::Failure) -> Failure {
         Init(error) => {
             Failure::refused(format!("cannot reach init at {}: {error}", plan.init.display()))
         }
+        Kernel(error) => Failure::refused(format!("cannot read what the kernel says: {error}")),
         System(error) => Failure::refused(format!("cannot begin: {error}")),
     }
 }

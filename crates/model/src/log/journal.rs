@@ -1,7 +1,7 @@
 //! The logger's journal: what it was doing when it was killed.
 //!
-//! The file `.journal` of a log directory holds one [`Record`], then how many lines of which
-//! pipe are lost and not told of, then two areas of [`LOG_TURN_BYTES_MAX`] bytes. The first holds bytes as they lie in a
+//! The file `.journal` of a log directory holds one [`Record`], then which record of the kernel's comes
+//! next, then how many lines of which pipe are lost and not told of, then two areas of [`LOG_TURN_BYTES_MAX`] bytes. The first holds bytes as they lie in a
 //! service's pipe. The second holds the opposite of each of them (`!byte`),
 //! until the very read that takes them from the pipe puts them there: so each
 //! byte of the second area says whether its like was taken.
@@ -36,9 +36,15 @@ pub struct Record {
 /// Bytes of a record, its checksum included.
 pub const RECORD_BYTES: usize = 64;
 
+/// Where it is said which record of the kernel's comes next.
+const NEXT_AT: usize = RECORD_BYTES;
+
 /// Where it is said what is lost: the inode number of a pipe, and lines.
-const LOST_AT: usize = RECORD_BYTES;
+const LOST_AT: usize = NEXT_AT + LOST_BYTES;
 const LOST_BYTES: usize = 16;
+
+/// Stands in the place of a pipe for the kernel's records, whose numbers lie in the two areas then, a line each.
+pub const KERNEL: u64 = u64::MAX;
 
 /// Where the area of expected bytes begins: a page of its own for the record.
 pub const EXPECTED_AT: usize = 4096;
@@ -83,6 +89,15 @@ impl Record {
         }
         Ok(Self { boot, pipe, file, before, written, taken, lost, under_way })
     }
+}
+
+/// The number of the kernel's record that comes next.
+pub fn next_record(journal: &[u8]) -> u64 {
+    u64::from_le_bytes(core::array::from_fn(|at| journal[NEXT_AT + at]))
+}
+
+pub fn set_next_record(journal: &mut [u8], number: u64) {
+    journal[NEXT_AT..NEXT_AT + 8].copy_from_slice(&number.to_le_bytes());
 }
 
 /// Lines that are lost and not told of, with the inode numbers of their pipes.
@@ -157,6 +172,6 @@ mod tests {
         for pipe in 0..1000 {
             set_loss(&mut journal, pipe, 1);
         }
-        assert_eq!(losses(&journal).count(), (EXPECTED_AT - RECORD_BYTES) / LOST_BYTES);
+        assert_eq!(losses(&journal).count(), (EXPECTED_AT - LOST_AT) / LOST_BYTES);
     }
 }

@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod entry;
 pub mod journal;
+pub mod kernel;
 pub mod line;
 pub mod mark;
 pub mod policy;

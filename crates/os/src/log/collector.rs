@@ -1,5 +1,6 @@
 //! The logger: reads every service's pipe, writes the log of everything.
 
+pub mod kernel;
 mod stall;
 
 use std::collections::VecDeque;
@@ -29,10 +30,12 @@ use crate::log::log_dir::{LogDir, Unclosed};
 use crate::log::pipes::{Glass, Pipe};
 use crate::socket::Connection;
 use crate::sys::{notice, signals};
+use kernel::Kernel;
 use stall::Stall;
 
 const INIT: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
+const KERNEL: u64 = u64::MAX - 2;
 
 /// Turns between two looks at what else has happened.
 const TURNS_MAX: usize = 32;
@@ -53,6 +56,8 @@ pub struct Plan<'a> {
     pub policy: Policy,
     /// The socket of init.
     pub init: &'a Path,
+    /// Where the kernel's records are, if they are wanted.
+    pub kernel: Option<&'a Path>,
 }
 
 /// Why the logger cannot begin.
@@ -60,6 +65,7 @@ pub struct Plan<'a> {
 pub enum Failure {
     Directory(io::Error),
     Init(io::Error),
+    Kernel(io::Error),
     System(io::Error),
 }
 
@@ -80,6 +86,7 @@ pub struct Collector {
     glass: Glass,
     /// By slot.
     pipes: Vec<Pipe>,
+    kernel: Option<Kernel>,
     /// Slots of pipes that may hold whole lines.
     queue: VecDeque<Slot>,
     events: EventLoop,
@@ -123,11 +130,20 @@ impl Collector {
         let number = boot_number(&boot);
         let mut journal = Journal::open(log.directory(), plan.init).map_err(Failure::Directory)?;
         if journal.record().boot != number {
-            journal.forget_losses();
+            journal.forget();
         }
         let events = EventLoop::new().map_err(Failure::System)?;
         events.add(&signals, SIGNALS, Readiness::IN).map_err(Failure::System)?;
         let listeners = Listeners::open(plan.init, &events).map_err(Failure::Init)?;
+        let kernel = match plan.kernel {
+            Some(path) => {
+                let kernel = Kernel::open(path).map_err(Failure::Kernel)?;
+                let interest = Readiness::IN | Readiness::ET;
+                events.add(&kernel.file, KERNEL, interest).map_err(Failure::Kernel)?;
+                Some(kernel)
+            }
+            None => None,
+        };
         let mut collector = Self {
             log,
             journal,
@@ -136,6 +152,7 @@ impl Collector {
             marker: Marker::new(boot),
             glass: Glass::new().map_err(Failure::System)?,
             pipes: Vec::new(),
+            kernel,
             queue: VecDeque::new(),
             events,
             signals,
@@ -160,7 +177,8 @@ impl Collector {
     /// Init is gone for good, or the system refuses to wait for events.
     pub fn run(mut self) -> io::Result<()> {
         loop {
-            let busy = self.begun && !self.queue.is_empty() && self.stalled.is_none();
+            let kernel = self.kernel.as_ref().is_some_and(|kernel| kernel.queued);
+            let busy = self.begun && (kernel || !self.queue.is_empty()) && self.stalled.is_none();
             let deadlines = [
                 busy.then_some(Moment::ZERO),
                 self.stalled.as_ref().map(|stall| stall.retry.0.min(stall.relief)),
@@ -173,6 +191,11 @@ impl Collector {
                     SIGNALS => {
                         if self.hear_signals()? {
                             return self.leave();
+                        }
+                    }
+                    KERNEL => {
+                        if let Some(kernel) = &mut self.kernel {
+                            kernel.queued = true;
                         }
                     }
                     listeners::FIRST.. => {
@@ -199,6 +222,9 @@ impl Collector {
                 }
                 let Some(slot) = self.queue.pop_front() else { break };
                 self.turn_of(slot);
+            }
+            if self.stalled.is_none() && self.begun {
+                self.turn_of_kernel();
             }
             self.listeners.answer_syncs(&self.pipes, &self.events);
             self.listeners.listen_again(&self.events, now);
@@ -259,9 +285,7 @@ impl Collector {
         }
         let taken = self.write_lines(at, count, rest)?;
         debug_assert!(taken > 0);
-        if self.log.length() >= self.policy.full_at() {
-            self.rotate()?;
-        }
+        self.rotate_if_full()?;
         Ok(Turned::More)
     }
 
@@ -285,8 +309,7 @@ impl Collector {
         let label = self.mark()?.label_text();
         let pipe = &self.pipes[at];
         let head = head(&label, &pipe.name);
-        let room = self.policy.full_at().saturating_sub(self.log.length());
-        let limit = TEXT_BYTES_MAX.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1);
+        let limit = self.room_in_current();
         self.text.clear();
         let mut taken = 0;
         while self.text.as_bytes().len() < limit
@@ -325,6 +348,16 @@ impl Collector {
         Ok(today)
     }
 
+    /// Bytes of text after which `current` has its size; at least 1.
+    fn room_in_current(&self) -> usize {
+        let room = self.policy.full_at().saturating_sub(self.log.length());
+        TEXT_BYTES_MAX.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1)
+    }
+
+    fn rotate_if_full(&mut self) -> io::Result<()> {
+        if self.log.length() >= self.policy.full_at() { self.rotate() } else { Ok(()) }
+    }
+
     /// Makes `current` an archive. Of those that are too many, what services said last that have said little
     /// since is kept.
     fn rotate(&mut self) -> io::Result<()> {
@@ -333,13 +366,16 @@ impl Collector {
         while let Some((oldest, [start, end])) = self.log.excess(self.policy.archives) {
             let pipes = &self.pipes;
             let unknown = start < self.known_from;
+            let kernel =
+                self.kernel.iter().map(|kernel| (model::log::kernel::SERVICE, &kernel.recent));
+            let all = pipes.iter().map(|pipe| (&*pipe.name, &pipe.recent)).chain(kernel);
             if unknown
-                || pipes.iter().any(|pipe| pipe.recent.needs(start, end))
+                || all.clone().any(|(_, recent)| recent.needs(start, end))
                 || self.log.has_remainder()
             {
                 let mut done = |service: &[u8]| {
-                    let mut own = pipes.iter().filter(|pipe| pipe.name.as_bytes() == service);
-                    own.clone().count() > 0 && own.all(|pipe| pipe.recent.has_enough_behind(end))
+                    let mut own = all.clone().filter(|(name, _)| name.as_bytes() == service);
+                    own.clone().count() > 0 && own.all(|(_, recent)| recent.has_enough_behind(end))
                 };
                 self.log.condense(oldest, Keeper::new(room, &mut done), self.text.room())?;
             } else {

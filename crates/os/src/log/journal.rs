@@ -7,7 +7,8 @@ use std::path::Path;
 use engine::log::split::{Rest, first_piece};
 use engine::log::step::World;
 use model::log::journal::{
-    EXPECTED_AT, JOURNAL_BYTES, RECORD_BYTES, Record, TAKEN_AT, count_taken, losses, set_loss,
+    EXPECTED_AT, JOURNAL_BYTES, KERNEL, RECORD_BYTES, Record, TAKEN_AT, count_taken, losses,
+    next_record, set_loss, set_next_record,
 };
 use model::log::line::newline;
 use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags};
@@ -71,10 +72,14 @@ impl Journal {
         set_loss(self.0.bytes_mut(), pipe, lines);
     }
 
-    /// They are of pipes of another boot.
-    pub fn forget_losses(&mut self) {
-        let pipes: Vec<_> = self.losses().map(|(pipe, _)| pipe).collect();
-        pipes.into_iter().for_each(|pipe| self.set_lost(pipe, 0));
+    /// What was known of pipes and of the kernel belongs to another boot.
+    pub fn forget(&mut self) {
+        self.0.bytes_mut()[RECORD_BYTES..EXPECTED_AT].fill(0);
+    }
+
+    /// The number of the kernel's record that comes next.
+    pub fn next_record(&self) -> u64 {
+        next_record(self.0.bytes())
     }
 
     /// The first area: bytes as they lie in the pipe.
@@ -150,7 +155,16 @@ impl World for Step<'_> {
 
     /// The bytes are there, and only the logger reads, so this does not wait;
     /// were it otherwise, it would be an error, since the pipe does not block.
-    fn take(&mut self, _inode: u64, from: usize, until: usize) -> io::Result<usize> {
+    fn take(&mut self, inode: u64, from: usize, until: usize) -> io::Result<usize> {
+        if inode == KERNEL {
+            // They stay where they are: it is remembered which was the last.
+            let last = self.journal.expected()[..until].split(|&byte| byte == b'\n').rev().nth(1);
+            let last = last.and_then(model::log::kernel::number);
+            let journal = self.journal.0.bytes_mut();
+            set_next_record(journal, last.map_or(0, |last| last.saturating_add(1)));
+            journal.copy_within(EXPECTED_AT + from..EXPECTED_AT + until, TAKEN_AT + from);
+            return Ok(until - from);
+        }
         let Some(pipe) = self.pipe else { return Ok(0) };
         let area = &mut self.journal.0.bytes_mut()[TAKEN_AT..][from..until];
         loop {

@@ -284,9 +284,13 @@ impl Program {
     fn logger_words(&self) -> Vec<CString> {
         let socket = std::env::current_dir().unwrap_or_default().join(live_dir::INIT);
         let boot = &self.config.boot;
+        // A container's kernel is somebody else's.
+        let own = self.first && os::namespace::is_machines() && Path::new(KMSG).exists();
+        let kernel = own.then_some([OsStr::new("-k"), OsStr::new(KMSG)]);
         let words = ["ward".as_ref(), "logger".as_ref(), "-d".as_ref(), boot.logs.as_os_str()]
             .into_iter()
             .chain(boot.kept.iter().map(OsString::as_os_str))
+            .chain(kernel.into_iter().flatten())
             .chain([socket.as_os_str()]);
         words.filter_map(|word: &OsStr| CString::new(word.as_encoded_bytes()).ok()).collect()
     }
@@ -464,6 +468,9 @@ impl Program {
 
 /// The lowest number for descriptors that are kept.
 const LOWEST: i32 = 10;
+
+/// What the kernel says.
+const KMSG: &str = "/dev/kmsg";
 
 /// Where programs are looked for when the kernel did not say.
 const DEFAULT_PATH: &str = "/usr/bin:/usr/sbin:/bin:/sbin";

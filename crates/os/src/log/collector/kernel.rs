@@ -1,0 +1,109 @@
+//! What the kernel says stands in the log, too.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use engine::log::keep::Recent;
+use engine::log::step::{self, Stuck};
+use model::limits::LOG_TURN_BYTES_MAX;
+use model::log::journal::KERNEL;
+use model::log::journal::Record as Plan;
+use model::log::kernel::{RECORD_BYTES_MAX, Record, SERVICE};
+use model::log::line::head;
+use model::log::mark;
+use rustix::fs::{Mode, OFlags, SeekFrom, open, seek};
+use rustix::io::{Errno, read};
+
+use super::Collector;
+use crate::log::journal::Step;
+
+/// Bytes of a record's number, with its newline.
+const NUMBER_BYTES_MAX: usize = 21;
+
+/// `/dev/kmsg`: each read takes one record, which stays there for others. Which was logged last is
+/// in the journal.
+pub struct Kernel {
+    pub(super) file: OwnedFd,
+    pub(super) queued: bool,
+    pub(super) recent: Recent,
+}
+
+impl Kernel {
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = open(path, flags, Mode::empty())?;
+        Ok(Self { file, queued: true, recent: Recent::default() })
+    }
+}
+
+impl Collector {
+    /// The kernel's turn: some of what it said since the last one.
+    pub(super) fn turn_of_kernel(&mut self) {
+        let Some(mut kernel) = self.kernel.take() else { return };
+        match self.log_records(&mut kernel) {
+            Ok(more) => kernel.queued = more,
+            Err(_) => {
+                // From the oldest on: what was logged is known by its number.
+                let _ = seek(&kernel.file, SeekFrom::Start(0));
+                self.stall();
+            }
+        }
+        self.kernel = Some(kernel);
+    }
+
+    /// Logs records as far as `current` has room; says whether there may be more.
+    fn log_records(&mut self, kernel: &mut Kernel) -> Result<bool, Stuck<io::Error>> {
+        let mut more = true;
+        let (mut numbers, mut line) = (Vec::new(), Vec::new());
+        let mut bytes = [0; RECORD_BYTES_MAX];
+        let mut next = self.journal.next_record();
+        let label = self.mark()?.label_text();
+        let (head, own) = (head(&label, SERVICE), head(&label, mark::SERVICE));
+        let limit = self.room_in_current();
+        self.text.clear();
+        while self.text.as_bytes().len() < limit
+            && numbers.len() + 2 * NUMBER_BYTES_MAX <= LOG_TURN_BYTES_MAX
+        {
+            let record = match read(&kernel.file, &mut bytes) {
+                Ok(count) => Record::read(&bytes[..count]),
+                // It was overwritten, which the next number says, or does not fit.
+                Err(Errno::PIPE | Errno::INTR | Errno::INVAL) => None,
+                Err(_) => {
+                    more = false;
+                    break;
+                }
+            };
+            let Some(record) = record.filter(|record| record.number >= next) else { continue };
+            let missing = record.number - next;
+            if missing > 0 && next > 0 {
+                let text = format!("lost {missing} lines of {SERVICE}");
+                self.text.push(&own, text.as_bytes(), false);
+                model::label::append(record.number - 1, 1, &mut numbers);
+                numbers.push(b'\n');
+            }
+            line.clear();
+            record.append_text(&mut line);
+            self.text.push(&head, &line, false);
+            model::label::append(record.number, 1, &mut numbers);
+            numbers.push(b'\n');
+            next = record.number.saturating_add(1);
+        }
+        if numbers.is_empty() {
+            return Ok(more);
+        }
+        // In the place of bytes in a pipe: a line of the log for each line here.
+        self.journal.expected_mut()[..numbers.len()].copy_from_slice(&numbers);
+        let plan = Plan { boot: self.boot, pipe: KERNEL, ..Plan::default() };
+        let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe: None };
+        let from = world.log.position();
+        let taken = step::step(&mut world, plan, numbers.len(), self.text.as_bytes())?;
+        let bytes = (self.log.position() - from) as usize;
+        kernel.recent.said(from, bytes, self.room().each);
+        if taken < numbers.len() {
+            return Err(Stuck::Short);
+        }
+        self.rotate_if_full()?;
+        Ok(more)
+    }
+}
