@@ -2,6 +2,7 @@
 //! the log says how much is lost.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -90,6 +91,40 @@ fn without_a_logger_services_go_on_and_the_next_one_says_what_is_lost() {
     let (lost, _) = account(&log(), Some(0));
     assert!(lost > 1000, "only {lost} lines were lost");
     machine.end();
+}
+
+#[test]
+fn a_logger_that_hangs_on_its_disk_keeps_nobody_waiting() {
+    let mut machine = Machine::new("hung-logger");
+    machine.option(&["-n", "100000"]);
+    // Not in memory, where nothing hangs.
+    let disk = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("logs-{}", std::process::id()));
+    fs::create_dir(&disk).unwrap();
+    std::os::unix::fs::symlink(&disk, machine.join("logs")).unwrap();
+    speaker(&machine);
+    machine.boot();
+    machine.wait_up(&["speaker"]);
+    wait_for("a line", PATIENCE, || {
+        machine.log().iter().any(|l| l.starts_with("speaker")).then_some(())
+    });
+    let logger = machine.logger_pid();
+    send("STOP", logger);
+    let before = told(&machine);
+    wait_for("it to go on", PATIENCE, || (told(&machine) > before + 3000).then_some(()));
+    let after = told(&machine);
+    wait_for("another logger", PATIENCE, || {
+        let line = machine
+            .log()
+            .iter()
+            .rev()
+            .find_map(|l| Some(l.strip_prefix("speaker ")?.to_owned()))?;
+        (line.split(' ').next()?.parse::<u64>().ok()? > after).then_some(())
+    });
+    assert_ne!(machine.logger_pid(), logger);
+    assert!(machine.said().contains("the logger hangs and is killed"), "{}", machine.console());
+    account(&machine.log(), Some(0));
+    machine.end();
+    fs::remove_dir_all(&disk).unwrap();
 }
 
 #[test]

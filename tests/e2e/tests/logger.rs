@@ -249,7 +249,9 @@ fn what_the_kernel_says_is_there_once_whatever_happens_to_the_logger() {
     };
     let expected = |number: u64| format!("kernel <6>[{number:5}.000000] line {number}");
     let wait = |init: &PretendInit, number: u64| {
-        wait_for("a record", LONG, || (kernel(init).last() == Some(&expected(number))).then_some(()));
+        wait_for("a record", LONG, || {
+            (kernel(init).last() == Some(&expected(number))).then_some(())
+        });
     };
     wait(&init, 5);
     rustix::io::write(&records, b"no record").unwrap();

@@ -35,8 +35,8 @@ what is not in the log stays in the pipes, which init holds, and DIR/.journal
 says what the next logger has to finish (INITSOCKET's folder has it where DIR \
 cannot: on JFFS2). When the log cannot be written, it tries again, dropping the
 oldest archive first. A service waits only while its pipe is full, and not for
-long: after a second (two where there is no logger at all) the oldest lines of
-full pipes are given up, and the log says later how many of which service.
+long: after a second (two where there is no logger, ten where a disk holds it) the oldest
+lines of full pipes are given up, and the log says later how many of which service.
 
 Signals: TERM, HUP and INT end it when the lines that are complete have been
 written; ALRM begins a new file.

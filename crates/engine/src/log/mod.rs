@@ -3,6 +3,7 @@
 pub mod choose;
 pub mod history;
 pub mod keep;
+pub mod lease;
 pub mod marker;
 pub mod rotate;
 pub mod split;

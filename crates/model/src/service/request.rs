@@ -87,6 +87,11 @@ pub enum ToInit<'a> {
     /// The manager answers [`FromInit::StopAll`]: nothing is up any more, or
     /// nothing more can be stopped in order.
     AllDown,
+    /// From the logger: it writes, and will say so again within so many milliseconds, or it hangs; 0: it
+    /// has nothing to write.
+    Writing {
+        millis: u32,
+    },
     /// Make a mistake that the processor notices, to show that it is survived.
     Fault,
 }
@@ -204,6 +209,9 @@ impl<'a> ToInit<'a> {
             Self::Fault => {
                 w.u8(9);
             }
+            Self::Writing { millis } => {
+                w.u8(10).u32(millis);
+            }
         }
     }
 
@@ -246,6 +254,7 @@ impl<'a> ToInit<'a> {
             7 => Self::Reexec { program: some(r.text()?) },
             8 => Self::AllDown,
             9 => Self::Fault,
+            10 => Self::Writing { millis: r.u32()? },
             _ => return Err(ReadError::Impossible),
         })
     }
@@ -370,6 +379,7 @@ mod tests {
             ToInit::Reexec { program: None },
             ToInit::AllDown,
             ToInit::Fault,
+            ToInit::Writing { millis: 10_000 },
         ];
         let mut w = Writer::new();
         asked.iter().for_each(|message| message.write(&mut w));

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use engine::log::keep::{Keeper, Room};
+use engine::log::lease::Lease;
 use engine::log::marker::Marker;
 use engine::log::split::{Rest, first_piece};
 use engine::log::step::{self, Stuck};
@@ -105,6 +106,8 @@ pub struct Collector {
     /// While the log cannot be written.
     stalled: Option<Stall>,
     listeners: Listeners,
+    /// Only for a disk that may hang.
+    lease: Option<Lease>,
     /// What stands in the log before this may be of services that are not known.
     known_from: i64,
     text: Lines,
@@ -144,6 +147,7 @@ impl Collector {
             }
             None => None,
         };
+        let lease = (!log.is_in_memory().map_err(Failure::Directory)?).then(Lease::default);
         let mut collector = Self {
             log,
             journal,
@@ -164,6 +168,7 @@ impl Collector {
             reconnect: None,
             stalled: None,
             listeners,
+            lease,
             known_from: 0,
             text: Lines::new(TEXT_BYTES_MAX),
         };
@@ -184,6 +189,7 @@ impl Collector {
                 self.stalled.as_ref().map(|stall| stall.retry.0.min(stall.relief)),
                 self.reconnect.map(|(at, _)| at),
                 self.listeners.deadline(),
+                self.lease.as_ref().and_then(Lease::deadline),
             ];
             for (token, readiness) in self.events.wait(deadlines.into_iter().flatten().min())? {
                 match token {
@@ -205,6 +211,7 @@ impl Collector {
                 }
             }
             let now = clock::now();
+            self.say_whether_it_writes(now);
             if self.stalled.as_ref().is_some_and(|stall| stall.relief <= now) {
                 self.relieve(now);
             }
@@ -228,6 +235,19 @@ impl Collector {
             }
             self.listeners.answer_syncs(&self.pipes, &self.events);
             self.listeners.listen_again(&self.events, now);
+        }
+    }
+
+    fn say_whether_it_writes(&mut self, now: Moment) {
+        let kernel = self.kernel.as_ref().is_some_and(|kernel| kernel.queued);
+        let busy = kernel || !self.queue.is_empty();
+        if let (Some(lease), Some(init)) = (&mut self.lease, &self.init)
+            && let Some(time) = lease.due(now, busy)
+        {
+            let mut w = Writer::new();
+            ToInit::Writing { millis: time.as_millis() as u32 }.write(&mut w);
+            // A word that is lost makes init kill a logger that is well: the next one goes on.
+            let _ = init.send(w.as_bytes());
         }
     }
 
@@ -477,6 +497,7 @@ impl Collector {
         connection.send(hello.as_bytes())?;
         self.events.add(&connection, INIT, Readiness::IN)?;
         self.init = Some(connection);
+        self.lease = self.lease.take().map(|_| Lease::default());
         self.reconnect = None;
         self.named = Some(Vec::new());
         Ok(())

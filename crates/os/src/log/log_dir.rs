@@ -102,6 +102,13 @@ impl LogDir {
         &self.directory
     }
 
+    /// Whether it lies in a file system that has no disk (`TMPFS_MAGIC` and `RAMFS_MAGIC`, Linux
+    /// `include/uapi/linux/magic.h`).
+    pub fn is_in_memory(&self) -> io::Result<bool> {
+        let kind = fs::fstatfs(&self.directory)?.f_type as u32;
+        Ok([0x0102_1994, 0x8584_58f6].contains(&kind))
+    }
+
     /// Its inode number.
     pub fn inode(&self) -> u64 {
         self.inode

@@ -79,6 +79,7 @@ impl Program {
                 let outcome = self.tree.release(&mut self.init, live);
                 self.answer(number, outcome.map_err(|trouble| trouble.to_string()));
             }
+            (Part::Logger, ToInit::Writing { millis }) => self.relief.logger_writes(millis),
             (Part::Client, ToInit::Shutdown { end }) => {
                 self.shut_down(end);
                 self.reply(number, "");

@@ -75,7 +75,7 @@ pub struct Program {
     pub unreaped: bool,
     /// Leave without waiting for anything.
     pub abort: bool,
-    logger: Slot,
+    pub logger: Slot,
     /// Datagrams are received here.
     pub buffer: Vec<u8>,
 }

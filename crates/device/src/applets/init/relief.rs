@@ -1,13 +1,14 @@
-//! No service waits for a logger that is not there.
+//! No service waits for a logger that is not there, or hangs.
 
 use std::time::Duration;
 
+use engine::machine::Event;
 use engine::service::ending::Class;
 use model::service::request::{FromInit, Slot};
 use model::time::Moment;
 
 use super::program::Program;
-use super::server::Part;
+use super::server::{Part, Server};
 
 /// So long a logger may be away: it is started anew a second after its death.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -18,23 +19,53 @@ const RELIEF: Duration = Duration::from_millis(250);
 /// Lines that were given up while there is no logger.
 #[derive(Default)]
 pub struct Relief {
-    /// When to look next; there is a logger where that is never.
+    /// When to look next: at once where there is no logger, else when it should have said something.
     pub at: Option<Moment>,
+    /// There is none.
+    missed: bool,
     lost: Vec<(Slot, u64)>,
+}
+
+impl Relief {
+    /// The logger will say within this time that it does not hang; 0: it has nothing to write.
+    pub fn logger_writes(&mut self, millis: u32) {
+        let within = Duration::from_millis(millis.into());
+        self.at = (millis > 0).then(|| os::clock::now() + within);
+    }
 }
 
 impl Program {
     /// Looks whether there is a logger, and at pipes where there was none for a while.
     pub fn relieve(&mut self, now: Moment) {
-        let server = self.server.as_mut();
-        let heard = server.is_some_and(|s| s.clients().any(|client| client.part == Part::Logger));
-        if heard || !self.tree.logged {
-            self.relief.at = None;
-            return;
-        }
-        let at = *self.relief.at.get_or_insert(now + PATIENCE);
-        if at > now {
-            return;
+        let mut clients = self.server.iter_mut().flat_map(Server::clients_numbered);
+        let logger = clients.find(|(_, client)| client.part == Part::Logger);
+        let logger = logger.map(|(number, _)| number);
+        drop(clients);
+        let due = self.relief.at.is_some_and(|at| at <= now);
+        match logger {
+            _ if !self.tree.logged => return,
+            Some(_) if !due || self.relief.missed => {
+                if std::mem::take(&mut self.relief.missed) {
+                    self.relief.at = None;
+                }
+                return;
+            }
+            Some(number) => {
+                // Killed, it does not take from a pipe what it finds there later.
+                self.say("the logger hangs and is killed");
+                self.init.event(now, self.logger, Event::Signal(9), &mut self.tree);
+                if let Some(server) = &mut self.server {
+                    server.drop(number);
+                }
+                self.relief.missed = true;
+            }
+            None if !self.relief.missed => {
+                self.relief.missed = true;
+                self.relief.at = Some(now + PATIENCE);
+                return;
+            }
+            None if !due => return,
+            None => {}
         }
         self.relief.at = Some(now + RELIEF);
         for held in self.tree.all().filter(|held| held.class != Class::Logger) {
