@@ -222,6 +222,67 @@ fn a_flood_takes_nothing_of_what_others_said_last() {
     assert!(flooded.iter().rev().take(500).eq(&last));
 }
 
+#[test]
+fn a_program_makes_something_of_finished_files_and_is_not_waited_for() {
+    let folder = e2e::Folder::new("processor");
+    let go_on = folder.join("go-on");
+    // The first time it fails, then it takes its time.
+    let command = format!(
+        "[ -e {0}/failed ] || {{ touch {0}/failed; exit 1; }}
+        until [ -e {0}/go-on ]; do sleep 0.05; done; sed s/number/NUMBER/",
+        folder.path().display()
+    );
+    let mut init = PretendInit::new(&["a"], &["-s", "4096", "-n", "500", "-c", &command]);
+    init.start_logger();
+    let mut said = 0;
+    let mut say = |init: &PretendInit, lines: u32| {
+        for _ in 0..lines {
+            init.write(0, format!("number {said}\n"));
+            said += 1;
+        }
+        wait_for("the last line", LONG, || {
+            init.log().ends_with(format!("number {}\n", said - 1).as_bytes()).then_some(())
+        });
+    };
+    say(&init, 1000);
+    let previous = init.log_dir().join("previous");
+    assert!(previous.exists(), "it is not ready yet");
+    let current = std::fs::metadata(init.log_dir().join("current")).unwrap().len();
+    assert!(current < 5 * 4096, "{current}");
+    // Nobody takes the work of a program that was left behind for that of its successor.
+    init.kill_logger();
+    init.start_logger();
+    say(&init, 100);
+    std::fs::write(go_on, "").unwrap();
+    wait_for("its end", LONG, || (!previous.exists()).then_some(()));
+    for _ in 0..20 {
+        say(&init, 50);
+        wait_for("its end", LONG, || (!previous.exists()).then_some(()));
+    }
+    assert!(archives(&init).len() > 10);
+    let lines = init.lines();
+    let number =
+        |line: &[u8]| String::from_utf8(line[9..].to_vec()).unwrap().parse::<u32>().unwrap();
+    assert!(lines.iter().map(|line| number(line)).eq(0..2100), "each once, in their order");
+    let processed = lines.iter().filter(|line| line.starts_with(b"a NUMBER")).count();
+    let plain = lines.iter().filter(|line| line.starts_with(b"a number")).count();
+    assert!(processed > 900 && plain > 400 && processed + plain == 2100, "{processed} {plain}");
+}
+
+#[test]
+fn files_are_also_finished_by_age_and_bounded_in_all() {
+    let mut init = PretendInit::new(&["a"], &["-s", "4096", "-n", "500", "-t", "9000", "-r", "1"]);
+    init.start_logger();
+    init.write(0, "first\n");
+    wait_for("an archive", LONG, || (archives(&init).len() == 1).then_some(()));
+    for i in 0..2000 {
+        init.write(0, format!("line {i}\n"));
+    }
+    wait_for("the last line", LONG, || init.log().ends_with(b"line 1999\n").then_some(()));
+    let total: u64 = archives(&init).iter().map(|(_, bytes)| bytes).sum();
+    assert!((4096..9000).contains(&total), "{total}");
+}
+
 /// Their names and lengths.
 fn archives(init: &PretendInit) -> Vec<(String, u64)> {
     let entries = std::fs::read_dir(init.log_dir()).unwrap().map(|entry| entry.unwrap());

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cli::{Args, Command, Exit, Failure, Opt};
 use model::log::policy::{FILE_BYTES_MAX, FILE_BYTES_MIN, Policy};
@@ -16,11 +17,17 @@ const LINK: &str = "/run/log";
 pub const COMMAND: Command = Command {
     name: "logger",
     summary: "Write the output of all services to one log",
-    usage: "ward logger [-d DIR] [-s SIZE] [-n COUNT] [-k KMSG] INITSOCKET",
+    usage: "ward logger [-d DIR] [-s SIZE] [-n COUNT] [-t TOTAL] [-r SECONDS] [-c COMMAND] [-k KMSG] INITSOCKET",
     options: &[
         Opt("-d DIR", "Log into this directory (default: /run/uncaught-logs)"),
         Opt("-s SIZE", "Begin a new file near this many bytes (default: 99999)"),
         Opt("-n COUNT", "Keep this many finished files (default: 10)"),
+        Opt("-t TOTAL", "Keep no more bytes of them (default: 0, any number)"),
+        Opt("-r SECONDS", "Begin a new file after this time, too"),
+        Opt(
+            "-c COMMAND",
+            "Have /bin/sh run this on a finished file; what it prints is kept instead",
+        ),
         Opt("-k KMSG", "Log what the kernel says, too, which stands in this file: /dev/kmsg"),
     ],
     about: "\
@@ -49,6 +56,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let mut directory = PathBuf::from(DIRECTORY);
     let mut policy = Policy::default();
     let mut kernel: Option<PathBuf> = None;
+    let (mut period, mut processor) = (None, None);
     while let Some(option) = args.option()? {
         match option.as_str() {
             "d" => directory = args.value()?.into(),
@@ -57,6 +65,9 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
                 policy.tolerance_bytes = policy.tolerance_bytes.min(policy.file_bytes / 2);
             }
             "n" => policy.archives = args.parsed()?,
+            "t" => policy.total_bytes = args.parsed()?,
+            "r" => period = Some(args.parsed()?).filter(|secs| *secs > 0).map(Duration::from_secs),
+            "c" => processor = Some(args.text()?),
             "k" => kernel = Some(args.value()?.into()),
             _ => return Err(args.unknown(&option)),
         }
@@ -65,8 +76,14 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         return Err(Failure::usage("the socket of init is not given"));
     };
     os::service::process::set_name(c"ward-logger");
-    let plan =
-        Plan { directory: &directory, policy, init: Path::new(&init), kernel: kernel.as_deref() };
+    let plan = Plan {
+        directory: &directory,
+        policy,
+        init: Path::new(&init),
+        kernel: kernel.as_deref(),
+        period,
+        processor: processor.as_deref().map(str::as_bytes),
+    };
     let collector = Collector::start(&plan).map_err(|error| refused(&plan, error))?;
     if directory == Path::new(DIRECTORY) {
         // There since an earlier start, or somebody's own: both are fine.

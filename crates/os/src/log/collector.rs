@@ -2,14 +2,15 @@
 
 mod init_link;
 pub mod kernel;
+mod rotation;
 mod stall;
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use engine::log::keep::{Keeper, Room};
 use engine::log::lease::Lease;
 use engine::log::marker::Marker;
 use engine::log::split::{Rest, first_piece};
@@ -32,6 +33,7 @@ use crate::log::pipes::{Glass, Pipe};
 use crate::socket::Connection;
 use crate::sys::{notice, signals};
 use kernel::Kernel;
+use rotation::Rotation;
 use stall::Stall;
 
 const INIT: u64 = u64::MAX;
@@ -44,10 +46,6 @@ const TURNS_MAX: usize = 32;
 /// Text that one turn may make of what it reads: short lines grow by their label.
 const TEXT_BYTES_MAX: usize = 64 << 10;
 
-/// Bytes of the last lines of a service that are worth keeping.
-const KEPT_BYTES_MIN: usize = 512;
-const KEPT_BYTES_MAX: usize = 2048;
-
 /// What the logger is told to do.
 pub struct Plan<'a> {
     pub directory: &'a Path,
@@ -56,6 +54,10 @@ pub struct Plan<'a> {
     pub init: &'a Path,
     /// Where the kernel's records are, if they are wanted.
     pub kernel: Option<&'a Path>,
+    /// A file is also finished when it is so old.
+    pub period: Option<Duration>,
+    /// What makes something else of finished files.
+    pub processor: Option<&'a [u8]>,
 }
 
 /// Why the logger cannot begin.
@@ -79,6 +81,7 @@ pub struct Collector {
     log: LogDir,
     journal: Journal,
     policy: Policy,
+    rotation: Rotation,
     boot: u64,
     marker: Marker,
     glass: Glass,
@@ -119,6 +122,7 @@ impl Collector {
             libc::SIGHUP,
             libc::SIGINT,
             libc::SIGALRM,
+            libc::SIGCHLD,
             notice::SIGNAL,
         ]);
         signals::ignore_pipe();
@@ -135,6 +139,7 @@ impl Collector {
         let events = EventLoop::new().map_err(Failure::System)?;
         events.add(&signals, SIGNALS, Readiness::IN).map_err(Failure::System)?;
         let listeners = Listeners::open(plan.init, &events).map_err(Failure::Init)?;
+        let rotation = Rotation::new(plan, &log, clock::now()).map_err(Failure::Directory)?;
         let kernel = match plan.kernel {
             Some(path) => {
                 let kernel = Kernel::open(path).map_err(Failure::Kernel)?;
@@ -149,6 +154,7 @@ impl Collector {
             log,
             journal,
             policy: plan.policy,
+            rotation,
             boot: number,
             marker: Marker::new(boot),
             glass: Glass::new().map_err(Failure::System)?,
@@ -187,6 +193,7 @@ impl Collector {
                 self.reconnect.map(|(at, _)| at),
                 self.listeners.deadline(),
                 self.lease.as_ref().and_then(Lease::deadline),
+                self.rotation.deadline(),
             ];
             for (token, readiness) in self.events.wait(deadlines.into_iter().flatten().min())? {
                 match token {
@@ -230,6 +237,7 @@ impl Collector {
             if self.stalled.is_none() && self.begun {
                 self.turn_of_kernel();
             }
+            self.go_on_rotating(now);
             self.listeners.answer_syncs(&self.pipes, &self.events);
             self.listeners.listen_again(&self.events, now);
         }
@@ -365,49 +373,6 @@ impl Collector {
         Ok(today)
     }
 
-    /// Bytes of text after which `current` has its size; at least 1.
-    fn room_in_current(&self) -> usize {
-        let room = self.policy.full_at().saturating_sub(self.log.length());
-        TEXT_BYTES_MAX.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1)
-    }
-
-    fn rotate_if_full(&mut self) -> io::Result<()> {
-        if self.log.length() >= self.policy.full_at() { self.rotate() } else { Ok(()) }
-    }
-
-    /// Makes `current` an archive. Of those that are too many, what services said last that have said little
-    /// since is kept.
-    fn rotate(&mut self) -> io::Result<()> {
-        self.log.turn_over()?;
-        let room = self.room();
-        while let Some((oldest, [start, end])) = self.log.excess(self.policy.archives) {
-            let pipes = &self.pipes;
-            let unknown = start < self.known_from;
-            let kernel =
-                self.kernel.iter().map(|kernel| (model::log::kernel::SERVICE, &kernel.recent));
-            let all = pipes.iter().map(|pipe| (&*pipe.name, &pipe.recent)).chain(kernel);
-            if unknown
-                || all.clone().any(|(_, recent)| recent.needs(start, end))
-                || self.log.has_remainder()
-            {
-                let mut done = |service: &[u8]| {
-                    let mut own = all.clone().filter(|(name, _)| name.as_bytes() == service);
-                    own.clone().count() > 0 && own.all(|(_, recent)| recent.has_enough_behind(end))
-                };
-                self.log.condense(oldest, Keeper::new(room, &mut done), self.text.room())?;
-            } else {
-                engine::log::rotate::Directory::remove(&mut self.log, oldest)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// How much is kept of archives that go: a file in all, and of each service what fits there with the others.
-    fn room(&self) -> Room {
-        let all = self.policy.file_bytes as usize;
-        Room { each: (all / (self.pipes.len() + 1)).clamp(KEPT_BYTES_MIN, KEPT_BYTES_MAX), all }
-    }
-
     fn drop_pipe(&mut self, at: usize) {
         let pipe = self.pipes.remove(at);
         self.known_from = self.log.position();
@@ -441,6 +406,7 @@ impl Collector {
                         self.pipes.iter().filter(unfinished).map(|pipe| pipe.slot).collect();
                     slots.into_iter().for_each(|slot| self.enqueue(slot));
                 }
+                libc::SIGCHLD => self.rotation.reap(),
                 libc::SIGALRM => {
                     if self.log.length() > 0 && self.rotate().is_err() {
                         self.stall();

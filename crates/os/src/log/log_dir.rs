@@ -174,14 +174,17 @@ impl LogDir {
         rotate::turn_over(self)
     }
 
-    /// The oldest archive, where there are more than `count` beside the remainder; and from where to where in
-    /// the log it reaches.
-    pub fn excess(&self, count: u32) -> Option<(Archive, [i64; 2])> {
+    /// The oldest archive, where those beside the remainder are more than `policy` lets be; and from where to
+    /// where in the log it reaches.
+    pub fn excess(&self, policy: &Policy) -> Option<(Archive, [i64; 2])> {
         let whole = self.archives.iter().filter(|(archive, _)| Some(*archive) != self.remainder);
         let (oldest, size) = whole.clone().min()?;
         let sizes = whole.clone().map(|(_, size)| *size as i64).sum::<i64>();
         let start = self.position - self.length as i64 - sizes;
-        (whole.count() > count as usize).then_some((*oldest, [start, start + *size as i64]))
+        let all: u64 = self.archives.iter().map(|(_, size)| size).sum();
+        let too_much = policy.total_bytes != 0 && all > policy.total_bytes;
+        let excess = too_much || whole.count() > policy.archives as usize;
+        excess.then_some((*oldest, [start, start + *size as i64]))
     }
 
     pub fn has_remainder(&self) -> bool {
@@ -275,7 +278,8 @@ impl LogDir {
     /// Drops the oldest archive, for a file system that is full; `false`:
     /// there is none.
     pub fn drop_oldest(&mut self) -> io::Result<bool> {
-        let oldest = self.excess(0).map(|(oldest, _)| oldest).or(self.remainder.take());
+        let none = Policy { archives: 0, ..Policy::default() };
+        let oldest = self.excess(&none).map(|(oldest, _)| oldest).or(self.remainder.take());
         oldest.map(|archive| self.remove(archive)).transpose().map(|done| done.is_some())
     }
 
@@ -290,6 +294,12 @@ impl LogDir {
         self.close_current()?;
         fs::renameat(&self.directory, "current", &self.directory, PREVIOUS)?;
         self.open_current()
+    }
+
+    /// What a processor has begun to make.
+    pub fn forget_processed(&self) -> io::Result<()> {
+        remove(&self.directory, PROCESSED)?;
+        remove(&self.directory, NEW_STATE)
     }
 
     /// Archives what a processor made of `previous`, and keeps its new state.

@@ -8,6 +8,7 @@ pub mod listeners;
 pub mod log_dir;
 pub mod pipes;
 pub mod processed_dir;
+pub mod processing;
 pub mod reader;
 pub mod script_run;
 pub mod sinks;
