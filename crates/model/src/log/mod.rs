@@ -6,6 +6,7 @@ pub mod journal;
 pub mod line;
 pub mod mark;
 pub mod policy;
+pub mod priority;
 pub mod request;
 pub mod script;
 pub mod when;

@@ -44,9 +44,10 @@ Times are local (TZ, or else /etc/localtime). A * stands behind that of a line f
 the clock was set: it is when the line really was written. Lines of .logger say where another
 boot begins, and where the clock was set.
 
-Bytes that are no UTF-8, and what a terminal obeys, are shown as \\xNN. Objects have time (UTC),
-label, service, text and boot; bytes, where the text is no UTF-8; and corrected. There are
-colours on a terminal, unless NO_COLOR is set.
+A text that begins with <N>, as the kernel's do, is shown without it: errors are red, warnings
+yellow. Bytes that are no UTF-8, and what a terminal obeys, are shown as \\xNN. Objects have time
+(UTC), label, service, text and boot; priority (0 to 7), where the text has one; bytes, where it
+is no UTF-8; and corrected. There are colours on a terminal, unless NO_COLOR is set.
 
 Exit codes: 0 done; 1 no such boot; 3 no such service; 100 wrong usage; 111 the system refused.",
     run,
