@@ -77,6 +77,16 @@ pub const LOG_MARK_BYTES_MAX: u64 = 1 << 20;
 /// that is longer than a quarter of that, but `s6-log` may.
 pub const LOG_SHOWN_BYTES_MAX: usize = 64 << 10;
 
+/// Bytes of lines that `ward ship` sends at once: what it needs of memory is a
+/// few times that, and what it sends twice after a fall is no more.
+pub const SHIPPED_BATCH_BYTES: usize = 64 << 10;
+
+/// Lines that it sends at once.
+pub const SHIPPED_LINES_MAX: usize = 1000;
+
+/// Bytes of one datagram with a line: IPv4 carries 65,507 (RFC 768, RFC 791).
+pub const SHIPPED_DATAGRAM_BYTES_MAX: usize = 65_507;
+
 /// Unknown names that get the nearest known one beside them. Each asks every
 /// name; someone who misspelt more than these has another mistake.
 pub const NEAREST_MAX: usize = 100;

@@ -12,6 +12,7 @@ pub mod nix;
 pub mod peer_tree;
 pub mod pretend_init;
 pub mod process;
+pub mod rsyslog;
 pub mod vm;
 
 use std::ffi::OsStr;

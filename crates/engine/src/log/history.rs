@@ -24,6 +24,12 @@ impl Boots {
         }
     }
 
+    /// Whether a line behind this mark has the right time, as far as is known.
+    pub fn agree(&self, mark: &Mark) -> bool {
+        let end = self.0.iter().rfind(|end| end.boot == mark.boot);
+        end.is_some_and(|end| mark.step_to(end) == 0)
+    }
+
     /// The last boot for 0, the one before it for 1.
     pub fn back(&self, count: usize) -> Option<Boot> {
         self.0.len().checked_sub(count + 1).map(|at| self.0[at].boot)

@@ -4,5 +4,6 @@ pub mod choose;
 pub mod history;
 pub mod marker;
 pub mod rotate;
+pub mod ship;
 pub mod split;
 pub mod step;

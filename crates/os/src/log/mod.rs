@@ -10,5 +10,6 @@ pub mod pipes;
 pub mod processed_dir;
 pub mod reader;
 pub mod script_run;
+pub mod ship;
 pub mod sinks;
 pub mod tail;

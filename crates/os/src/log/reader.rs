@@ -1,6 +1,8 @@
 //! Reads a log directory while somebody else may write there: all archives and
 //! `current` as one log, from where it is wanted.
 
+pub mod feed;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -9,6 +11,8 @@ use engine::log::history::{Part, Sieve};
 use model::log::archive::Archive;
 use model::log::line::{Line, newline};
 use model::log::mark::Mark;
+use model::log::place::{Place as Kept, of_boot, of_line};
+use model::time::Date;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -31,6 +35,8 @@ struct File {
     inode: u64,
     length: u64,
     part: Part,
+    /// Where it begins; `None` where it does not yet.
+    begins: Option<Kept>,
     /// What may get another name is held open. Archives are opened when it is their turn:
     /// there may be more of them than descriptors, and one that is gone by then is gone.
     held: Option<OwnedFd>,
@@ -100,17 +106,24 @@ impl Reader {
             Some(count) if sieve.wanted.is_timeless() => self.last_lines(sieve, count)?,
             _ => self.first_wanted(sieve)?,
         };
-        // The last mark before it: its own file begins with one, unless that is damaged.
-        let (mut at, mut end) = (place.file, place.offset);
-        while sieve.named && sieve.mark.is_none() && at < self.files.len() {
-            sieve.mark = self.last_mark(at, end)?;
+        if sieve.named {
+            sieve.mark = self.mark_before(place)?;
+        }
+        Ok(place)
+    }
+
+    /// The last mark before a place: its own file begins with one, unless that is damaged.
+    fn mark_before(&self, place: Place) -> io::Result<Option<Mark>> {
+        let (mut at, mut end, mut found) = (place.file, place.offset, None);
+        while found.is_none() && at < self.files.len() {
+            found = self.last_mark(at, end)?;
             if at == 0 || self.files[at].part.head.is_some() {
                 break;
             }
             at -= 1;
             end = self.files[at].length;
         }
-        Ok(place)
+        Ok(found)
     }
 
     /// The place of the line that is the `count`th from the end.
@@ -348,12 +361,22 @@ impl File {
     fn new(archive: Option<Archive>, found: (OwnedFd, u64, u64)) -> io::Result<Self> {
         let (open, inode, length) = found;
         let mut head = [0; HEAD_BYTES];
-        let count = lines::read(&open, &mut head, 0)?;
-        let line = newline(&head[..count]).map(|end| Line::read(&head[..end], true));
-        let head = line.and_then(|line| Some((Mark::read(&line)?, line.date()?)));
+        let count = lines::read_all(&open, &mut head, 0)?;
+        let (begins, head) = beginning(&head[..count]);
         let part = Part { head, rotated: archive.map(|archive| archive.date) };
-        Ok(Self { archive, inode, length, part, held: archive.is_none().then_some(open) })
+        Ok(Self { archive, inode, length, part, begins, held: archive.is_none().then_some(open) })
     }
+}
+
+/// What the first bytes of a file say of it: what it is known by, and the mark it begins with.
+fn beginning(bytes: &[u8]) -> (Option<Kept>, Option<(Mark, Date)>) {
+    let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+    let end = newline(head);
+    let line = end.map(|end| Line::read(&head[..end], true));
+    let mark = line.and_then(|line| Some((Mark::read(&line)?, line.date()?)));
+    let end = end.or((head.len() == HEAD_BYTES).then_some(HEAD_BYTES));
+    let boot = of_boot(mark.as_ref().map(|(mark, _)| &mark.boot));
+    (end.map(|end| Kept { file: of_line(&head[..end]), boot, offset: 0 }), mark)
 }
 
 /// All files of the log as they were at one moment, the oldest first, and whether

@@ -16,6 +16,7 @@ pub mod mapping;
 pub mod memory;
 pub mod namespace;
 pub mod notice;
+pub mod outgoing;
 pub mod processor;
 pub mod reboot;
 pub mod regex;

@@ -1,0 +1,354 @@
+//! `ward ship`: the log, to a server.
+
+pub mod batch;
+pub mod stream;
+
+use std::fs::DirBuilder;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::time::Duration;
+
+use engine::log::ship::{Event, Held, Manner, Ship, World};
+use model::limits::SHIPPED_LINES_MAX;
+use model::log::entry::Entry;
+use model::log::line::Line;
+use model::log::mark::SERVICE;
+use model::log::place::Place;
+use model::log::target::{Server, Target};
+
+use crate::clock;
+use crate::event_loop::{EventLoop, Readiness};
+use crate::files;
+use crate::log::reader::feed::{Feed, Next};
+use crate::log::ship::batch::{Batch, Form};
+use crate::log::ship::stream::Stream;
+use crate::log::tail::Tail;
+use crate::sys::signals;
+
+/// What is done.
+pub struct Plan<'a> {
+    pub log: &'a Path,
+    /// The file that says how far it was.
+    pub cursor: Option<&'a Path>,
+    pub target: Target<'a>,
+    /// What this device is called, where that is not its host name.
+    pub host: Option<&'a [u8]>,
+    /// Tells a person what has changed.
+    pub say: &'a dyn Fn(&str),
+}
+
+/// What could not be done at all.
+#[derive(Debug)]
+pub enum Failure {
+    Log(io::Error),
+    Cursor(io::Error),
+    System(io::Error),
+}
+
+/// A server whose connection ends may not have read what its system had since then.
+const DOUBT: Duration = Duration::from_secs(2);
+
+/// Datagrams at once, and the pause behind them: nobody says when there are too many.
+const DATAGRAMS: usize = 32;
+const DATAGRAM_PAUSE: Duration = Duration::from_millis(10);
+
+/// What stands in the log's place where it has a hole.
+const MISSING: &[u8] = b"<4>lines are missing here: they were removed before they were sent";
+const REFUSED: &[u8] = b"<4>a line is missing here: the server did not take it";
+
+const SIGNALS: u64 = 0;
+const LOG: u64 = 1;
+const WIRE: u64 = 2;
+
+/// Bytes of a file with a place.
+const CURSOR_BYTES_MAX: usize = 128;
+
+/// Sends until it is told to end.
+pub fn run(plan: &Plan<'_>) -> Result<(), Failure> {
+    signals::ignore_pipe();
+    let told =
+        signals::read_from(&[signals::number::TERM, signals::number::HUP, signals::number::INT]);
+    let told = told.map_err(Failure::System)?;
+    // Before the first look at the directory, so that nothing happens between.
+    let tail = Tail::watch(plan.log).map_err(Failure::Log)?;
+    let mut events = EventLoop::new().map_err(Failure::System)?;
+    let add = |fd, token| events.add(fd, token, Readiness::IN);
+    add(told.as_fd(), SIGNALS).map_err(Failure::System)?;
+    add(tail.as_fd(), LOG).map_err(Failure::System)?;
+    let manner = manner(&plan.target);
+    let mut ship = Ship::new(manner);
+    let mut route = Route::new(plan)?;
+    let mut listens = true;
+    ship.step(clock::now(), Event::Grown, &mut route);
+    loop {
+        if let Some(failure) = route.failure.take() {
+            return Err(failure);
+        }
+        if ship.is_over() {
+            return Ok(());
+        }
+        if ship.listens() != listens {
+            listens = !listens;
+            let interest = if listens { Readiness::IN } else { Readiness::empty() };
+            events.modify(tail.as_fd(), LOG, interest).map_err(Failure::System)?;
+        }
+        route.watch(&events).map_err(Failure::System)?;
+        for (token, _) in events.wait(ship.deadline()).map_err(Failure::System)? {
+            let event = match token {
+                SIGNALS => {
+                    signals::next(told.as_fd()).map_err(Failure::System)?.map(|_| Event::End)
+                }
+                LOG => {
+                    tail.drain().map_err(Failure::Log)?;
+                    Some(Event::Grown)
+                }
+                _ => route.go_on(),
+            };
+            if let Some(event) = event {
+                ship.step(clock::now(), event, &mut route);
+            }
+        }
+        if ship.deadline().is_some_and(|deadline| clock::now() >= deadline) {
+            ship.step(clock::now(), Event::Tick, &mut route);
+        }
+    }
+}
+
+fn manner(target: &Target<'_>) -> Manner {
+    let plain = Manner {
+        patience: Duration::ZERO,
+        pause: Duration::ZERO,
+        doubt: Duration::ZERO,
+        lines_max: SHIPPED_LINES_MAX,
+    };
+    match target {
+        Target::SyslogTcp(_) => Manner { doubt: DOUBT, ..plain },
+        Target::SyslogUdp(_) => Manner { pause: DATAGRAM_PAUSE, lines_max: DATAGRAMS, ..plain },
+        Target::Http { .. } | Target::Directory(_) => plain,
+    }
+}
+
+/// From the log to the server.
+struct Route<'a> {
+    plan: &'a Plan<'a>,
+    feed: Feed,
+    batch: Batch,
+    /// The folder of the cursor.
+    folder: Option<OwnedFd>,
+    /// What is said before the next line.
+    note: Option<&'static [u8]>,
+    /// The batch begins with a note.
+    noted: Option<&'static [u8]>,
+    wire: Option<Stream>,
+    /// What the event loop waits for, of the wire.
+    interest: Option<Readiness>,
+    /// Tries so far, each with the next address.
+    tries: usize,
+    /// It is known that it does not work.
+    trouble: bool,
+    failure: Option<Failure>,
+}
+
+impl<'a> Route<'a> {
+    fn new(plan: &'a Plan<'a>) -> Result<Self, Failure> {
+        let mut place = None;
+        let mut folder = None;
+        if let Some(path) = plan.cursor {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent = parent.unwrap_or(Path::new("."));
+            let _ = DirBuilder::new().mode(0o755).create(parent);
+            folder = Some(files::directory(parent).map_err(Failure::Cursor)?);
+            match files::read_up_to(path, CURSOR_BYTES_MAX) {
+                // One that is damaged says nothing.
+                Ok(text) => place = Place::parse(&text),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Failure::Cursor(error)),
+            }
+        }
+        let feed = Feed::open(plan.log, place).map_err(Failure::Log)?;
+        let form = match plan.target {
+            Target::SyslogUdp(_) => Form::Datagrams,
+            _ => Form::Stream,
+        };
+        let mut batch = Batch::new(form);
+        batch.clear(feed.place());
+        Ok(Self {
+            plan,
+            feed,
+            batch,
+            folder,
+            note: None,
+            noted: None,
+            wire: None,
+            interest: None,
+            tries: 0,
+            trouble: false,
+            failure: None,
+        })
+    }
+
+    /// Has the event loop wait for what the wire waits for.
+    fn watch(&mut self, events: &EventLoop) -> io::Result<()> {
+        let Some(wire) = &self.wire else { return Ok(()) };
+        let wanted = wire.interest();
+        match self.interest.replace(wanted) {
+            None => events.add(wire, WIRE, wanted),
+            Some(interest) if interest != wanted => events.modify(wire, WIRE, wanted),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn go_on(&mut self) -> Option<Event> {
+        let parts = [&self.batch.text[..]];
+        match self.wire.as_mut()?.go_on(&parts) {
+            Ok(event) => event,
+            Err(error) => Some(self.broken(&error)),
+        }
+    }
+
+    fn broken(&mut self, error: &io::Error) -> Event {
+        if !std::mem::replace(&mut self.trouble, true) {
+            (self.plan.say)(&format!("cannot send: {error}; trying again"));
+        }
+        Event::Broken
+    }
+
+    fn server(&self) -> Option<Server<'a>> {
+        match self.plan.target {
+            Target::SyslogTcp(server) | Target::SyslogUdp(server) | Target::Http { server, .. } => {
+                Some(server)
+            }
+            Target::Directory(_) => None,
+        }
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        let Some(server) = self.server() else { return Ok(()) };
+        let address = server.host.parse().map_err(|_| io::ErrorKind::NotFound)?;
+        self.tries += 1;
+        self.wire = Some(Stream::connect(&SocketAddr::new(address, server.port))?);
+        Ok(())
+    }
+
+    fn collect_lines(&mut self, lines_max: usize) -> io::Result<()> {
+        while self.batch.held().lines < lines_max {
+            if let Some(note) = self.note {
+                let label = clock::today().label_text();
+                let line =
+                    Line { label: Some(&label), service: Some(SERVICE.as_bytes()), text: note };
+                if !self.batch.add(&Entry::new(line)) {
+                    break;
+                }
+                self.noted = self.note.take();
+            }
+            let batch = &mut self.batch;
+            let taken = self.feed.next(&mut |sieve, line| {
+                // What the mark is behind which a line stands is known only once it was taken.
+                let mark = sieve.mark;
+                let taken = sieve.look(line).is_none_or(|entry| batch.add(&entry));
+                if !taken {
+                    sieve.mark = mark;
+                }
+                taken
+            })?;
+            match taken {
+                Next::Taken => {}
+                Next::Lost => self.note = Some(MISSING),
+                Next::Left | Next::End => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl World for Route<'_> {
+    type Place = Place;
+
+    fn collect(&mut self, lines_max: usize) -> Held {
+        if self.batch.ends.is_empty() {
+            // It may have got its name meanwhile.
+            self.batch.host = match self.plan.host {
+                Some(host) => host.to_vec(),
+                None => rustix::system::uname().nodename().to_bytes().to_vec(),
+            };
+        }
+        if let Err(error) = self.collect_lines(lines_max) {
+            self.failure = Some(Failure::Log(error));
+        }
+        self.batch.held()
+    }
+
+    fn start(&self) -> Place {
+        self.batch.start
+    }
+
+    fn go_back(&mut self, place: Place) -> bool {
+        let gone = match self.feed.go_back(place) {
+            Ok(there) => !there,
+            Err(error) => {
+                self.failure = Some(Failure::Log(error));
+                true
+            }
+        };
+        if !gone {
+            self.note = self.noted.take().filter(|_| place == self.batch.start).or(self.note);
+            self.batch.clear(place);
+        }
+        !gone
+    }
+
+    fn refresh(&mut self) {
+        match self.feed.learn() {
+            Ok(()) => {
+                self.go_back(self.batch.start);
+            }
+            Err(error) => self.failure = Some(Failure::Log(error)),
+        }
+    }
+
+    fn keep(&mut self) {
+        if std::mem::take(&mut self.trouble) {
+            (self.plan.say)("sending again");
+        }
+        let place = self.feed.place();
+        self.batch.clear(place);
+        self.noted = None;
+        if let (Some(folder), Some(path)) = (&self.folder, self.plan.cursor) {
+            let mut text = Vec::new();
+            place.append(&mut text);
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if let Err(error) = files::replace(folder, &name, &text, 0o600) {
+                self.failure = Some(Failure::Cursor(error));
+            }
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.keep();
+        self.note = Some(REFUSED);
+    }
+
+    fn connect(&mut self) -> Option<Event> {
+        match self.begin() {
+            Ok(()) => None,
+            Err(error) => Some(self.broken(&error)),
+        }
+    }
+
+    fn send(&mut self) -> Option<Event> {
+        self.wire.as_mut()?.begin();
+        self.go_on()
+    }
+
+    fn has_arrived(&mut self) -> bool {
+        self.wire.as_ref().is_some_and(Stream::has_arrived)
+    }
+
+    fn close(&mut self) {
+        self.wire = None;
+        self.interest = None;
+    }
+}

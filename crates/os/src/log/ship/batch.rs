@@ -1,0 +1,66 @@
+//! Lines that are sent together, in the form that a target wants.
+
+use engine::log::ship::Held;
+use model::limits::{SHIPPED_BATCH_BYTES, SHIPPED_DATAGRAM_BYTES_MAX};
+use model::log::entry::Entry;
+use model::log::place::Place;
+use model::log::syslog;
+
+/// What a target is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Messages behind their lengths.
+    Stream,
+    /// Messages, each in a datagram.
+    Datagrams,
+}
+
+pub struct Batch {
+    form: Form,
+    /// What this device is called.
+    pub host: Vec<u8>,
+    pub text: Vec<u8>,
+    /// Where each line ends.
+    pub ends: Vec<usize>,
+    /// Where its first line begins.
+    pub start: Place,
+    full: bool,
+}
+
+impl Batch {
+    pub fn new(form: Form) -> Self {
+        let (host, text, ends, start) = (Vec::new(), Vec::new(), Vec::new(), Place::default());
+        Self { form, host, text, ends, start, full: false }
+    }
+
+    pub fn held(&self) -> Held {
+        Held { lines: self.ends.len(), full: self.full, urgent: false }
+    }
+
+    /// Empties it; the next line begins at `start`.
+    pub fn clear(&mut self, start: Place) {
+        self.text.clear();
+        self.ends.clear();
+        self.start = start;
+        self.full = false;
+    }
+
+    /// `false` where it has no room left: the line was not added.
+    pub fn add(&mut self, entry: &Entry<'_>) -> bool {
+        let before = self.text.len();
+        match self.form {
+            Form::Stream => syslog::append_counted(entry, &self.host, &mut self.text),
+            Form::Datagrams => {
+                syslog::append_message(entry, &self.host, &mut self.text);
+                self.text.truncate(before + SHIPPED_DATAGRAM_BYTES_MAX);
+            }
+        }
+        if before > 0 && self.text.len() > SHIPPED_BATCH_BYTES {
+            self.text.truncate(before);
+            self.full = true;
+            return false;
+        }
+        self.ends.push(self.text.len());
+        true
+    }
+}

@@ -1,0 +1,114 @@
+//! A connection to a server (`tcp(7)`), which nobody waits for.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use engine::log::ship::Event;
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+
+use crate::event_loop::Readiness;
+use crate::sys::outgoing;
+
+/// Bytes that a server says at once.
+const HEARD_BYTES: usize = 4096;
+
+pub struct Stream {
+    socket: OwnedFd,
+    connected: bool,
+    /// Bytes that were sent of what is under way; `None`: nothing is.
+    sent: Option<usize>,
+}
+
+/// A socket for this address.
+pub fn socket(to: &SocketAddr, kind: SocketType, flags: SocketFlags) -> io::Result<OwnedFd> {
+    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    Ok(net::socket_with(family, kind, flags | SocketFlags::CLOEXEC, None)?)
+}
+
+impl Stream {
+    pub fn connect(to: &SocketAddr) -> io::Result<Self> {
+        let socket = socket(to, SocketType::STREAM, SocketFlags::NONBLOCK)?;
+        match net::connect(&socket, to) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Self { socket, connected: false, sent: None })
+    }
+
+    /// What to wait for.
+    pub fn interest(&self) -> Readiness {
+        match !self.connected || self.sent.is_some() {
+            true => Readiness::IN | Readiness::OUT,
+            false => Readiness::IN,
+        }
+    }
+
+    /// Begins to send.
+    pub fn begin(&mut self) {
+        self.sent = Some(0);
+    }
+
+    /// Goes on with what can be done; `parts` are what is sent, one behind the other.
+    pub fn go_on(&mut self, parts: &[&[u8]]) -> io::Result<Option<Event>> {
+        if !self.connected {
+            // Nothing can be said about a connection that is being made but whether it can be written to.
+            sockopt::socket_error(&self.socket)??;
+            return match net::getpeername(&self.socket) {
+                Ok(_) => {
+                    self.connected = true;
+                    Ok(Some(Event::Connected))
+                }
+                Err(Errno::NOTCONN) => Ok(None),
+                Err(error) => Err(error.into()),
+            };
+        }
+        if let Some(event) = self.hear()? {
+            return Ok(Some(event));
+        }
+        while let Some(sent) = self.sent {
+            let mut before = sent;
+            let rest = parts.iter().find_map(|part| {
+                let rest = part.get(before..).filter(|rest| !rest.is_empty());
+                before = before.saturating_sub(part.len());
+                rest
+            });
+            let Some(rest) = rest else {
+                self.sent = None;
+                return Ok(Some(Event::Sent));
+            };
+            match net::send(&self.socket, rest, SendFlags::NOSIGNAL) {
+                Ok(count) => self.sent = Some(sent + count),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads what the server says.
+    fn hear(&mut self) -> io::Result<Option<Event>> {
+        let mut heard = [0; HEARD_BYTES];
+        loop {
+            match net::recv(&self.socket, &mut heard, RecvFlags::empty()) {
+                Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Whether the other side's system has all that was sent.
+    pub fn has_arrived(&self) -> bool {
+        outgoing::count(self.socket.as_fd()).is_ok_and(|count| count == 0)
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
