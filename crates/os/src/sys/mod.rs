@@ -26,6 +26,8 @@ pub mod signals;
 pub mod spawn;
 pub mod tap;
 pub mod tied;
+#[cfg(feature = "for-size")]
+mod unwinder;
 pub mod wall_clock;
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
