@@ -4,6 +4,7 @@
 pub mod client;
 pub mod device;
 pub mod generation;
+pub mod http;
 pub mod json;
 pub mod log;
 pub mod machine;

@@ -23,6 +23,9 @@ TARGET is one of
 
   syslog+tcp://HOST:PORT   messages of RFC 5424, each behind its length (port: 514)
   syslog+udp://HOST:PORT   the same, each in a datagram; nobody tells whether they arrive
+  http://HOST:PORT/PATH    JSON objects, one a line, with _time, _msg, host, service, priority
+                           and boot, as VictoriaLogs takes them at /insert/jsonline; streams,
+                           where PATH is Loki's /loki/api/v1/push
 
 Signals: TERM, HUP and INT end it once what is under way has arrived, or after two seconds.
 

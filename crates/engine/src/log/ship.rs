@@ -60,6 +60,8 @@ pub trait World {
     /// The same for one that was refused, of which something is told.
     fn give_up(&mut self);
 
+    fn is_connected(&self) -> bool;
+
     fn connect(&mut self) -> Option<Event>;
 
     fn send(&mut self) -> Option<Event>;
@@ -143,7 +145,6 @@ enum State {
 pub struct Ship<P> {
     manner: Manner,
     state: State,
-    connected: bool,
     /// Lines of the batch.
     lines: usize,
     /// Since when its first line waits.
@@ -152,6 +153,8 @@ pub struct Ship<P> {
     lines_max: usize,
     /// Before the next try.
     wait: Duration,
+    /// Since when it works.
+    well: Option<Moment>,
     /// It did not work the last time.
     failed: bool,
     /// When batches were delivered that are in doubt, and where each begins.
@@ -164,11 +167,11 @@ impl<P: Copy> Ship<P> {
         Self {
             manner,
             state: State::Idle,
-            connected: false,
             lines: 0,
             since: None,
             lines_max: manner.lines_max,
             wait: WAIT_MIN,
+            well: None,
             failed: false,
             doubtful: VecDeque::with_capacity(DOUBTFUL_MAX),
             ending: None,
@@ -217,7 +220,6 @@ impl<P: Copy> Ship<P> {
             (_, Over) => None,
             (Event::Grown, Idle | Collecting { .. }) => self.go(now, world),
             (Event::Connected, Connecting { .. }) => {
-                self.connected = true;
                 if core::mem::take(&mut self.failed) {
                     world.refresh();
                 }
@@ -230,7 +232,7 @@ impl<P: Copy> Ship<P> {
             (Event::Delivered, Sending { .. }) => self.deliver(now, world),
             (Event::Refused, Sending { .. }) => self.refuse(now, world),
             (Event::Broken, Idle | Collecting { .. } | Pausing { .. }) => {
-                self.close(world);
+                world.close();
                 if self.go_back(now, world) {
                     self.wait(now);
                 }
@@ -284,7 +286,7 @@ impl<P: Copy> Ship<P> {
         if !enough && now < until && self.ending.is_none() {
             self.state = State::Collecting { until };
             None
-        } else if self.connected {
+        } else if world.is_connected() {
             self.state = State::Sending { until: now + DELIVER_MAX };
             world.send()
         } else {
@@ -312,7 +314,7 @@ impl<P: Copy> Ship<P> {
             self.doubtful.push_back((now, world.start()));
         }
         world.keep();
-        self.wait = WAIT_MIN;
+        self.well.get_or_insert(now);
         self.lines_max = (self.lines_max * 2).min(self.manner.lines_max);
         self.since = None;
         if self.manner.pause.is_zero() {
@@ -336,14 +338,9 @@ impl<P: Copy> Ship<P> {
     }
 
     fn fail<W: World<Place = P>>(&mut self, now: Moment, world: &mut W) {
-        self.close(world);
+        world.close();
         self.go_back(now, world);
         self.wait(now);
-    }
-
-    fn close<W: World<Place = P>>(&mut self, world: &mut W) {
-        self.connected = false;
-        world.close();
     }
 
     /// Goes back to what is in doubt; `false`: nothing is.
@@ -359,6 +356,10 @@ impl<P: Copy> Ship<P> {
 
     fn wait(&mut self, now: Moment) {
         self.failed = true;
+        // What was delivered and came to nothing was no success.
+        if self.well.take().is_some_and(|well| now - well >= self.manner.doubt) {
+            self.wait = WAIT_MIN;
+        }
         self.state = match self.ending {
             Some(_) => State::Over,
             None => State::Waiting { until: now + self.wait },

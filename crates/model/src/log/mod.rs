@@ -1,5 +1,6 @@
 //! Logs: what a line, a log directory and a message about them are.
 
+pub mod answer;
 pub mod archive;
 pub mod entry;
 pub mod journal;
@@ -10,6 +11,7 @@ pub mod policy;
 pub mod priority;
 pub mod request;
 pub mod script;
+pub mod shipped;
 pub mod syslog;
 pub mod target;
 pub mod when;

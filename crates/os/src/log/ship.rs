@@ -5,11 +5,13 @@ pub mod stream;
 
 use std::fs::DirBuilder;
 use std::io;
-use std::net::SocketAddr;
+use std::net::ToSocketAddrs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
+
+use rustix::net::{SendFlags, SocketFlags, SocketType};
 
 use engine::log::ship::{Event, Held, Manner, Ship, World};
 use model::limits::SHIPPED_LINES_MAX;
@@ -17,7 +19,7 @@ use model::log::entry::Entry;
 use model::log::line::Line;
 use model::log::mark::SERVICE;
 use model::log::place::Place;
-use model::log::target::{Server, Target};
+use model::log::target::{self, Server, Target};
 
 use crate::clock;
 use crate::event_loop::{EventLoop, Readiness};
@@ -126,9 +128,17 @@ fn manner(target: &Target<'_>) -> Manner {
     };
     match target {
         Target::SyslogTcp(_) => Manner { doubt: DOUBT, ..plain },
-        Target::SyslogUdp(_) => Manner { pause: DATAGRAM_PAUSE, lines_max: DATAGRAMS, ..plain },
+        Target::SyslogUdp(_) => {
+            Manner { doubt: DOUBT, pause: DATAGRAM_PAUSE, lines_max: DATAGRAMS, ..plain }
+        }
         Target::Http { .. } | Target::Directory(_) => plain,
     }
+}
+
+/// The way out.
+enum Wire {
+    Stream(Stream),
+    Datagrams(OwnedFd),
 }
 
 /// From the log to the server.
@@ -142,7 +152,9 @@ struct Route<'a> {
     note: Option<&'static [u8]>,
     /// The batch begins with a note.
     noted: Option<&'static [u8]>,
-    wire: Option<Stream>,
+    wire: Option<Wire>,
+    /// What stands before the batch.
+    head: Vec<u8>,
     /// What the event loop waits for, of the wire.
     interest: Option<Readiness>,
     /// Tries so far, each with the next address.
@@ -171,6 +183,8 @@ impl<'a> Route<'a> {
         let feed = Feed::open(plan.log, place).map_err(Failure::Log)?;
         let form = match plan.target {
             Target::SyslogUdp(_) => Form::Datagrams,
+            Target::Http { form: target::Form::Lines, .. } => Form::Objects,
+            Target::Http { form: target::Form::Loki, .. } => Form::Streams,
             _ => Form::Stream,
         };
         let mut batch = Batch::new(form);
@@ -183,6 +197,7 @@ impl<'a> Route<'a> {
             note: None,
             noted: None,
             wire: None,
+            head: Vec::new(),
             interest: None,
             tries: 0,
             trouble: false,
@@ -192,20 +207,38 @@ impl<'a> Route<'a> {
 
     /// Has the event loop wait for what the wire waits for.
     fn watch(&mut self, events: &EventLoop) -> io::Result<()> {
-        let Some(wire) = &self.wire else { return Ok(()) };
-        let wanted = wire.interest();
+        let (socket, wanted) = match &self.wire {
+            None => return Ok(()),
+            Some(Wire::Stream(stream)) => (stream.as_fd(), stream.interest()),
+            // Only what went wrong is told.
+            Some(Wire::Datagrams(socket)) => (socket.as_fd(), Readiness::empty()),
+        };
         match self.interest.replace(wanted) {
-            None => events.add(wire, WIRE, wanted),
-            Some(interest) if interest != wanted => events.modify(wire, WIRE, wanted),
+            None => events.add(socket, WIRE, wanted),
+            Some(interest) if interest != wanted => events.modify(socket, WIRE, wanted),
             Some(_) => Ok(()),
         }
     }
 
     fn go_on(&mut self) -> Option<Event> {
-        let parts = [&self.batch.text[..]];
-        match self.wire.as_mut()?.go_on(&parts) {
-            Ok(event) => event,
-            Err(error) => Some(self.broken(&error)),
+        let stream = match self.wire.as_mut()? {
+            Wire::Stream(stream) => stream,
+            Wire::Datagrams(socket) => {
+                let error = rustix::net::sockopt::socket_error(socket).ok()?.err()?;
+                return Some(self.broken(&error.into()));
+            }
+        };
+        let is_busy = stream.is_busy();
+        match stream.go_on(&self.batch.parts(&self.head)) {
+            Ok(event) => {
+                if stream.is_over {
+                    self.close();
+                }
+                event
+            }
+            Err(error) if is_busy => Some(self.broken(&error)),
+            // Servers end what nobody uses.
+            Err(_) => Some(Event::Broken),
         }
     }
 
@@ -227,9 +260,28 @@ impl<'a> Route<'a> {
 
     fn begin(&mut self) -> io::Result<()> {
         let Some(server) = self.server() else { return Ok(()) };
-        let address = server.host.parse().map_err(|_| io::ErrorKind::NotFound)?;
-        self.tries += 1;
-        self.wire = Some(Stream::connect(&SocketAddr::new(address, server.port))?);
+        let mut addresses = (server.host, server.port).to_socket_addrs()?;
+        let count = addresses.len().max(1);
+        let address = addresses.nth(self.tries % count).ok_or(io::ErrorKind::NotFound)?;
+        self.tries = self.tries.wrapping_add(1);
+        self.wire = Some(match self.batch.form {
+            Form::Datagrams => {
+                let socket = stream::socket(&address, SocketType::DGRAM, SocketFlags::empty())?;
+                rustix::net::connect(&socket, &address)?;
+                Wire::Datagrams(socket)
+            }
+            _ => Wire::Stream(Stream::connect(&address)?),
+        });
+        Ok(())
+    }
+
+    /// Sends each line by itself.
+    fn send_datagrams(&self, socket: &OwnedFd) -> io::Result<()> {
+        let mut start = 0;
+        for &end in &self.batch.ends {
+            rustix::net::send(socket, &self.batch.text[start..end], SendFlags::NOSIGNAL)?;
+            start = end;
+        }
         Ok(())
     }
 
@@ -331,20 +383,46 @@ impl World for Route<'_> {
         self.note = Some(REFUSED);
     }
 
+    fn is_connected(&self) -> bool {
+        self.wire.is_some()
+    }
+
     fn connect(&mut self) -> Option<Event> {
         match self.begin() {
+            Ok(()) if matches!(self.wire, Some(Wire::Datagrams(_))) => Some(Event::Connected),
             Ok(()) => None,
             Err(error) => Some(self.broken(&error)),
         }
     }
 
     fn send(&mut self) -> Option<Event> {
-        self.wire.as_mut()?.begin();
-        self.go_on()
+        self.head.clear();
+        if let Target::Http { server, path, .. } = self.plan.target {
+            let length: usize = self.batch.parts(b"").iter().map(|part| part.len()).sum();
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: {server}\r\nContent-Type: application/json\r\n\
+                 Content-Length: {length}\r\n\r\n"
+            );
+            self.head = head.into_bytes();
+        }
+        let is_answered = !self.head.is_empty();
+        match self.wire.as_mut()? {
+            Wire::Stream(stream) => {
+                stream.begin(is_answered);
+                self.go_on()
+            }
+            Wire::Datagrams(socket) => {
+                let socket = socket.try_clone().ok()?;
+                match self.send_datagrams(&socket) {
+                    Ok(()) => Some(Event::Delivered),
+                    Err(error) => Some(self.broken(&error)),
+                }
+            }
+        }
     }
 
     fn has_arrived(&mut self) -> bool {
-        self.wire.as_ref().is_some_and(Stream::has_arrived)
+        matches!(&self.wire, Some(Wire::Stream(stream)) if stream.has_arrived())
     }
 
     fn close(&mut self) {

@@ -34,6 +34,7 @@ struct Pretend {
     got: Vec<usize>,
     given_up: Vec<usize>,
     tries: usize,
+    connected: bool,
     urgent: Option<usize>,
 }
 
@@ -52,6 +53,7 @@ impl Pretend {
             got: Vec::new(),
             given_up: Vec::new(),
             tries: 0,
+            connected: false,
             urgent: None,
         }
     }
@@ -95,7 +97,8 @@ impl World for Pretend {
 
     fn connect(&mut self) -> Option<Event> {
         self.tries += 1;
-        Some(if self.mood == Mood::Down { Event::Broken } else { Event::Connected })
+        self.connected = self.mood != Mood::Down;
+        Some(if self.connected { Event::Connected } else { Event::Broken })
     }
 
     fn send(&mut self) -> Option<Event> {
@@ -118,7 +121,13 @@ impl World for Pretend {
         self.mood != Mood::Silent
     }
 
-    fn close(&mut self) {}
+    fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    fn close(&mut self) {
+        self.connected = false;
+    }
 }
 
 const ANSWERED: Manner =
@@ -254,6 +263,22 @@ fn what_only_the_other_system_had_comes_again_when_the_connection_ends() {
     trial.hear(Event::Broken);
     trial.pass(SECOND);
     trial.assert_got(&[16..18]);
+}
+
+#[test]
+fn a_server_that_takes_everything_and_ends_is_tried_ever_more_seldom() {
+    let mut trial = Trial::new(UNANSWERED, 1);
+    let mut waits = Vec::new();
+    trial.hear(Event::Grown);
+    for _ in 0..4 {
+        trial.hear(Event::Broken);
+        waits.extend(trial.pass(trial.ship.deadline().unwrap() - trial.now));
+    }
+    assert_eq!(waits, [1, 2, 4, 8]);
+    trial.pass(3 * SECOND);
+    trial.say(1);
+    trial.hear(Event::Broken);
+    assert_eq!(trial.pass(5 * SECOND), [1]);
 }
 
 #[test]

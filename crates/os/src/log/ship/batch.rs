@@ -4,7 +4,9 @@ use engine::log::ship::Held;
 use model::limits::{SHIPPED_BATCH_BYTES, SHIPPED_DATAGRAM_BYTES_MAX};
 use model::log::entry::Entry;
 use model::log::place::Place;
-use model::log::syslog;
+use model::log::{shipped, syslog};
+
+use crate::clock;
 
 /// What a target is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,10 +15,14 @@ pub enum Form {
     Stream,
     /// Messages, each in a datagram.
     Datagrams,
+    /// Objects, each in a line.
+    Objects,
+    /// Streams for Loki.
+    Streams,
 }
 
 pub struct Batch {
-    form: Form,
+    pub form: Form,
     /// What this device is called.
     pub host: Vec<u8>,
     pub text: Vec<u8>,
@@ -31,6 +37,14 @@ impl Batch {
     pub fn new(form: Form) -> Self {
         let (host, text, ends, start) = (Vec::new(), Vec::new(), Vec::new(), Place::default());
         Self { form, host, text, ends, start, full: false }
+    }
+
+    /// All that is sent, in its order; `head` comes first.
+    pub fn parts<'a>(&'a self, head: &'a [u8]) -> [&'a [u8]; 4] {
+        match self.form {
+            Form::Streams => [head, shipped::STREAMS_BEGIN, &self.text, shipped::STREAMS_END],
+            _ => [head, &self.text, b"", b""],
+        }
     }
 
     pub fn held(&self) -> Held {
@@ -53,6 +67,11 @@ impl Batch {
             Form::Datagrams => {
                 syslog::append_message(entry, &self.host, &mut self.text);
                 self.text.truncate(before + SHIPPED_DATAGRAM_BYTES_MAX);
+            }
+            Form::Objects => shipped::append_object(entry, &self.host, &mut self.text),
+            Form::Streams => {
+                let (today, first) = (clock::today(), self.ends.is_empty());
+                shipped::append_stream(entry, &self.host, today, first, &mut self.text);
             }
         }
         if before > 0 && self.text.len() > SHIPPED_BATCH_BYTES {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use engine::log::ship::Event;
+use model::log::answer::{Answer, Outcome};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
@@ -19,6 +20,10 @@ pub struct Stream {
     connected: bool,
     /// Bytes that were sent of what is under way; `None`: nothing is.
     sent: Option<usize>,
+    /// What the server says to that, where it says anything.
+    answer: Option<Answer>,
+    /// Nothing more can be sent over it.
+    pub is_over: bool,
 }
 
 /// A socket for this address.
@@ -34,7 +39,7 @@ impl Stream {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(Self { socket, connected: false, sent: None })
+        Ok(Self { socket, connected: false, sent: None, answer: None, is_over: false })
     }
 
     /// What to wait for.
@@ -46,8 +51,14 @@ impl Stream {
     }
 
     /// Begins to send.
-    pub fn begin(&mut self) {
+    pub fn begin(&mut self, is_answered: bool) {
         self.sent = Some(0);
+        self.answer = is_answered.then(Answer::default);
+    }
+
+    /// Whether something is under way.
+    pub fn is_busy(&self) -> bool {
+        !self.connected || self.sent.is_some() || self.answer.is_some()
     }
 
     /// Goes on with what can be done; `parts` are what is sent, one behind the other.
@@ -76,7 +87,7 @@ impl Stream {
             });
             let Some(rest) = rest else {
                 self.sent = None;
-                return Ok(Some(Event::Sent));
+                return Ok(self.answer.is_none().then_some(Event::Sent));
             };
             match net::send(&self.socket, rest, SendFlags::NOSIGNAL) {
                 Ok(count) => self.sent = Some(sent + count),
@@ -92,12 +103,30 @@ impl Stream {
     fn hear(&mut self) -> io::Result<Option<Event>> {
         let mut heard = [0; HEARD_BYTES];
         loop {
-            match net::recv(&self.socket, &mut heard, RecvFlags::empty()) {
-                Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) | Err(Errno::INTR) => {}
+            let count = match net::recv(&self.socket, &mut heard, RecvFlags::empty()) {
+                Ok((count, _)) => count,
+                Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => return Ok(None),
                 Err(error) => return Err(error.into()),
-            }
+            };
+            let outcome = match &mut self.answer {
+                Some(answer) if count > 0 => answer.push(&heard[..count]),
+                Some(answer) => answer.end(),
+                None if count > 0 => continue,
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
+            };
+            let (status, keeps) = match outcome {
+                Outcome::Over { status, keeps } => (status, keeps),
+                Outcome::Unfinished => continue,
+                Outcome::Wrong => return Err(io::ErrorKind::InvalidData.into()),
+            };
+            self.is_over |= !keeps || self.sent.take().is_some();
+            self.answer = None;
+            return match status {
+                200..300 => Ok(Some(Event::Delivered)),
+                400 | 413 | 422 => Ok(Some(Event::Refused)),
+                _ => Err(io::Error::other(format!("the server answers {status}"))),
+            };
         }
     }
 
