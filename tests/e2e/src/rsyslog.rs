@@ -53,20 +53,15 @@ impl Rsyslog {
         server.arg("-i").arg(self.folder.join("pid")).stdin(Stdio::null());
         let _ = std::fs::remove_file(self.folder.join("pid"));
         self.server = Some(server.spawn().expect("rsyslogd runs"));
+        let own = format!(":{:04X}", self.port);
         let listens = || {
-            let hex = format!(":{:04X} ", self.port);
             let lists =
                 ["tcp", "udp"].map(|kind| std::fs::read_to_string(format!("/proc/net/{kind}")));
-            lists
-                .into_iter()
-                .flatten()
-                .any(|list| {
-                    list.lines().any(|line| {
-                        // Its own address, and for TCP that it listens.
-                        line.get(14..).is_some_and(|rest| rest.starts_with(&hex[..5]))
-                            && (line.contains(" 0A ") || line.contains(" 07 "))
-                    })
-                })
+            let lists = lists.into_iter().flatten().collect::<String>();
+            let mut sockets = lists.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            // Listening, or a socket for datagrams that is not connected.
+            sockets
+                .any(|words| words[1].ends_with(&own) && ["0A", "07"].contains(&words[3]))
                 .then_some(())
         };
         wait_for("rsyslogd", LONG, listens);

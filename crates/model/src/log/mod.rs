@@ -6,6 +6,7 @@ pub mod entry;
 pub mod journal;
 pub mod line;
 pub mod mark;
+pub mod packed;
 pub mod place;
 pub mod policy;
 pub mod priority;

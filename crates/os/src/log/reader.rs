@@ -3,7 +3,7 @@
 
 pub mod feed;
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use engine::log::history::{Part, Sieve};
 use model::log::archive::Archive;
 use model::log::line::{Line, newline};
 use model::log::mark::Mark;
+use model::log::packed;
 use model::log::place::{Place as Kept, of_boot, of_line};
 use model::time::Date;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
@@ -18,6 +19,7 @@ use rustix::io::Errno;
 
 use crate::log::lines::{self, Each};
 use crate::log::log_dir::{PREVIOUS, archives};
+use crate::log::ship::flash::{self, FILE_BYTES_MAX};
 use crate::log::tail::Tail;
 
 const CURRENT: &str = "current";
@@ -32,6 +34,8 @@ const LOOKS_MAX: usize = 100;
 struct File {
     /// Nothing for `previous` and `current`.
     archive: Option<Archive>,
+    /// It is one of a log on flash.
+    is_packed: bool,
     inode: u64,
     length: u64,
     part: Part,
@@ -304,8 +308,12 @@ impl Reader {
     fn file(&self, at: usize) -> io::Result<Option<OwnedFd>> {
         match &self.files[at] {
             File { held: Some(held), .. } => Ok(Some(held.try_clone()?)),
-            File { archive: Some(archive), .. } => {
-                Ok(open(&self.directory, &archive.name())?.map(|(open, ..)| open))
+            File { archive: Some(archive), is_packed, .. } => {
+                let found = match is_packed {
+                    true => unpack(&self.directory, *archive)?,
+                    false => open(&self.directory, &archive.name())?,
+                };
+                Ok(found.map(|(open, ..)| open))
             }
             _ => Ok(None),
         }
@@ -364,7 +372,8 @@ impl File {
         let count = lines::read_all(&open, &mut head, 0)?;
         let (begins, head) = beginning(&head[..count]);
         let part = Part { head, rotated: archive.map(|archive| archive.date) };
-        Ok(Self { archive, inode, length, part, begins, held: archive.is_none().then_some(open) })
+        let held = archive.is_none().then_some(open);
+        Ok(Self { archive, is_packed: false, inode, length, part, begins, held })
     }
 }
 
@@ -396,6 +405,14 @@ fn list(directory: &OwnedFd) -> io::Result<(Vec<File>, bool)> {
         }
         archives.sort_unstable();
         let mut files = Vec::with_capacity(archives.len() + 2);
+        for (archive, _) in flash::list(directory)? {
+            if let Some(found) = unpack(directory, archive)? {
+                let mut file = File::new(Some(archive), found)?;
+                // Its name says when it was begun.
+                (file.is_packed, file.part.rotated) = (true, None);
+                files.push(file);
+            }
+        }
         for (archive, _) in archives {
             if let Some(found) = open(directory, &archive.name())? {
                 files.push(File::new(Some(archive), found)?);
@@ -418,6 +435,23 @@ fn open(directory: &OwnedFd, name: &[u8]) -> io::Result<Option<(OwnedFd, u64, u6
     let found = fs::fstat(&open)?;
     let regular = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
     Ok(regular.then_some((open, found.st_ino, found.st_size as u64)))
+}
+
+/// The text of a file of a log on flash, as a file in memory; up to what is not whole.
+fn unpack(directory: &OwnedFd, archive: Archive) -> io::Result<Option<(OwnedFd, u64, u64)>> {
+    let Some((file, inode, length)) = open(directory, &packed::name(archive.date))? else {
+        return Ok(None);
+    };
+    let mut bytes = vec![0; length.min(FILE_BYTES_MAX) as usize];
+    let count = lines::read_all(&file, &mut bytes, 0)?;
+    let memory = fs::memfd_create("log", fs::MemfdFlags::CLOEXEC)?;
+    let (mut rest, mut length) = (&bytes[..count], 0);
+    while let Ok((_, text, taken)) = packed::read(rest) {
+        std::fs::File::from(memory.try_clone()?).write_all(&text)?;
+        length += text.len() as u64;
+        rest = &rest[taken..];
+    }
+    Ok(Some((memory, inode, length)))
 }
 
 /// The inode number of a regular file.

@@ -1,6 +1,7 @@
 //! `ward ship`: the log, to a server.
 
 pub mod batch;
+pub mod flash;
 pub mod stream;
 
 use std::fs::DirBuilder;
@@ -16,16 +17,17 @@ use rustix::net::{SendFlags, SocketFlags, SocketType};
 use engine::log::ship::{Event, Held, Manner, Ship, World};
 use model::limits::SHIPPED_LINES_MAX;
 use model::log::entry::Entry;
-use model::log::line::Line;
-use model::log::mark::SERVICE;
+use model::log::line::{self, Line, newline};
+use model::log::mark::{Mark, SERVICE};
 use model::log::place::Place;
-use model::log::target::{self, Server, Target};
+use model::log::target::{self, Target};
 
 use crate::clock;
 use crate::event_loop::{EventLoop, Readiness};
 use crate::files;
 use crate::log::reader::feed::{Feed, Next};
 use crate::log::ship::batch::{Batch, Form};
+use crate::log::ship::flash::Flash;
 use crate::log::ship::stream::Stream;
 use crate::log::tail::Tail;
 use crate::sys::signals;
@@ -38,6 +40,9 @@ pub struct Plan<'a> {
     pub target: Target<'a>,
     /// What this device is called, where that is not its host name.
     pub host: Option<&'a [u8]>,
+    /// Of a directory: bytes that it may hold, and how long lines may wait to be written.
+    pub total: u64,
+    pub interval: Duration,
     /// Tells a person what has changed.
     pub say: &'a dyn Fn(&str),
 }
@@ -47,6 +52,7 @@ pub struct Plan<'a> {
 pub enum Failure {
     Log(io::Error),
     Cursor(io::Error),
+    Target(io::Error),
     System(io::Error),
 }
 
@@ -80,7 +86,7 @@ pub fn run(plan: &Plan<'_>) -> Result<(), Failure> {
     let add = |fd, token| events.add(fd, token, Readiness::IN);
     add(told.as_fd(), SIGNALS).map_err(Failure::System)?;
     add(tail.as_fd(), LOG).map_err(Failure::System)?;
-    let manner = manner(&plan.target);
+    let manner = manner(plan);
     let mut ship = Ship::new(manner);
     let mut route = Route::new(plan)?;
     let mut listens = true;
@@ -119,19 +125,21 @@ pub fn run(plan: &Plan<'_>) -> Result<(), Failure> {
     }
 }
 
-fn manner(target: &Target<'_>) -> Manner {
+fn manner(plan: &Plan<'_>) -> Manner {
     let plain = Manner {
         patience: Duration::ZERO,
         pause: Duration::ZERO,
         doubt: Duration::ZERO,
         lines_max: SHIPPED_LINES_MAX,
     };
-    match target {
+    match plan.target {
         Target::SyslogTcp(_) => Manner { doubt: DOUBT, ..plain },
         Target::SyslogUdp(_) => {
             Manner { doubt: DOUBT, pause: DATAGRAM_PAUSE, lines_max: DATAGRAMS, ..plain }
         }
-        Target::Http { .. } | Target::Directory(_) => plain,
+        Target::Http { .. } => plain,
+        // A batch is as many lines as fit into one write.
+        Target::Directory(_) => Manner { patience: plan.interval, lines_max: 1 << 16, ..plain },
     }
 }
 
@@ -139,6 +147,7 @@ fn manner(target: &Target<'_>) -> Manner {
 enum Wire {
     Stream(Stream),
     Datagrams(OwnedFd),
+    Flash(Flash),
 }
 
 /// From the log to the server.
@@ -153,6 +162,8 @@ struct Route<'a> {
     /// The batch begins with a note.
     noted: Option<&'static [u8]>,
     wire: Option<Wire>,
+    /// The last mark before the batch.
+    mark: Option<Mark>,
     /// What stands before the batch.
     head: Vec<u8>,
     /// What the event loop waits for, of the wire.
@@ -180,12 +191,19 @@ impl<'a> Route<'a> {
                 Err(error) => return Err(Failure::Cursor(error)),
             }
         }
+        let mut wire = None;
+        if let Target::Directory(path) = plan.target {
+            let flash = Flash::open(Path::new(path), plan.total).map_err(Failure::Target)?;
+            place = flash.place;
+            wire = Some(Wire::Flash(flash));
+        }
         let feed = Feed::open(plan.log, place).map_err(Failure::Log)?;
         let form = match plan.target {
             Target::SyslogUdp(_) => Form::Datagrams,
             Target::Http { form: target::Form::Lines, .. } => Form::Objects,
             Target::Http { form: target::Form::Loki, .. } => Form::Streams,
-            _ => Form::Stream,
+            Target::SyslogTcp(_) => Form::Stream,
+            Target::Directory(_) => Form::Plain,
         };
         let mut batch = Batch::new(form);
         batch.clear(feed.place());
@@ -196,7 +214,8 @@ impl<'a> Route<'a> {
             folder,
             note: None,
             noted: None,
-            wire: None,
+            wire,
+            mark: None,
             head: Vec::new(),
             interest: None,
             tries: 0,
@@ -208,7 +227,7 @@ impl<'a> Route<'a> {
     /// Has the event loop wait for what the wire waits for.
     fn watch(&mut self, events: &EventLoop) -> io::Result<()> {
         let (socket, wanted) = match &self.wire {
-            None => return Ok(()),
+            None | Some(Wire::Flash(_)) => return Ok(()),
             Some(Wire::Stream(stream)) => (stream.as_fd(), stream.interest()),
             // Only what went wrong is told.
             Some(Wire::Datagrams(socket)) => (socket.as_fd(), Readiness::empty()),
@@ -227,6 +246,7 @@ impl<'a> Route<'a> {
                 let error = rustix::net::sockopt::socket_error(socket).ok()?.err()?;
                 return Some(self.broken(&error.into()));
             }
+            Wire::Flash(_) => return None,
         };
         let is_busy = stream.is_busy();
         match stream.go_on(&self.batch.parts(&self.head)) {
@@ -249,17 +269,17 @@ impl<'a> Route<'a> {
         Event::Broken
     }
 
-    fn server(&self) -> Option<Server<'a>> {
-        match self.plan.target {
-            Target::SyslogTcp(server) | Target::SyslogUdp(server) | Target::Http { server, .. } => {
-                Some(server)
-            }
-            Target::Directory(_) => None,
-        }
-    }
-
     fn begin(&mut self) -> io::Result<()> {
-        let Some(server) = self.server() else { return Ok(()) };
+        let server = match self.plan.target {
+            Target::SyslogTcp(server) | Target::SyslogUdp(server) | Target::Http { server, .. } => {
+                server
+            }
+            Target::Directory(path) => {
+                let flash = Flash::open(Path::new(path), self.plan.total)?;
+                self.wire = Some(Wire::Flash(flash));
+                return Ok(());
+            }
+        };
         let mut addresses = (server.host, server.port).to_socket_addrs()?;
         let count = addresses.len().max(1);
         let address = addresses.nth(self.tries % count).ok_or(io::ErrorKind::NotFound)?;
@@ -288,10 +308,10 @@ impl<'a> Route<'a> {
     fn collect_lines(&mut self, lines_max: usize) -> io::Result<()> {
         while self.batch.held().lines < lines_max {
             if let Some(note) = self.note {
-                let label = clock::today().label_text();
-                let line =
-                    Line { label: Some(&label), service: Some(SERVICE.as_bytes()), text: note };
-                if !self.batch.add(&Entry::new(line)) {
+                let mut line = Vec::new();
+                line::write(&mut line, &clock::today().label_text(), SERVICE, note, false);
+                line.pop();
+                if !self.batch.add(&line, &Entry::new(Line::read(&line, true))) {
                     break;
                 }
                 self.noted = self.note.take();
@@ -300,7 +320,12 @@ impl<'a> Route<'a> {
             let taken = self.feed.next(&mut |sieve, line| {
                 // What the mark is behind which a line stands is known only once it was taken.
                 let mark = sieve.mark;
-                let taken = sieve.look(line).is_none_or(|entry| batch.add(&entry));
+                let entry = sieve.look(line).or_else(|| {
+                    // Flash has all marks, too: they are what times are known by.
+                    let plain = batch.form == Form::Plain;
+                    plain.then(|| Entry::new(Line::read(line, sieve.named)))
+                });
+                let taken = entry.is_none_or(|entry| batch.add(line, &entry));
                 if !taken {
                     sieve.mark = mark;
                 }
@@ -321,6 +346,7 @@ impl World for Route<'_> {
 
     fn collect(&mut self, lines_max: usize) -> Held {
         if self.batch.ends.is_empty() {
+            self.mark = self.feed.sieve.mark;
             // It may have got its name meanwhile.
             self.batch.host = match self.plan.host {
                 Some(host) => host.to_vec(),
@@ -389,8 +415,8 @@ impl World for Route<'_> {
 
     fn connect(&mut self) -> Option<Event> {
         match self.begin() {
-            Ok(()) if matches!(self.wire, Some(Wire::Datagrams(_))) => Some(Event::Connected),
-            Ok(()) => None,
+            Ok(()) if matches!(self.wire, Some(Wire::Stream(_))) => None,
+            Ok(()) => Some(Event::Connected),
             Err(error) => Some(self.broken(&error)),
         }
     }
@@ -414,6 +440,19 @@ impl World for Route<'_> {
             Wire::Datagrams(socket) => {
                 let socket = socket.try_clone().ok()?;
                 match self.send_datagrams(&socket) {
+                    Ok(()) => Some(Event::Delivered),
+                    Err(error) => Some(self.broken(&error)),
+                }
+            }
+            Wire::Flash(flash) => {
+                let text = &self.batch.text;
+                let first = Line::read(&text[..newline(text).unwrap_or(0)], true);
+                if let (Some(mark), Some(date)) = (self.mark, first.date())
+                    && Mark::read(&first).is_none()
+                {
+                    mark.write(date, 0, &mut self.head);
+                }
+                match flash.write(self.feed.place(), &self.head, text) {
                     Ok(()) => Some(Event::Delivered),
                     Err(error) => Some(self.broken(&error)),
                 }

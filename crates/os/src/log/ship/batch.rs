@@ -4,9 +4,16 @@ use engine::log::ship::Held;
 use model::limits::{SHIPPED_BATCH_BYTES, SHIPPED_DATAGRAM_BYTES_MAX};
 use model::log::entry::Entry;
 use model::log::place::Place;
+use model::log::priority::ERROR;
 use model::log::{shipped, syslog};
 
 use crate::clock;
+
+/// Leaves room for a mark in front of lines on flash.
+const BATCH_BYTES: usize = SHIPPED_BATCH_BYTES - 512;
+
+/// A line on flash that is longer is cut; the logger writes none.
+const PLAIN_BYTES_MAX: usize = SHIPPED_BATCH_BYTES / 2;
 
 /// What a target is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +26,8 @@ pub enum Form {
     Objects,
     /// Streams for Loki.
     Streams,
+    /// Lines as they are.
+    Plain,
 }
 
 pub struct Batch {
@@ -31,12 +40,13 @@ pub struct Batch {
     /// Where its first line begins.
     pub start: Place,
     full: bool,
+    urgent: bool,
 }
 
 impl Batch {
     pub fn new(form: Form) -> Self {
         let (host, text, ends, start) = (Vec::new(), Vec::new(), Vec::new(), Place::default());
-        Self { form, host, text, ends, start, full: false }
+        Self { form, host, text, ends, start, full: false, urgent: false }
     }
 
     /// All that is sent, in its order; `head` comes first.
@@ -48,7 +58,7 @@ impl Batch {
     }
 
     pub fn held(&self) -> Held {
-        Held { lines: self.ends.len(), full: self.full, urgent: false }
+        Held { lines: self.ends.len(), full: self.full, urgent: self.urgent }
     }
 
     /// Empties it; the next line begins at `start`.
@@ -56,11 +66,11 @@ impl Batch {
         self.text.clear();
         self.ends.clear();
         self.start = start;
-        self.full = false;
+        (self.full, self.urgent) = (false, false);
     }
 
-    /// `false` where it has no room left: the line was not added.
-    pub fn add(&mut self, entry: &Entry<'_>) -> bool {
+    /// Adds a line, which is `entry`. `false` where it has no room left: it was not added.
+    pub fn add(&mut self, line: &[u8], entry: &Entry<'_>) -> bool {
         let before = self.text.len();
         match self.form {
             Form::Stream => syslog::append_counted(entry, &self.host, &mut self.text),
@@ -73,12 +83,17 @@ impl Batch {
                 let (today, first) = (clock::today(), self.ends.is_empty());
                 shipped::append_stream(entry, &self.host, today, first, &mut self.text);
             }
+            Form::Plain => {
+                self.text.extend_from_slice(&line[..line.len().min(PLAIN_BYTES_MAX)]);
+                self.text.push(b'\n');
+            }
         }
-        if before > 0 && self.text.len() > SHIPPED_BATCH_BYTES {
+        if before > 0 && self.text.len() > BATCH_BYTES {
             self.text.truncate(before);
             self.full = true;
             return false;
         }
+        self.urgent |= entry.priority.is_some_and(|priority| priority.severity() <= ERROR);
         self.ends.push(self.text.len());
         true
     }
