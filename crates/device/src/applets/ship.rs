@@ -73,6 +73,9 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         let (what, error) = match &failure {
             ship::Failure::Log(error) => (format!("read {}", directory.display()), error),
             ship::Failure::Cursor(error) => ("keep how far it was sent".into(), error),
+            ship::Failure::Target(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                return Failure::refused(format!("another program writes to {word}"));
+            }
             ship::Failure::Target(error) => (format!("write {word}"), error),
             ship::Failure::System(error) => ("begin".into(), error),
         };
