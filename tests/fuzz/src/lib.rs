@@ -8,6 +8,7 @@ pub mod formats;
 pub mod logs;
 pub mod machines;
 pub mod mutate;
+pub mod ships;
 pub mod system;
 pub mod tools;
 
@@ -31,11 +32,15 @@ pub const TARGETS: &[Target] = &[
     ("groups", system::groups),
     ("image", formats::image),
     ("labels", tools::labels),
+    ("log_answer", ships::log_answer),
     ("log_history", logs::log_history),
     ("log_journal", logs::log_journal),
     ("log_lines", logs::log_lines),
     ("log_names", logs::log_names),
+    ("log_packed", ships::log_packed),
+    ("log_place", ships::log_place),
     ("log_script", logs::log_script),
+    ("log_target", ships::log_target),
     ("log_when", logs::log_when),
     ("manager", machines::manager),
     ("names", compile::names),

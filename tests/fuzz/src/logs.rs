@@ -154,6 +154,7 @@ pub fn log_history(bytes: &[u8]) {
         let object = std::str::from_utf8(&object).expect("an object is text");
         let object = object.strip_suffix('\n').expect("one line");
         assert!(!object.contains(|c: char| c < ' '), "{object:?}");
+        crate::ships::shipped(&entry);
     }
 }
 
