@@ -313,3 +313,26 @@ fn loki_gets_streams() {
     });
     assert_same(&said, &logged(&init));
 }
+
+#[test]
+fn a_name_is_looked_up_where_the_device_looks() {
+    let init = written(3);
+    let folder = Folder::new("names");
+    folder.write("resolv.conf", "search lan\nnameserver 127.0.0.9\nnameserver 127.0.0.1\n");
+    folder.write("hosts", "127.0.0.1 localhost\n");
+    // Networks and files of its own; what runs there ends with it.
+    let script = "ip link set lo up; cd \"$1\"
+        mount --bind resolv.conf /etc/resolv.conf; mount --bind hosts /etc/hosts
+        dnsmasq --keep-in-foreground --no-hosts --no-resolv \
+            --listen-address=127.0.0.1 --bind-interfaces --user= --group= --pid-file= \
+            --address=/vl.lan/127.0.0.1 --address=/vl.lan/fd00::1 &
+        sleep 1000 | busybox nc -l -p 514 >said & exec \"$2\" ship -d \"$3\" syslog+tcp://vl";
+    let mut command = Command::new("unshare");
+    command.args(["-r", "-m", "-n", "-p", "-f", "--kill-child", "sh", "-c", script, "sh"]);
+    command.arg(folder.path()).arg(e2e::ward()).arg(init.log_dir());
+    let _all = Shipper(command.spawn().expect("unshare runs"));
+    wait_for("the lines", LONG, || {
+        let said = std::fs::read_to_string(folder.join("said")).unwrap_or_default();
+        (said.matches("line ").count() == 3).then_some(())
+    });
+}

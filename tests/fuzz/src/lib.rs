@@ -24,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     ("database", formats::database),
     ("death_tally", clients::death_tally),
     ("definition", compile::definition),
+    ("dns", ships::dns),
     ("environment", tools::environment),
     ("fifodir", system::fifodir),
     ("from_init", formats::from_init),

@@ -1,5 +1,7 @@
 //! Readers of what a shipper meets: servers, files on flash, and what was kept.
 
+use model::dns::{self, ADDRESS_4, MESSAGE_BYTES_MAX};
+use model::limits::{HOST_ADDRESSES_MAX, NAME_SERVERS_MAX};
 use model::log::answer::{Answer, Outcome};
 use model::log::entry::Entry;
 use model::log::packed;
@@ -52,6 +54,25 @@ pub fn log_packed(bytes: &[u8]) {
     record.extend_from_slice(block);
     record.extend_from_slice(&[0; 8]);
     assert!(packed::read(&record).is_err() || length == 0 || !block.is_empty());
+}
+
+// Name servers, whoever answers in their place, and files that others write.
+pub fn dns(bytes: &[u8]) {
+    let mut found = Vec::new();
+    let asked = dns::question(0x3030, "vl.lan", ADDRESS_4).expect("it is a name");
+    dns::answer(&asked, bytes, &mut found);
+    // As an answer to what was asked.
+    let mut answer = asked.clone();
+    answer[2] |= 0x80;
+    answer.extend_from_slice(bytes);
+    assert!(dns::answer(&asked, &answer, &mut found));
+    assert!(found.len() <= HOST_ADDRESSES_MAX);
+    let text = String::from_utf8_lossy(bytes);
+    assert!(dns::in_hosts(&text, "vl").len() <= HOST_ADDRESSES_MAX);
+    assert!(dns::servers(&text).0.len() <= NAME_SERVERS_MAX);
+    if let Some(question) = dns::question(1, &text, ADDRESS_4) {
+        assert!(question.len() <= MESSAGE_BYTES_MAX);
+    }
 }
 
 // The file with the place may be anything after a loss of power.

@@ -6,7 +6,7 @@ pub mod stream;
 
 use std::fs::DirBuilder;
 use std::io;
-use std::net::ToSocketAddrs;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -30,6 +30,7 @@ use crate::log::ship::batch::{Batch, Form};
 use crate::log::ship::flash::Flash;
 use crate::log::ship::stream::Stream;
 use crate::log::tail::Tail;
+use crate::resolver;
 use crate::sys::signals;
 
 /// What is done.
@@ -280,10 +281,10 @@ impl<'a> Route<'a> {
                 return Ok(());
             }
         };
-        let mut addresses = (server.host, server.port).to_socket_addrs()?;
-        let count = addresses.len().max(1);
-        let address = addresses.nth(self.tries % count).ok_or(io::ErrorKind::NotFound)?;
+        let addresses = resolver::addresses(server.host)?;
+        let address = addresses[self.tries % addresses.len()];
         self.tries = self.tries.wrapping_add(1);
+        let address = SocketAddr::new(address, server.port);
         self.wire = Some(match self.batch.form {
             Form::Datagrams => {
                 let socket = stream::socket(&address, SocketType::DGRAM, SocketFlags::empty())?;
