@@ -211,3 +211,33 @@ fn one_directory_has_one_writer() {
     assert_eq!(other.status.code(), Some(111), "{other:?}");
     init.end_logger(Signal::TERM);
 }
+
+#[test]
+fn a_flash_that_is_full_keeps_the_newest_lines() {
+    let folder = Folder::new("flash");
+    fs::create_dir(folder.join("small")).unwrap();
+    let mut init = PretendInit::new(&["a"], &["-s", "50000", "-n", "100"]);
+    init.start_logger();
+    // A file system of 64 kB in which somebody else has half.
+    let script = "mount -t tmpfs -o size=64k none \"$1/small\"; cd \"$1/small\"
+        busybox dd if=/dev/zero of=other bs=4096 count=8 2>/dev/null
+        busybox mkdir log
+        (while sleep 0.05; do cp log/*.lz4 \"$1\"; done) 2>/dev/null &
+        exec \"$2\" ship -i 0 -d \"$3\" \"$1/small/log\"";
+    let mut command = Command::new("unshare");
+    command.args(["-r", "-m", "-p", "-f", "--kill-child", "sh", "-c", script, "sh"]);
+    command.arg(folder.path()).arg(e2e::ward()).arg(init.log_dir());
+    let shipper = Shipper(command.spawn().expect("unshare runs"));
+    let mut seed = 1_u64;
+    for count in 0..2_000 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        init.write(0, format!("{count} {seed:x}{:x}\n", seed.rotate_left(17)));
+        if count % 20 == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    wait_for("the last line", LONG, || {
+        shown(folder.path()).last().is_some_and(|line| line.starts_with("a 1999 ")).then_some(())
+    });
+    drop(shipper);
+}

@@ -171,6 +171,8 @@ struct Route<'a> {
     interest: Option<Readiness>,
     /// Tries so far, each with the next address.
     tries: usize,
+    /// The cursor is right.
+    is_kept: bool,
     /// It is known that it does not work.
     trouble: bool,
     failure: Option<Failure>,
@@ -220,6 +222,7 @@ impl<'a> Route<'a> {
             head: Vec::new(),
             interest: None,
             tries: 0,
+            is_kept: true,
             trouble: false,
             failure: None,
         })
@@ -399,9 +402,14 @@ impl World for Route<'_> {
             let mut text = Vec::new();
             place.append(&mut text);
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if let Err(error) = files::replace(folder, &name, &text, 0o600) {
-                self.failure = Some(Failure::Cursor(error));
+            // It goes on without: to end would have it send the same again and again.
+            let kept = files::replace(folder, &name, &text, 0o600);
+            if let Err(error) = &kept
+                && self.is_kept
+            {
+                (self.plan.say)(&format!("cannot keep how far it was sent: {error}"));
             }
+            self.is_kept = kept.is_ok();
         }
     }
 

@@ -20,6 +20,9 @@ const FILE_TEXT_MAX: usize = 1 << 20;
 /// A file is at most this part of everything, so that little goes at once when there is too much.
 const FILE_PART: u64 = 4;
 
+/// Where there is less room than was allowed, it is reckoned with this, at least.
+const ROOM_MIN: u64 = 64 << 10;
+
 /// Bytes of a file that are looked at: what is not compressible at all has a little more than its text.
 pub const FILE_BYTES_MAX: u64 = 2 << 20;
 
@@ -32,6 +35,7 @@ pub struct Flash {
     current: Option<OwnedFd>,
     /// Bytes of text in it.
     text: usize,
+    /// What all may have: what was allowed, or what there was room for.
     total: u64,
     /// What the log was read up to.
     pub place: Option<Place>,
@@ -102,7 +106,14 @@ impl Flash {
         }
         let mut record = Vec::new();
         packed::append(place, text, &mut record);
-        self.append(&record)?;
+        match self.append(&record) {
+            // All others are gone, and the newest lines count for more.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                self.remove(0)?;
+                return self.begin(place, &[head, text].concat());
+            }
+            written => written?,
+        }
         self.text += text.len();
         self.place = Some(place);
         Ok(())
@@ -156,6 +167,9 @@ impl Flash {
                 Err(error) => error,
             };
             fs::ftruncate(file, *length)?;
+            // There is less room than was allowed: files become smaller, so that less goes at once.
+            let sizes = self.files.iter().map(|(_, length)| length);
+            self.total = self.total.min(sizes.sum::<u64>().max(ROOM_MIN));
             if error.kind() != io::ErrorKind::StorageFull || self.files.len() == 1 {
                 return Err(error);
             }

@@ -15,6 +15,9 @@ use crate::sys::outgoing;
 /// Bytes that a server says at once.
 const HEARD_BYTES: usize = 4096;
 
+/// How often that is read at once.
+const HEARD_MAX: usize = 16;
+
 pub struct Stream {
     socket: OwnedFd,
     connected: bool,
@@ -102,7 +105,8 @@ impl Stream {
     /// Reads what the server says.
     fn hear(&mut self) -> io::Result<Option<Event>> {
         let mut heard = [0; HEARD_BYTES];
-        loop {
+        // One that never ends is not listened to for ever: the rest is heard next time.
+        for _ in 0..HEARD_MAX {
             let count = match net::recv(&self.socket, &mut heard, RecvFlags::empty()) {
                 Ok((count, _)) => count,
                 Err(Errno::INTR) => continue,
@@ -128,6 +132,7 @@ impl Stream {
                 _ => Err(io::Error::other(format!("the server answers {status}"))),
             };
         }
+        Ok(None)
     }
 
     /// Whether the other side's system has all that was sent.
