@@ -241,3 +241,64 @@ fn a_flash_that_is_full_keeps_the_newest_lines() {
     });
     drop(shipper);
 }
+
+#[test]
+fn what_is_only_on_flash_is_shown_before_what_is_in_memory_and_nothing_twice() {
+    let folder = Folder::new("flash");
+    let flash = folder.join("log");
+    // A boot of which only flash has something, and one whose beginning was removed from memory.
+    let text = e2e::log::mark(1, 1_700_000_000, 5) + &e2e::log::line(1_700_000_001, "a before");
+    folder.write("old/current", text);
+    let shipper = Shipper::start(&folder.join("old"), &flash, &["-i", "0"]);
+    wait_shown(&flash, 1);
+    shipper.end();
+    let mut init = PretendInit::new(&["a"], &["-s", "4096", "-n", "3"]);
+    init.start_logger();
+    let log = init.log_dir();
+    wait_for("the log", LONG, || log.join("current").exists().then_some(()));
+    let shipper = Shipper::start(&log, &flash, &["-i", "0"]);
+    let mut expected = vec!["a before".to_owned()];
+    for i in 0..800 {
+        init.write(0, format!("line {i}\n"));
+        expected.push(format!("a line {i}"));
+        if i % 10 == 0 {
+            wait_for("the line", LONG, || (init.unread(0) == 0).then_some(()));
+            std::thread::sleep(Duration::from_millis(3));
+        }
+    }
+    let last = || texts(&flash, &["-n", "1"]) == ["a line 799"];
+    wait_for("the last line", LONG, || last().then_some(()));
+    let own = |words: &[&str]| texts(&log, &[&["-s", "a"], words].concat());
+    assert!(logged(&init).len() < 700, "memory has all of it");
+    assert_eq!(own(&[]), expected);
+    assert_eq!(own(&["-n", "700"]), expected[101..]);
+    assert_eq!(own(&["--boot", "-1"]), ["a before"]);
+    // What flash does not have yet stands behind it all the same.
+    e2e::process::send("KILL", shipper.0.id());
+    drop(shipper);
+    init.write(0, "only in memory\n");
+    expected.push("a only in memory".to_owned());
+    wait_for("the line", LONG, || (own(&["-n", "1"]) == ["a only in memory"]).then_some(()));
+    assert_eq!(own(&[]), expected);
+    // A flash that goes back less far than memory adds nothing.
+    fs::remove_file(&files(&flash)[0].0).unwrap();
+    let shipper = Shipper::start(&log, &flash, &["-i", "0", "-t", "2500"]);
+    wait_for("the line", LONG, || {
+        (shown(&flash).last().is_some_and(|line| line == "a only in memory")).then_some(())
+    });
+    drop(shipper);
+    init.write(0, "<3>the end\n");
+    let shipper = Shipper::start(&log, &flash, &["-t", "2500"]);
+    wait_for("the line", LONG, || {
+        (shown(&flash).last().is_some_and(|line| line == "a the end")).then_some(())
+    });
+    drop(shipper);
+    assert!(shown(&flash).len() < logged(&init).len());
+    assert_eq!(
+        own(&[]),
+        logged(&init).iter().map(|line| line.replace("<3>", "")).collect::<Vec<_>>()
+    );
+    // And without flash there is what memory has.
+    fs::remove_dir_all(&flash).unwrap();
+    assert_eq!(own(&["-n", "2"]), ["a only in memory", "a the end"]);
+}

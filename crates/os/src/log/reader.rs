@@ -24,6 +24,9 @@ use crate::log::tail::Tail;
 
 const CURRENT: &str = "current";
 
+/// A link to the log on flash that is a copy of this one.
+pub const OLDER: &str = "older";
+
 /// Bytes from the beginning of a file in which a mark ends, if it begins with one.
 const HEAD_BYTES: usize = 256;
 
@@ -36,6 +39,8 @@ struct File {
     archive: Option<Archive>,
     /// It is one of a log on flash.
     is_packed: bool,
+    /// It lies in the folder of what is older.
+    is_older: bool,
     inode: u64,
     length: u64,
     part: Part,
@@ -64,6 +69,8 @@ pub enum News<'a> {
 
 pub struct Reader {
     directory: OwnedFd,
+    /// The log on flash that is a copy of this one, and goes back further.
+    older: Option<OwnedFd>,
     /// The oldest first.
     files: Vec<File>,
     /// The last one is `current`, which is not there at all times.
@@ -76,7 +83,20 @@ impl Reader {
     pub fn open(path: &Path, follows: bool) -> io::Result<Self> {
         let directory = crate::files::directory(path)?;
         let (files, has_current) = list(&directory)?;
-        Ok(Self { directory, files, has_current, follows })
+        Ok(Self { directory, older: None, files, has_current, follows })
+    }
+
+    /// The same, behind what its copy on flash has of the time before.
+    pub fn open_all(path: &Path, follows: bool) -> io::Result<Self> {
+        let mut reader = Self::open(path, follows)?;
+        // Without flash, or where it was taken away, there is just less to see.
+        if let Ok(older) = crate::files::directory_at(&reader.directory, OLDER) {
+            let mut files = packed_files(&older, true)?;
+            cut(&older, &mut files, &reader)?;
+            files.append(&mut reader.files);
+            (reader.files, reader.older) = (files, Some(older));
+        }
+        Ok(reader)
     }
 
     /// Tells `sieve` what marks say: whether services are named, and when boots ended.
@@ -274,7 +294,8 @@ impl Reader {
         let old = std::mem::replace(&mut self.files, files);
         let had_current = std::mem::replace(&mut self.has_current, has_current);
         let last = old.last().filter(|_| had_current);
-        let newest = old.iter().filter_map(|file| file.archive).max();
+        let own = old.iter().filter(|file| !file.is_older);
+        let newest = own.filter_map(|file| file.archive).max();
         let is_old = |file: &File| file.archive.is_some() && file.archive <= newest;
         let mut first = self.files.partition_point(is_old);
         if let Some(last) = last
@@ -308,10 +329,12 @@ impl Reader {
     fn file(&self, at: usize) -> io::Result<Option<OwnedFd>> {
         match &self.files[at] {
             File { held: Some(held), .. } => Ok(Some(held.try_clone()?)),
-            File { archive: Some(archive), is_packed, .. } => {
+            File { archive: Some(archive), is_packed, is_older, .. } => {
+                let directory = self.older.as_ref().filter(|_| *is_older);
+                let directory = directory.unwrap_or(&self.directory);
                 let found = match is_packed {
-                    true => unpack(&self.directory, *archive)?,
-                    false => open(&self.directory, &archive.name())?,
+                    true => unpack(directory, *archive)?,
+                    false => open(directory, &archive.name())?,
                 };
                 Ok(found.map(|(open, ..)| open))
             }
@@ -373,7 +396,8 @@ impl File {
         let (begins, head) = beginning(&head[..count]);
         let part = Part { head, rotated: archive.map(|archive| archive.date) };
         let held = archive.is_none().then_some(open);
-        Ok(Self { archive, is_packed: false, inode, length, part, begins, held })
+        let (is_packed, is_older) = (false, false);
+        Ok(Self { archive, is_packed, is_older, inode, length, part, begins, held })
     }
 }
 
@@ -404,15 +428,7 @@ fn list(directory: &OwnedFd) -> io::Result<(Vec<File>, bool)> {
             continue;
         }
         archives.sort_unstable();
-        let mut files = Vec::with_capacity(archives.len() + 2);
-        for (archive, _) in flash::list(directory)? {
-            if let Some(found) = unpack(directory, archive)? {
-                let mut file = File::new(Some(archive), found)?;
-                // Its name says when it was begun.
-                (file.is_packed, file.part.rotated) = (true, None);
-                files.push(file);
-            }
-        }
+        let mut files = packed_files(directory, false)?;
         for (archive, _) in archives {
             if let Some(found) = open(directory, &archive.name())? {
                 files.push(File::new(Some(archive), found)?);
@@ -437,21 +453,89 @@ fn open(directory: &OwnedFd, name: &[u8]) -> io::Result<Option<(OwnedFd, u64, u6
     Ok(regular.then_some((open, found.st_ino, found.st_size as u64)))
 }
 
+/// All files of a log on flash.
+fn packed_files(directory: &OwnedFd, is_older: bool) -> io::Result<Vec<File>> {
+    let mut files = Vec::new();
+    for (archive, _) in flash::list(directory)? {
+        if let Some(found) = unpack(directory, archive)? {
+            let mut file = File::new(Some(archive), found)?;
+            // Its name says when it was begun.
+            (file.is_packed, file.is_older, file.part.rotated) = (true, is_older, None);
+            files.push(file);
+        }
+    }
+    Ok(files)
+}
+
+/// Drops of older files what `newer` has as well: all from the line on that it begins with.
+fn cut(older: &OwnedFd, files: &mut Vec<File>, newer: &Reader) -> io::Result<()> {
+    let mut first = None;
+    if let Some(at) = newer.files.iter().position(|file| file.length > 0) {
+        newer.lines(at, 0, u64::MAX, true, &mut |line| {
+            first = Some(line.to_vec());
+            Ok(false)
+        })?;
+    }
+    let Some(first) = first else { return Ok(()) };
+    for at in (0..files.len()).rev() {
+        let Some(archive) = files[at].archive else { continue };
+        let Some((text, ..)) = unpack(older, archive)? else { continue };
+        let mut end = 0;
+        let stopped = lines::forward(&text, 0, u64::MAX, false, &mut |line| {
+            let found = line == first;
+            end += if found { 0 } else { line.len() as u64 + 1 };
+            Ok(!found)
+        })?;
+        if stopped.is_none() {
+            files.truncate(at + 1);
+            files[at].length = end;
+            return Ok(());
+        }
+    }
+    // It is a copy without gaps: where that line is not in it, it begins behind it, or ends before.
+    let mut last = None;
+    if let Some(archive) = files.last().and_then(|file| file.archive) {
+        each_record(older, archive, &mut |place, _| {
+            last = Some(place.file);
+            Ok(())
+        })?;
+    }
+    let is_newer = |file: &File| file.begins.is_some_and(|begins| Some(begins.file) == last);
+    if newer.files.iter().any(is_newer) {
+        files.clear();
+    }
+    Ok(())
+}
+
 /// The text of a file of a log on flash, as a file in memory; up to what is not whole.
 fn unpack(directory: &OwnedFd, archive: Archive) -> io::Result<Option<(OwnedFd, u64, u64)>> {
+    let memory = fs::memfd_create("log", fs::MemfdFlags::CLOEXEC)?;
+    let mut file = std::fs::File::from(memory.try_clone()?);
+    let mut length = 0;
+    let inode = each_record(directory, archive, &mut |_, text| {
+        length += text.len() as u64;
+        file.write_all(text)
+    })?;
+    Ok(inode.map(|inode| (memory, inode, length)))
+}
+
+/// Hands over the records of such a file; answers its inode number.
+fn each_record(
+    directory: &OwnedFd,
+    archive: Archive,
+    each: &mut dyn FnMut(Kept, &[u8]) -> io::Result<()>,
+) -> io::Result<Option<u64>> {
     let Some((file, inode, length)) = open(directory, &packed::name(archive.date))? else {
         return Ok(None);
     };
     let mut bytes = vec![0; length.min(FILE_BYTES_MAX) as usize];
     let count = lines::read_all(&file, &mut bytes, 0)?;
-    let memory = fs::memfd_create("log", fs::MemfdFlags::CLOEXEC)?;
-    let (mut rest, mut length) = (&bytes[..count], 0);
-    while let Ok((_, text, taken)) = packed::read(rest) {
-        std::fs::File::from(memory.try_clone()?).write_all(&text)?;
-        length += text.len() as u64;
+    let mut rest = &bytes[..count];
+    while let Ok((place, text, taken)) = packed::read(rest) {
+        each(place, &text)?;
         rest = &rest[taken..];
     }
-    Ok(Some((memory, inode, length)))
+    Ok(Some(inode))
 }
 
 /// The inode number of a regular file.

@@ -25,6 +25,7 @@ use model::log::target::{self, Target};
 use crate::clock;
 use crate::event_loop::{EventLoop, Readiness};
 use crate::files;
+use crate::log::reader::OLDER;
 use crate::log::reader::feed::{Feed, Next};
 use crate::log::ship::batch::{Batch, Form};
 use crate::log::ship::flash::Flash;
@@ -198,6 +199,12 @@ impl<'a> Route<'a> {
         if let Target::Directory(path) = plan.target {
             let flash = Flash::open(Path::new(path), plan.total).map_err(Failure::Target)?;
             place = flash.place;
+            // Who reads the log finds there what is older.
+            let link = plan.log.join(OLDER);
+            if std::fs::read_link(&link).is_ok_and(|old| old != Path::new(path)) {
+                let _ = std::fs::remove_file(&link);
+            }
+            let _ = std::os::unix::fs::symlink(path, link);
             wire = Some(Wire::Flash(flash));
         }
         let feed = Feed::open(plan.log, place).map_err(Failure::Log)?;
@@ -208,7 +215,8 @@ impl<'a> Route<'a> {
             Target::SyslogTcp(_) => Form::Stream,
             Target::Directory(_) => Form::Plain,
         };
-        let mut batch = Batch::new(form);
+        let is_plain = form == Form::Plain;
+        let mut batch = Batch::new(form, if is_plain { plan.total } else { u64::MAX });
         batch.clear(feed.place());
         Ok(Self {
             plan,

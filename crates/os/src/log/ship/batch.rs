@@ -39,14 +39,17 @@ pub struct Batch {
     pub ends: Vec<usize>,
     /// Where its first line begins.
     pub start: Place,
+    bytes_max: usize,
     full: bool,
     urgent: bool,
 }
 
 impl Batch {
-    pub fn new(form: Form) -> Self {
+    /// `room` is what there is for everything, where that is little.
+    pub fn new(form: Form, room: u64) -> Self {
+        let bytes_max = usize::try_from(room / 4).unwrap_or(BATCH_BYTES).min(BATCH_BYTES);
         let (host, text, ends, start) = (Vec::new(), Vec::new(), Vec::new(), Place::default());
-        Self { form, host, text, ends, start, full: false, urgent: false }
+        Self { form, host, text, ends, start, bytes_max, full: false, urgent: false }
     }
 
     /// All that is sent, in its order; `head` comes first.
@@ -88,7 +91,7 @@ impl Batch {
                 self.text.push(b'\n');
             }
         }
-        if before > 0 && self.text.len() > BATCH_BYTES {
+        if before > 0 && self.text.len() > self.bytes_max {
             self.text.truncate(before);
             self.full = true;
             return false;
