@@ -197,7 +197,8 @@ fn nothing_is_done_while_nothing_is_said_and_while_nobody_listens() {
     let init = written(10);
     let mut server = Rsyslog::new(By::Tcp);
     let shipper = Shipper::start(&init.log_dir(), &server.tcp(), &[]);
-    // Four tries in 15 seconds; the log grows meanwhile.
+    // It tries after 1 and 3 seconds; the log grows meanwhile.
+    std::thread::sleep(Duration::from_millis(500));
     let before = switches(shipper.0.id());
     for _ in 0..50 {
         init.write(0, "growing\n");

@@ -69,6 +69,9 @@ pub trait World {
     /// Whether all that was sent has arrived.
     fn has_arrived(&mut self) -> bool;
 
+    /// It takes too long.
+    fn be_late(&mut self);
+
     fn close(&mut self);
 }
 
@@ -263,6 +266,7 @@ impl<P: Copy> Ship<P> {
             (Event::Tick, Connecting { until } | Sending { until } | Looking { until, .. })
                 if now >= until =>
             {
+                world.be_late();
                 self.fail(now, world);
                 None
             }

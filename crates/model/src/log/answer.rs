@@ -196,7 +196,9 @@ impl Answer {
     /// What follows the head.
     fn body(&mut self) -> State {
         let status = self.status;
-        self.bytes = 0;
+        if status >= 200 {
+            self.bytes = 0;
+        }
         match self.length {
             // Only news of what goes on.
             _ if status < 200 && status != 101 => State::Status,
@@ -279,7 +281,7 @@ mod tests {
             ("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", "x"),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n"),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "A: b\r\n"),
-            ("", "HTTP/1.1 100 Continue\r\n"),
+            ("", "HTTP/1.1 100 Continue\r\n\r\n"),
         ] {
             let mut answer = Answer::default();
             let mut outcome = answer.push(head.as_bytes());

@@ -12,8 +12,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::net::{SendFlags, SocketFlags, SocketType};
-
 use engine::log::ship::{Event, Held, Manner, Ship, World};
 use model::limits::SHIPPED_LINES_MAX;
 use model::log::entry::Entry;
@@ -21,6 +19,8 @@ use model::log::line::{self, Line, newline};
 use model::log::mark::{Mark, SERVICE};
 use model::log::place::Place;
 use model::log::target::{self, Target};
+use model::time::Moment;
+use rustix::net::{SendFlags, SocketFlags, SocketType};
 
 use crate::clock;
 use crate::event_loop::{EventLoop, Readiness};
@@ -176,6 +176,8 @@ struct Route<'a> {
     is_kept: bool,
     /// It is known that it does not work.
     trouble: bool,
+    /// Since when it works again.
+    well: Option<Moment>,
     failure: Option<Failure>,
 }
 
@@ -232,6 +234,7 @@ impl<'a> Route<'a> {
             tries: 0,
             is_kept: true,
             trouble: false,
+            well: None,
             failure: None,
         })
     }
@@ -275,6 +278,7 @@ impl<'a> Route<'a> {
     }
 
     fn broken(&mut self, error: &io::Error) -> Event {
+        self.well = None;
         if !std::mem::replace(&mut self.trouble, true) {
             (self.plan.say)(&format!("cannot send: {error}; trying again"));
         }
@@ -400,8 +404,13 @@ impl World for Route<'_> {
     }
 
     fn keep(&mut self) {
-        if std::mem::take(&mut self.trouble) {
-            (self.plan.say)("sending again");
+        if self.trouble {
+            // What is in doubt may be trouble again in a moment, and is not worth two lines each time.
+            let now = clock::now();
+            if now - *self.well.get_or_insert(now) >= manner(self.plan).doubt {
+                self.trouble = false;
+                (self.plan.say)("sending again");
+            }
         }
         let place = self.feed.place();
         self.batch.clear(place);
@@ -479,6 +488,10 @@ impl World for Route<'_> {
 
     fn has_arrived(&mut self) -> bool {
         matches!(&self.wire, Some(Wire::Stream(stream)) if stream.has_arrived())
+    }
+
+    fn be_late(&mut self) {
+        self.broken(&io::ErrorKind::TimedOut.into());
     }
 
     fn close(&mut self) {

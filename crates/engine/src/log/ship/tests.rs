@@ -125,6 +125,8 @@ impl World for Pretend {
         self.connected
     }
 
+    fn be_late(&mut self) {}
+
     fn close(&mut self) {
         self.connected = false;
     }

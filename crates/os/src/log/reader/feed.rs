@@ -36,7 +36,7 @@ pub struct Feed {
     open: Option<Open>,
     /// Which of the reader's files comes behind it.
     next: usize,
-    /// Bytes of the open file from `place` on.
+    /// Bytes of the open file, of which the first ones were handed over.
     block: Vec<u8>,
     /// How many of them were handed over.
     used: usize,
@@ -197,6 +197,9 @@ impl Feed {
                 return Ok(false);
             }
             self.relist()?;
+            if self.next >= self.reader.files.len() {
+                return Ok(false);
+            }
         }
         self.empty();
         self.lost |= std::mem::take(&mut self.gap);
