@@ -24,7 +24,7 @@ pub const COMMAND: Command = Command {
     about: "\
 TARGET is one of
 
-  /DIRECTORY               a log on flash: compressed, with few writes, which `ward log -d` reads
+  /DIRECTORY               a log on flash: compressed, written seldom, and shown by `ward log`
   syslog+tcp://HOST:PORT   messages of RFC 5424, each behind its length (port: 514)
   syslog+udp://HOST:PORT   the same, each in a datagram; nobody tells whether they arrive
   http://HOST:PORT/PATH    JSON objects, one a line, with _time, _msg, host, service, priority
