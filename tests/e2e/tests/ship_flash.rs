@@ -227,12 +227,16 @@ fn a_flash_that_is_full_keeps_the_newest_lines() {
     let mut command = Command::new("unshare");
     command.args(["-r", "-m", "-p", "-f", "--kill-child", "sh", "-c", script, "sh"]);
     command.arg(folder.path()).arg(e2e::ward()).arg(init.log_dir());
-    let shipper = Shipper(command.spawn().expect("unshare runs"));
+    let mut shipper = None;
+    // All of it at once at first, which is more than there is room for.
     let mut seed = 1_u64;
     for count in 0..2_000 {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         init.write(0, format!("{count} {seed:x}{:x}\n", seed.rotate_left(17)));
-        if count % 20 == 0 {
+        if count == 1_000 {
+            shipper = Some(Shipper(command.spawn().expect("unshare runs")));
+        }
+        if count > 1_000 && count % 20 == 0 {
             std::thread::sleep(Duration::from_millis(5));
         }
     }

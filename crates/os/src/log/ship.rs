@@ -67,7 +67,7 @@ const DATAGRAM_PAUSE: Duration = Duration::from_millis(10);
 
 /// What stands in the log's place where it has a hole.
 const MISSING: &[u8] = b"<4>lines are missing here: they were removed before they were sent";
-const REFUSED: &[u8] = b"<4>a line is missing here: the server did not take it";
+const REFUSED: &[u8] = b"<4>a line is missing here: it was not taken";
 
 const SIGNALS: u64 = 0;
 const LOG: u64 = 1;
@@ -431,7 +431,9 @@ impl World for Route<'_> {
     }
 
     fn give_up(&mut self) {
+        let trouble = std::mem::take(&mut self.trouble);
         self.keep();
+        self.trouble = trouble;
         self.note = Some(REFUSED);
     }
 
@@ -480,6 +482,11 @@ impl World for Route<'_> {
                 }
                 match flash.write(self.feed.place(), &self.head, text) {
                     Ok(()) => Some(Event::Delivered),
+                    // Less of it may fit.
+                    Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                        self.broken(&error);
+                        Some(Event::Refused)
+                    }
                     Err(error) => Some(self.broken(&error)),
                 }
             }
