@@ -48,6 +48,7 @@ in
   dnsmasq = template "dnsmasq" "dnsmasq";
   firewall = template "firewall" "firewall";
   hostname = template "hostname" "hostname";
+  log-shipping = template "log-shipping" "log-shipping";
   # Those that are not of a kind.
   longrun = plain services.longrun;
   mount = template "mount" "mount";

@@ -55,6 +55,7 @@ pub fn for_size(command: &mut Command) -> Result<bool, Failed> {
     }
     command
         .env("RUSTC_BOOTSTRAP", "1")
-        .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
+        .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"])
+        .args(["--features", "device/for-size"]);
     Ok(true)
 }

@@ -12,6 +12,7 @@ pub mod manager;
 pub mod peers;
 pub mod people;
 pub mod plan;
+pub mod ship;
 
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
@@ -68,6 +69,7 @@ pub const TABLE: &[&Command] = &[
     &peers::s6_tai64n::COMMAND,
     &peers::s6_tai64nlocal::COMMAND,
     &peers::s6_ftrig::WAIT,
+    &ship::COMMAND,
     &people::start::START,
     &people::status::COMMAND,
     &people::start::STOP,

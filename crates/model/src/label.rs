@@ -99,6 +99,14 @@ pub fn append(mut number: u64, width: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[at.min(digits.len() - width)..]);
 }
 
+/// Appends each byte as two digits.
+pub fn append_hex(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.extend_from_slice(&[byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
+    }
+}
+
 /// Puts a label before each line of a stream.
 #[derive(Debug, Default)]
 pub struct Stamper {

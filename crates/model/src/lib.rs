@@ -8,6 +8,7 @@ pub mod account;
 pub mod bytes;
 pub mod calendar;
 pub mod deploy;
+pub mod dns;
 pub mod environment;
 pub mod flash;
 pub mod label;

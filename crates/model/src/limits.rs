@@ -77,6 +77,26 @@ pub const LOG_MARK_BYTES_MAX: u64 = 1 << 20;
 /// that is longer than a quarter of that, but `s6-log` may.
 pub const LOG_SHOWN_BYTES_MAX: usize = 64 << 10;
 
+/// Addresses of a host that are tried: more stand for the same server.
+pub const HOST_ADDRESSES_MAX: usize = 8;
+
+/// Name servers that are asked, as C libraries do (`resolv.conf(5)`, `MAXNS`).
+pub const NAME_SERVERS_MAX: usize = 3;
+
+/// Bytes of `/etc/hosts` and `/etc/resolv.conf` that are read. Some write long lists of
+/// hosts that shall not be found into the first; what is meant stands at its beginning.
+pub const ADDRESS_FILE_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of lines that `ward ship` sends at once: what it needs of memory is a
+/// few times that, and what it sends twice after a fall is no more.
+pub const SHIPPED_BATCH_BYTES: usize = 64 << 10;
+
+/// Lines that it sends at once.
+pub const SHIPPED_LINES_MAX: usize = 1000;
+
+/// Bytes of one datagram with a line: IPv4 carries 65,507 (RFC 768, RFC 791).
+pub const SHIPPED_DATAGRAM_BYTES_MAX: usize = 65_507;
+
 /// Unknown names that get the nearest known one beside them. Each asks every
 /// name; someone who misspelt more than these has another mistake.
 pub const NEAREST_MAX: usize = 100;

@@ -10,6 +10,7 @@ pub mod filter;
 pub mod flash;
 pub mod log;
 pub mod namespace;
+pub mod resolver;
 pub mod service;
 pub mod socket;
 pub mod sys;

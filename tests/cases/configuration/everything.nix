@@ -5,6 +5,8 @@ let
   nic = config.hardware.networkInterfaces;
 in
 rec {
+  logging.flash = { enable = true; totalSize = 1000000; interval = 60; };
+
   # As Liminix has them: a tree of files, and a template of one's own.
   filesystem = with pkgs.pseudofile; dir {
     etc = dir {
@@ -57,6 +59,14 @@ rec {
     usb = svc.mount.build { device = "LABEL=backup"; mountpoint = "/srv/my-disk"; fstype = "ext4"; options = [ "ro" "noatime" ]; };
     watchdog = svc.watchdog.build { timeout = 30; interval = 5; };
     syslog = svc.syslog.build { };
+    away = svc.log-shipping.build { target = "syslog+tcp://192.168.7.9:514"; dependencies = [ services.iptv ]; };
+    victoria = svc.log-shipping.build {
+      name = "victoria";
+      target = "http://192.168.7.9:9428/insert/jsonline?_stream_fields=host,service";
+      hostname = "it's me";
+      cursor = "/persist/victoria";
+      directory = "/run/uncaught-logs";
+    };
     custom = svc.longrun.build { name = "custom"; run = "exec sleep 1000\n"; finish = "echo \"$@\"\n"; env.A = "b"; data.x = "y"; restart-wait = 5000; down-signal = "SIGINT"; notification-fd = 3; };
     once = svc.oneshot.build { name = "once"; up = "echo up\n"; down = "echo down\n"; reload = "echo again\n"; timeout-up = null; };
     both = svc.bundle.build { name = "both"; contents = [ services.custom services.once ]; };

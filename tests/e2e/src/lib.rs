@@ -4,6 +4,7 @@
 pub mod client;
 pub mod device;
 pub mod generation;
+pub mod http;
 pub mod json;
 pub mod log;
 pub mod machine;
@@ -12,6 +13,7 @@ pub mod nix;
 pub mod peer_tree;
 pub mod pretend_init;
 pub mod process;
+pub mod rsyslog;
 pub mod vm;
 
 use std::ffi::OsStr;

@@ -8,6 +8,7 @@ pub mod formats;
 pub mod logs;
 pub mod machines;
 pub mod mutate;
+pub mod ships;
 pub mod system;
 pub mod tools;
 
@@ -23,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     ("database", formats::database),
     ("death_tally", clients::death_tally),
     ("definition", compile::definition),
+    ("dns", ships::dns),
     ("environment", tools::environment),
     ("fifodir", system::fifodir),
     ("from_init", formats::from_init),
@@ -31,12 +33,16 @@ pub const TARGETS: &[Target] = &[
     ("groups", system::groups),
     ("image", formats::image),
     ("labels", tools::labels),
+    ("log_answer", ships::log_answer),
     ("log_history", logs::log_history),
     ("log_journal", logs::log_journal),
     ("log_keep", logs::log_keep),
     ("log_lines", logs::log_lines),
     ("log_names", logs::log_names),
+    ("log_packed", ships::log_packed),
+    ("log_place", ships::log_place),
     ("log_script", logs::log_script),
+    ("log_target", ships::log_target),
     ("log_when", logs::log_when),
     ("manager", machines::manager),
     ("names", compile::names),

@@ -157,6 +157,7 @@ pub fn log_history(bytes: &[u8]) {
         let object = std::str::from_utf8(&object).expect("an object is text");
         let object = object.strip_suffix('\n').expect("one line");
         assert!(!object.contains(|c: char| c < ' '), "{object:?}");
+        crate::ships::shipped(&entry);
     }
 }
 
@@ -178,7 +179,7 @@ pub fn log_keep(bytes: &[u8]) {
     let lines = |bytes| <[u8]>::split_inclusive(bytes, |byte| *byte == b'\n').collect::<Vec<_>>();
     let (kept, all) = (lines(&kept), lines(bytes));
     let is_mark = |line: &&&[u8]| Mark::read(&Line::read(line.trim_ascii_end(), true)).is_some();
-    let plain = kept[..kept.len() - 1].iter().filter(|line| !is_mark(line));
+    let plain = kept[1..].iter().filter(|line| !is_mark(line));
     assert!(plain.clone().map(|line| line.len()).sum::<usize>() <= room.all);
     // In their order, and each as often as it was there.
     let mut rest = all.iter();

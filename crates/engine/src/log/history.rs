@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use model::log::entry::Entry;
 use model::log::line::Line;
 use model::log::mark::{Boot, Mark, SERVICE};
+use model::log::priority::Priority;
 use model::time::Date;
 
 /// The boots of a log, in their order, each with its last mark: what that says
@@ -21,6 +22,12 @@ impl Boots {
             Some(known) => *known = mark,
             None => self.0.push(mark),
         }
+    }
+
+    /// Whether a line behind this mark has the right time, as far as is known.
+    pub fn agree(&self, mark: &Mark) -> bool {
+        let end = self.0.iter().rfind(|end| end.boot == mark.boot);
+        end.is_some_and(|end| mark.step_to(end) == 0)
     }
 
     /// The last boot for 0, the one before it for 1.
@@ -127,14 +134,15 @@ impl<'m> Sieve<'m> {
                 return None;
             }
         }
-        if !self.wants_service(line.service) || !(self.matches)(line.text) {
+        let entry = Entry::new(line);
+        if !self.wants_service(line.service) || !(self.matches)(entry.line.text) {
             return None;
         }
         let boot = self.mark.map(|mark| mark.boot);
         if self.wanted.boot.is_some() && self.wanted.boot != boot {
             return None;
         }
-        let (date, corrected) = match (line.date(), &self.mark) {
+        let (date, corrected) = match (entry.date, &self.mark) {
             (Some(date), Some(mark)) => {
                 let (date, corrected) = self.boots.correct(date, mark);
                 (Some(date), corrected)
@@ -143,14 +151,15 @@ impl<'m> Sieve<'m> {
         };
         let early = self.wanted.since.is_some_and(|since| date.is_none_or(|date| date < since));
         let late = self.wanted.until.is_some_and(|until| date.is_none_or(|date| date > until));
-        (!early && !late).then_some(Entry { line, date, corrected, boot })
+        (!early && !late).then_some(Entry { date, corrected, boot, ..entry })
     }
 
     /// Whether a line is wanted, as far as can be told from it alone; marks are not counted.
     pub fn counts(&mut self, bytes: &[u8]) -> bool {
         let line = Line::read(bytes, self.named);
         let mark = line.service == Some(SERVICE.as_bytes());
-        !mark && self.wants_service(line.service) && (self.matches)(line.text)
+        let text = Priority::split(line.text).1;
+        !mark && self.wants_service(line.service) && (self.matches)(text)
     }
 
     fn wants_service(&mut self, service: Option<&[u8]>) -> bool {

@@ -1,16 +1,16 @@
 //! What is kept of an archive that has to go: the last lines of services that have said little since. So a
 //! flood from one service takes no other's last words along.
 //!
-//! They stand in one file, the remainder, which is the oldest of all archives and ends in a line that says
-//! how much is missing behind it: `@label .logger dropped N lines`.
+//! They stand in one file, the remainder, which is the oldest of all archives and begins with a line that says
+//! how much is missing in it and behind it: `@label .logger dropped N lines`.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use model::log::line::{Line, Lines, head, newline};
+use model::log::line::{Line, newline, one};
 use model::log::mark::{Mark, SERVICE};
 
-/// Begins the text of a remainder's last line; ` lines` ends it.
+/// Begins the text of a remainder's first line; ` lines` ends it.
 const DROPPED: &[u8] = b"dropped ";
 
 /// Where one service stands in the log, as far as this logger has seen. Positions are bytes from where this
@@ -56,6 +56,9 @@ impl Recent {
         self.last > start && !self.has_enough_behind(end)
     }
 }
+
+/// Of a line that has none: no logger wrote it.
+const NO_LABEL: &[u8; 25] = b"@400000000000000000000000";
 
 /// How much is kept, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -142,7 +145,7 @@ impl<'d> Keeper<'d> {
     /// The next remainder; empty, where nothing is to be kept.
     pub fn finish(mut self) -> Vec<u8> {
         let mut kept = Vec::new();
-        let (mut said, mut next, mut label) = (None::<Mark>, None, None);
+        let (mut said, mut next) = (None::<Mark>, None);
         let mut end = self.bytes.len();
         self.lines.reverse();
         // The first is the last that was looked at.
@@ -153,6 +156,9 @@ impl<'d> Keeper<'d> {
                 next = Some((line, mark));
                 continue;
             }
+            if kept.is_empty() {
+                append_dropped(self.dropped, line, &mut kept);
+            }
             if let Some((line, mark)) = next.take()
                 && said.is_none_or(|said| said.differs_from(&mark))
             {
@@ -160,25 +166,23 @@ impl<'d> Keeper<'d> {
                 said = Some(mark);
             }
             kept.extend_from_slice(line);
-            label = Line::read(line, true).label;
-        }
-        if let Some(label) = label {
-            let mut last = Lines::new(0);
-            let mut text = DROPPED.to_vec();
-            model::label::append(self.dropped, 1, &mut text);
-            text.extend_from_slice(b" lines");
-            last.push(&head(label, SERVICE), &text, false);
-            kept.extend_from_slice(last.as_bytes());
         }
         kept
     }
 }
 
-/// Whether an archive that ends so is a remainder.
-pub fn is_end_of_remainder(bytes: &[u8]) -> bool {
-    let Some(bytes) = bytes.strip_suffix(b"\n") else { return false };
-    let start = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-    dropped_lines(&Line::read(&bytes[start..], true)).is_some()
+/// Appends the first line of a remainder, with the label of the line that follows.
+fn append_dropped(dropped: u64, line: &[u8], kept: &mut Vec<u8>) {
+    let mut text = DROPPED.to_vec();
+    model::label::append(dropped, 1, &mut text);
+    text.extend_from_slice(b" lines");
+    let label = Line::read(line, true).label.unwrap_or(NO_LABEL);
+    kept.append(&mut one(label, SERVICE, &text));
+}
+
+/// Whether an archive that begins so is a remainder.
+pub fn is_remainder(bytes: &[u8]) -> bool {
+    newline(bytes).is_some_and(|end| dropped_lines(&Line::read(&bytes[..end], true)).is_some())
 }
 
 fn dropped_lines(line: &Line<'_>) -> Option<u64> {
@@ -192,6 +196,7 @@ mod tests {
     use super::*;
     use alloc::format;
     use alloc::string::String;
+    use model::log::line::Lines;
     use model::time::{Date, Moment};
 
     fn line(secs: u64, text: &str) -> String {
@@ -232,16 +237,15 @@ mod tests {
         .concat();
         let rest = kept("", &first, 1000, 1000, &["flood"]);
         let lines = [
+            line(101, ".logger dropped 2 lines"),
             mark(100, 1, 1),
             line(101, "dns begun"),
             line(103, "ntp set"),
             line(105, "dns served"),
-            line(105, ".logger dropped 2 lines"),
         ];
         assert_eq!(rest, lines.concat());
-        assert!(is_end_of_remainder(rest.as_bytes()));
-        assert!(is_end_of_remainder(&rest.as_bytes()[100..]) && !is_end_of_remainder(b"\n"));
-        assert!(!is_end_of_remainder(first.as_bytes()));
+        assert!(is_remainder(rest.as_bytes()) && is_remainder(&rest.as_bytes()[..80]));
+        assert!(!is_remainder(b"\n") && !is_remainder(b"") && !is_remainder(first.as_bytes()));
 
         // Later: what is lost of the flood adds up, and each has its share.
         let second =
@@ -249,12 +253,12 @@ mod tests {
         let two = line(0, "dns served").len() * 2;
         let next = kept(&rest, &second.concat(), two, 1000, &["flood"]);
         let lines = [
+            line(103, ".logger dropped 5 lines"),
             mark(100, 1, 1),
             line(103, "ntp set"),
             line(105, "dns served"),
             mark(200, 7, 1), // the clock was set
             line(202, "dns served"),
-            line(202, ".logger dropped 5 lines"),
         ];
         assert_eq!(next, lines.concat());
 
@@ -266,14 +270,14 @@ mod tests {
         let lines: Vec<_> = (0..50).map(|i| line(i, &format!("s{} text", i % 10))).collect();
         let one = lines[0].len();
         let rest = kept("", &lines.concat(), 1000, 5 * one, &[]);
-        assert_eq!(rest, lines[45..].concat() + &line(49, ".logger dropped 45 lines"));
+        assert_eq!(rest, line(45, ".logger dropped 45 lines") + &lines[45..].concat());
         // A long last line, a short one before it: that is not the last.
         let archive = line(1, "dns short")
             + &line(2, &format!("dns {}", "x".repeat(500)))
             + &line(3, "ntp x");
         assert_eq!(
             kept("", &archive, 100, 1000, &[]),
-            line(3, "ntp x") + &line(3, ".logger dropped 2 lines")
+            line(3, ".logger dropped 2 lines") + &line(3, "ntp x")
         );
     }
 

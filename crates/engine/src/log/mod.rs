@@ -6,5 +6,6 @@ pub mod keep;
 pub mod lease;
 pub mod marker;
 pub mod rotate;
+pub mod ship;
 pub mod split;
 pub mod step;

@@ -2,16 +2,19 @@
 
 use alloc::vec::Vec;
 
-use crate::label::{Reading, append, append_local};
+use crate::label::{self, Reading, append, append_local};
 use crate::log::line::Line;
 use crate::log::mark::{Boot, SERVICE};
+use crate::log::priority::{ERROR, Priority, WARNING};
 use crate::time::Date;
 use crate::zone::Zone;
 
 /// A line, and what the log around it says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
+    /// Without the priority that its text begins with.
     pub line: Line<'a>,
+    pub priority: Option<Priority>,
     /// When it was.
     pub date: Option<Date>,
     /// The wall clock was wrong when it was written, and its label is, too.
@@ -26,9 +29,19 @@ const CORRECTED: u8 = b'*';
 const COLOURS: [&[u8]; 6] =
     [b"\x1b[31m", b"\x1b[32m", b"\x1b[33m", b"\x1b[34m", b"\x1b[35m", b"\x1b[36m"];
 const DIM: &[u8] = b"\x1b[2m";
+/// What the text of an error and of a warning is shown in.
+const RED: &[u8] = b"\x1b[31m";
+const YELLOW: &[u8] = b"\x1b[33m";
 const PLAIN: &[u8] = b"\x1b[0m";
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// The line as it is by itself.
+    pub fn new(line: Line<'a>) -> Self {
+        let (priority, text) = Priority::split(line.text);
+        let line = Line { text, ..line };
+        Self { line, priority, date: line.date(), corrected: false, boot: None }
+    }
+
     /// It is none of what services said.
     pub fn is_mark(&self) -> bool {
         self.line.service == Some(SERVICE.as_bytes())
@@ -55,25 +68,24 @@ impl Entry<'_> {
             }
             out.push(b' ');
         }
+        let colour = match self.priority.filter(|_| colours).map(Priority::severity) {
+            Some(..=ERROR) => Some(RED),
+            Some(WARNING) => Some(YELLOW),
+            _ => None,
+        };
+        out.extend_from_slice(colour.unwrap_or_default());
         append_escaped(self.line.text, out);
+        if colour.is_some() {
+            out.extend_from_slice(PLAIN);
+        }
         out.push(b'\n');
     }
 
     /// Appends it as one line with a JSON object. What is not known is null.
     pub fn append_json(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"time\":");
-        let start = out.len();
-        out.push(b'"');
-        match self.date {
-            Some(date) if append_local(date, Reading::Tai, &Zone::UTC, out) => {
-                let space = out[start..].iter().position(|&byte| byte == b' ');
-                out[start + space.unwrap_or(0)] = b'T';
-                out.extend_from_slice(b"Z\"");
-            }
-            _ => {
-                out.truncate(start);
-                out.extend_from_slice(b"null");
-            }
+        if !self.append_time(out) {
+            out.extend_from_slice(b"null");
         }
         append_field(b",\"label\":", self.line.label.map(|label| &label[..]), out);
         append_field(b",\"service\":", self.line.service, out);
@@ -87,10 +99,32 @@ impl Entry<'_> {
             out.push(b']');
         }
         append_field(b",\"boot\":", self.boot.as_ref().map(|boot| &boot[..]), out);
+        self.append_priority(out);
         if self.corrected {
             out.extend_from_slice(b",\"corrected\":true");
         }
         out.extend_from_slice(b"}\n");
+    }
+
+    /// Appends the time as a JSON string, in UTC; `false` where it is not known.
+    pub(super) fn append_time(&self, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        out.push(b'"');
+        if !self.date.is_some_and(|date| append_local(date, Reading::Tai, &Zone::UTC, out)) {
+            out.truncate(start);
+            return false;
+        }
+        let space = out[start..].iter().position(|&byte| byte == b' ');
+        out[start + space.unwrap_or(0)] = b'T';
+        out.extend_from_slice(b"Z\"");
+        true
+    }
+
+    pub(super) fn append_priority(&self, out: &mut Vec<u8>) {
+        if let Some(priority) = self.priority {
+            out.extend_from_slice(b",\"priority\":");
+            append(priority.severity().into(), 1, out);
+        }
     }
 }
 
@@ -128,17 +162,23 @@ fn steers(c: char) -> bool {
 }
 
 fn append_hex(bytes: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for byte in bytes {
-        let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
-        out.extend_from_slice(&[b'\\', b'x', DIGITS[high], DIGITS[low]]);
+        out.extend_from_slice(b"\\x");
+        label::append_hex(&[*byte], out);
     }
 }
 
-/// Appends the name of a field, and a JSON string; what is no UTF-8 becomes U+FFFD.
+/// Appends the name of a field, and a JSON string.
 fn append_field(name: &[u8], text: Option<&[u8]>, out: &mut Vec<u8>) {
     out.extend_from_slice(name);
-    let Some(text) = text else { return out.extend_from_slice(b"null") };
+    match text {
+        Some(text) => append_string(text, out),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// Appends a JSON string; what is no UTF-8 becomes U+FFFD.
+pub(super) fn append_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for chunk in text.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -147,9 +187,7 @@ fn append_field(name: &[u8], text: Option<&[u8]>, out: &mut Vec<u8>) {
                 '"' | '\\' => out.extend_from_slice(&[b'\\', c as u8]),
                 '\0'..='\x1f' | '\x7f' => {
                     out.extend_from_slice(b"\\u00");
-                    append_hex(&[c as u8], out);
-                    let at = out.len() - 4;
-                    out.drain(at..at + 2);
+                    label::append_hex(&[c as u8], out);
                 }
                 _ => out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes()),
             }
@@ -166,8 +204,7 @@ mod tests {
     use super::*;
 
     fn entry(line: &[u8]) -> Entry<'_> {
-        let line = Line::read(line, true);
-        Entry { line, date: line.date(), corrected: false, boot: None }
+        Entry::new(Line::read(line, true))
     }
 
     fn text(line: &[u8]) -> Vec<u8> {
@@ -216,6 +253,24 @@ mod tests {
     }
 
     #[test]
+    fn a_priority_is_hidden_and_bad_news_have_a_colour() {
+        for (said, shown) in [
+            ("<3>bad", "\x1b[31mbad\x1b[0m\n"),
+            ("<24>worse", "\x1b[31mworse\x1b[0m\n"),
+            ("<4>odd", "\x1b[33modd\x1b[0m\n"),
+            ("<6>fine", "fine\n"),
+            ("<b>fine", "<b>fine\n"),
+        ] {
+            let line = alloc::format!("@400000000000000a00000000 dns {said}");
+            let mut out = Vec::new();
+            entry(line.as_bytes()).append_text(&Zone::UTC, true, &mut out);
+            assert!(out.ends_with(alloc::format!("dns\x1b[0m {shown}").as_bytes()), "{said}");
+            let plain = text(line.as_bytes());
+            assert!(!plain.contains(&0x1b), "{said}");
+        }
+    }
+
+    #[test]
     fn an_object_has_the_bytes_only_of_what_is_no_text() {
         let mut out = Vec::new();
         entry(b"@400000000000000a00000007 dns \"a\\\t\x7f\xc3\xbc").append_json(&mut out);
@@ -223,6 +278,7 @@ mod tests {
         let boot = Some(*b"0a1b2c3d-1111-2222-3333-0123456789ab");
         Entry { corrected: true, boot, ..bytes }.append_json(&mut out);
         entry(b"nothing").append_json(&mut out);
+        entry(b"@400000000000000a00000007 dns <28>odd").append_json(&mut out);
         assert_eq!(
             alloc::string::String::from_utf8(out).unwrap(),
             concat!(
@@ -234,6 +290,9 @@ mod tests {
                 r#""boot":"0a1b2c3d-1111-2222-3333-0123456789ab","corrected":true}"#,
                 "\n",
                 r#"{"time":null,"label":null,"service":null,"text":"nothing","boot":null}"#,
+                "\n",
+                r#"{"time":"1970-01-01T00:00:00.000000007Z","label":"@400000000000000a00000007","#,
+                r#""service":"dns","text":"odd","boot":null,"priority":4}"#,
                 "\n",
             )
         );

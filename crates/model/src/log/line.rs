@@ -72,6 +72,11 @@ pub fn head(label: &[u8; LABEL_BYTES], service: &str) -> Vec<u8> {
     [&label[..], b" ", service.as_bytes(), b" "].concat()
 }
 
+/// One line as the log has it.
+pub fn one(label: &[u8; LABEL_BYTES], service: &str, text: &[u8]) -> Vec<u8> {
+    [&head(label, service), text, b"\n"].concat()
+}
+
 /// A line as it was found, without its newline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use engine::log::keep::{Keeper, is_end_of_remainder};
+use engine::log::keep::{Keeper, is_remainder};
 use engine::log::rotate::{self, Directory};
 use model::log::archive::Archive;
 use model::log::policy::Policy;
@@ -242,11 +242,11 @@ impl LogDir {
     fn find_remainder(&mut self) -> io::Result<()> {
         self.archives.sort_unstable();
         remove(&self.directory, NEXT_REMAINDER)?;
-        for (archive, size) in self.archives.iter().take(2).copied().collect::<Vec<_>>() {
+        for (archive, _) in self.archives.iter().take(2).copied().collect::<Vec<_>>() {
             let file = self.open_archive(archive)?;
-            let mut end = [0; 256];
-            let count = lines::read_all(&file, &mut end, size.saturating_sub(256))?;
-            if !is_end_of_remainder(&end[..count]) {
+            let mut begin = [0; 128];
+            let count = lines::read_all(&file, &mut begin, 0)?;
+            if !is_remainder(&begin[..count]) {
                 break;
             }
             if let Some(earlier) = self.remainder.replace(archive) {

@@ -11,5 +11,6 @@ pub mod processed_dir;
 pub mod processing;
 pub mod reader;
 pub mod script_run;
+pub mod ship;
 pub mod sinks;
 pub mod tail;

@@ -1,7 +1,9 @@
 //! Reads a log directory while somebody else may write there: all archives and
 //! `current` as one log, from where it is wanted.
 
-use std::io;
+pub mod feed;
+
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -9,14 +11,21 @@ use engine::log::history::{Part, Sieve};
 use model::log::archive::Archive;
 use model::log::line::{Line, newline};
 use model::log::mark::Mark;
+use model::log::packed;
+use model::log::place::{Place as Kept, of_boot, of_line};
+use model::time::Date;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::log::lines::{self, Each};
 use crate::log::log_dir::{PREVIOUS, archives};
+use crate::log::ship::flash::{self, FILE_BYTES_MAX};
 use crate::log::tail::Tail;
 
 const CURRENT: &str = "current";
+
+/// A link to the log on flash that is a copy of this one.
+pub const OLDER: &str = "older";
 
 /// Bytes from the beginning of a file in which a mark ends, if it begins with one.
 const HEAD_BYTES: usize = 256;
@@ -28,9 +37,15 @@ const LOOKS_MAX: usize = 100;
 struct File {
     /// Nothing for `previous` and `current`.
     archive: Option<Archive>,
+    /// It is one of a log on flash.
+    is_packed: bool,
+    /// It lies in the folder of what is older.
+    is_older: bool,
     inode: u64,
     length: u64,
     part: Part,
+    /// Where it begins; `None` where it does not yet.
+    begins: Option<Kept>,
     /// What may get another name is held open. Archives are opened when it is their turn:
     /// there may be more of them than descriptors, and one that is gone by then is gone.
     held: Option<OwnedFd>,
@@ -54,6 +69,8 @@ pub enum News<'a> {
 
 pub struct Reader {
     directory: OwnedFd,
+    /// The log on flash that is a copy of this one, and goes back further.
+    older: Option<OwnedFd>,
     /// The oldest first.
     files: Vec<File>,
     /// The last one is `current`, which is not there at all times.
@@ -66,7 +83,20 @@ impl Reader {
     pub fn open(path: &Path, follows: bool) -> io::Result<Self> {
         let directory = crate::files::directory(path)?;
         let (files, has_current) = list(&directory)?;
-        Ok(Self { directory, files, has_current, follows })
+        Ok(Self { directory, older: None, files, has_current, follows })
+    }
+
+    /// The same, behind what its copy on flash has of the time before.
+    pub fn open_all(path: &Path, follows: bool) -> io::Result<Self> {
+        let mut reader = Self::open(path, follows)?;
+        // Without flash, or where it was taken away, there is just less to see.
+        if let Ok(older) = crate::files::directory_at(&reader.directory, OLDER) {
+            let mut files = packed_files(&older, true)?;
+            cut(&older, &mut files, &reader)?;
+            files.append(&mut reader.files);
+            (reader.files, reader.older) = (files, Some(older));
+        }
+        Ok(reader)
     }
 
     /// Tells `sieve` what marks say: whether services are named, and when boots ended.
@@ -100,17 +130,24 @@ impl Reader {
             Some(count) if sieve.wanted.is_timeless() => self.last_lines(sieve, count)?,
             _ => self.first_wanted(sieve)?,
         };
-        // The last mark before it: its own file begins with one, unless that is damaged.
-        let (mut at, mut end) = (place.file, place.offset);
-        while sieve.named && sieve.mark.is_none() && at < self.files.len() {
-            sieve.mark = self.last_mark(at, end)?;
+        if sieve.named {
+            sieve.mark = self.mark_before(place)?;
+        }
+        Ok(place)
+    }
+
+    /// The last mark before a place: its own file begins with one, unless that is damaged.
+    fn mark_before(&self, place: Place) -> io::Result<Option<Mark>> {
+        let (mut at, mut end, mut found) = (place.file, place.offset, None);
+        while found.is_none() && at < self.files.len() {
+            found = self.last_mark(at, end)?;
             if at == 0 || self.files[at].part.head.is_some() {
                 break;
             }
             at -= 1;
             end = self.files[at].length;
         }
-        Ok(place)
+        Ok(found)
     }
 
     /// The place of the line that is the `count`th from the end.
@@ -257,7 +294,8 @@ impl Reader {
         let old = std::mem::replace(&mut self.files, files);
         let had_current = std::mem::replace(&mut self.has_current, has_current);
         let last = old.last().filter(|_| had_current);
-        let newest = old.iter().filter_map(|file| file.archive).max();
+        let own = old.iter().filter(|file| !file.is_older);
+        let newest = own.filter_map(|file| file.archive).max();
         let is_old = |file: &File| file.archive.is_some() && file.archive <= newest;
         let mut first = self.files.partition_point(is_old);
         if let Some(last) = last
@@ -291,8 +329,14 @@ impl Reader {
     fn file(&self, at: usize) -> io::Result<Option<OwnedFd>> {
         match &self.files[at] {
             File { held: Some(held), .. } => Ok(Some(held.try_clone()?)),
-            File { archive: Some(archive), .. } => {
-                Ok(open(&self.directory, &archive.name())?.map(|(open, ..)| open))
+            File { archive: Some(archive), is_packed, is_older, .. } => {
+                let directory = self.older.as_ref().filter(|_| *is_older);
+                let directory = directory.unwrap_or(&self.directory);
+                let found = match is_packed {
+                    true => unpack(directory, *archive)?,
+                    false => open(directory, &archive.name())?,
+                };
+                Ok(found.map(|(open, ..)| open))
             }
             _ => Ok(None),
         }
@@ -348,12 +392,24 @@ impl File {
     fn new(archive: Option<Archive>, found: (OwnedFd, u64, u64)) -> io::Result<Self> {
         let (open, inode, length) = found;
         let mut head = [0; HEAD_BYTES];
-        let count = lines::read(&open, &mut head, 0)?;
-        let line = newline(&head[..count]).map(|end| Line::read(&head[..end], true));
-        let head = line.and_then(|line| Some((Mark::read(&line)?, line.date()?)));
+        let count = lines::read_all(&open, &mut head, 0)?;
+        let (begins, head) = beginning(&head[..count]);
         let part = Part { head, rotated: archive.map(|archive| archive.date) };
-        Ok(Self { archive, inode, length, part, held: archive.is_none().then_some(open) })
+        let held = archive.is_none().then_some(open);
+        let (is_packed, is_older) = (false, false);
+        Ok(Self { archive, is_packed, is_older, inode, length, part, begins, held })
     }
+}
+
+/// What the first bytes of a file say of it: what it is known by, and the mark it begins with.
+fn beginning(bytes: &[u8]) -> (Option<Kept>, Option<(Mark, Date)>) {
+    let head = &bytes[..bytes.len().min(HEAD_BYTES)];
+    let end = newline(head);
+    let line = end.map(|end| Line::read(&head[..end], true));
+    let mark = line.and_then(|line| Some((Mark::read(&line)?, line.date()?)));
+    let end = end.or((head.len() == HEAD_BYTES).then_some(HEAD_BYTES));
+    let boot = of_boot(mark.as_ref().map(|(mark, _)| &mark.boot));
+    (end.map(|end| Kept { file: of_line(&head[..end]), boot, offset: 0 }), mark)
 }
 
 /// All files of the log as they were at one moment, the oldest first, and whether
@@ -372,7 +428,7 @@ fn list(directory: &OwnedFd) -> io::Result<(Vec<File>, bool)> {
             continue;
         }
         archives.sort_unstable();
-        let mut files = Vec::with_capacity(archives.len() + 2);
+        let mut files = packed_files(directory, false)?;
         for (archive, _) in archives {
             if let Some(found) = open(directory, &archive.name())? {
                 files.push(File::new(Some(archive), found)?);
@@ -395,6 +451,91 @@ fn open(directory: &OwnedFd, name: &[u8]) -> io::Result<Option<(OwnedFd, u64, u6
     let found = fs::fstat(&open)?;
     let regular = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
     Ok(regular.then_some((open, found.st_ino, found.st_size as u64)))
+}
+
+/// All files of a log on flash.
+fn packed_files(directory: &OwnedFd, is_older: bool) -> io::Result<Vec<File>> {
+    let mut files = Vec::new();
+    for (archive, _) in flash::list(directory)? {
+        if let Some(found) = unpack(directory, archive)? {
+            let mut file = File::new(Some(archive), found)?;
+            // Its name says when it was begun.
+            (file.is_packed, file.is_older, file.part.rotated) = (true, is_older, None);
+            files.push(file);
+        }
+    }
+    Ok(files)
+}
+
+/// Drops of older files what `newer` has as well: all from the line on that it begins with.
+fn cut(older: &OwnedFd, files: &mut Vec<File>, newer: &Reader) -> io::Result<()> {
+    let mut first = None;
+    if let Some(at) = newer.files.iter().position(|file| file.length > 0) {
+        newer.lines(at, 0, u64::MAX, true, &mut |line| {
+            first = Some(line.to_vec());
+            Ok(false)
+        })?;
+    }
+    let Some(first) = first else { return Ok(()) };
+    for at in (0..files.len()).rev() {
+        let Some(archive) = files[at].archive else { continue };
+        let Some((text, ..)) = unpack(older, archive)? else { continue };
+        let mut end = 0;
+        let stopped = lines::forward(&text, 0, u64::MAX, false, &mut |line| {
+            let found = line == first;
+            end += if found { 0 } else { line.len() as u64 + 1 };
+            Ok(!found)
+        })?;
+        if stopped.is_none() {
+            files.truncate(at + 1);
+            files[at].length = end;
+            return Ok(());
+        }
+    }
+    // It is a copy without gaps: where that line is not in it, it begins behind it, or ends before.
+    let mut last = None;
+    if let Some(archive) = files.last().and_then(|file| file.archive) {
+        each_record(older, archive, &mut |place, _| {
+            last = Some(place.file);
+            Ok(())
+        })?;
+    }
+    let is_newer = |file: &File| file.begins.is_some_and(|begins| Some(begins.file) == last);
+    if newer.files.iter().any(is_newer) {
+        files.clear();
+    }
+    Ok(())
+}
+
+/// The text of a file of a log on flash, as a file in memory; up to what is not whole.
+fn unpack(directory: &OwnedFd, archive: Archive) -> io::Result<Option<(OwnedFd, u64, u64)>> {
+    let memory = fs::memfd_create("log", fs::MemfdFlags::CLOEXEC)?;
+    let mut file = std::fs::File::from(memory.try_clone()?);
+    let mut length = 0;
+    let inode = each_record(directory, archive, &mut |_, text| {
+        length += text.len() as u64;
+        file.write_all(text)
+    })?;
+    Ok(inode.map(|inode| (memory, inode, length)))
+}
+
+/// Hands over the records of such a file; answers its inode number.
+fn each_record(
+    directory: &OwnedFd,
+    archive: Archive,
+    each: &mut dyn FnMut(Kept, &[u8]) -> io::Result<()>,
+) -> io::Result<Option<u64>> {
+    let Some((file, inode, length)) = open(directory, &packed::name(archive.date))? else {
+        return Ok(None);
+    };
+    let mut bytes = vec![0; length.min(FILE_BYTES_MAX) as usize];
+    let count = lines::read_all(&file, &mut bytes, 0)?;
+    let mut rest = &bytes[..count];
+    while let Ok((place, text, taken)) = packed::read(rest) {
+        each(place, &text)?;
+        rest = &rest[taken..];
+    }
+    Ok(Some(inode))
 }
 
 /// The inode number of a regular file.

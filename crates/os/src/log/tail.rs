@@ -40,14 +40,26 @@ impl Tail {
         if ends[1].revents().intersects(gone) {
             return Ok(false);
         }
-        // What happened does not matter: who reads on finds it.
+        self.drain()?;
+        Ok(true)
+    }
+
+    /// Takes note of all that happened. What that was does not matter: who reads on finds it.
+    pub fn drain(&self) -> io::Result<()> {
         let mut events = [0; 4096];
         loop {
             match rustix::io::read(self.inotify.as_fd(), &mut events) {
                 Ok(_) | Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(true),
+                Err(Errno::AGAIN) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// It can be read from when something happened.
+impl AsFd for Tail {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
     }
 }

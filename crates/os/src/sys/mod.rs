@@ -16,6 +16,7 @@ pub mod mapping;
 pub mod memory;
 pub mod namespace;
 pub mod notice;
+pub mod outgoing;
 pub mod processor;
 pub mod reboot;
 pub mod regex;
@@ -25,6 +26,8 @@ pub mod signals;
 pub mod spawn;
 pub mod tap;
 pub mod tied;
+#[cfg(feature = "for-size")]
+mod unwinder;
 pub mod wall_clock;
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};

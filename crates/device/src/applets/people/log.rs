@@ -44,9 +44,12 @@ Times are local (TZ, or else /etc/localtime). A * stands behind that of a line f
 the clock was set: it is when the line really was written. Lines of .logger say where another
 boot begins, and where the clock was set.
 
-Bytes that are no UTF-8, and what a terminal obeys, are shown as \\xNN. Objects have time (UTC),
-label, service, text and boot; bytes, where the text is no UTF-8; and corrected. There are
-colours on a terminal, unless NO_COLOR is set.
+Where the log is kept on flash, too (`ward ship`), what is only there is shown before it.
+
+A text that begins with <N>, as the kernel's do, is shown without it: errors are red, warnings
+yellow. Bytes that are no UTF-8, and what a terminal obeys, are shown as \\xNN. Objects have time
+(UTC), label, service, text and boot; priority (0 to 7), where the text has one; bytes, where it
+is no UTF-8; and corrected. There are colours on a terminal, unless NO_COLOR is set.
 
 Exit codes: 0 done; 1 no such boot; 3 no such service; 100 wrong usage; 111 the system refused.",
     run,
@@ -168,7 +171,7 @@ fn show(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
     // Before the first look at the directory, so that nothing happens between.
     let tail = options.follow.then(|| Tail::watch(&options.directory)).transpose();
     let tail = tail.map_err(refused)?;
-    let reader = Reader::open(&options.directory, options.follow).map_err(refused)?;
+    let reader = Reader::open_all(&options.directory, options.follow).map_err(refused)?;
     let zone = zone::local();
     let services = services(options);
     let matches = |text: &[u8]| options.grep.as_ref().is_none_or(|grep| grep.is_match(text));
