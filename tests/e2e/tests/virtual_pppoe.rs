@@ -15,7 +15,19 @@ let
   };
   # Seconds until one says something again, and notices that nobody is there.
   quick = [ "pppoe-padi-timeout 1" "pppoe-padi-attempts 1" "lcp-restart 1" "lcp-echo-interval 1" ];
-  providerOptions = pkgs.writeText "options" "require-chap\nname provider\nms-dns 192.0.2.53\n";
+  provider.options = pkgs.writeText "options" "require-chap\nname provider\nms-dns 192.0.2.53\n";
+  # Behind it, nobody gets to hear which packets are too large: who sends such ones waits for ever.
+  provider.narrow = svc.firewall.build {
+    name = "narrow";
+    ruleset = ''
+      table inet narrow {
+        chain input {
+          type filter hook input priority filter;
+          iifname "ppp*" tcp flags syn tcp option maxseg size > 1452 drop
+        }
+      }
+    '';
+  };
 in
 rec {
   services.int = svc.network.address.build {
@@ -43,12 +55,15 @@ rec {
 
   services.concentrator = svc.oneshot {
     name = "concentrator"; dependencies = [ line ];
-    up = "${pkgs.pppoe}/bin/pppoe-server -I line.7 -L 100.64.0.1 -R 100.64.0.2 -O ${providerOptions} "
+    up = "${pkgs.pppoe}/bin/pppoe-server -I line.7 -L 100.64.0.1 -R 100.64.0.2 -O ${provider.options} "
       + "-q ${pkgs.ppp}/bin/pppd -Q ${pkgs.pppoe}/bin/pppoe\n";
   };
   services.www = svc.longrun {
     name = "www"; run = "exec httpd -f -p 192.0.2.53:80 -h ${pkgs.busybox}/bin\n";
-    dependencies = [ (svc.network.address.build { interface = "lo"; address = "192.0.2.53"; prefixLength = 32; }) ];
+    dependencies = [
+      provider.narrow
+      (svc.network.address.build { interface = "lo"; address = "192.0.2.53"; prefixLength = 32; })
+    ];
   };
   services.provider = svc.bundle { name = "provider"; contents = with services; [ concentrator www ]; };
   filesystem."/etc/ppp/chap-secrets".text = "\"me@isp\" provider \"it's \\\"me\\\"\" *\n";
@@ -111,7 +126,7 @@ fn an_uplink_by_pppoe_is_ready_with_an_address_lets_everybody_out_and_comes_back
     let vlan = provider.ask("cat /proc/net/vlan/line.7");
     assert!(vlan.contains("VID: 7") && vlan.contains("Device: eth3"), "{vlan}");
 
-    // Somebody at home.
+    // Somebody at home, whose own cable takes larger packets than the line.
     let client = r"ip address add 192.168.7.9/24 dev cable; ip route add default via 192.168.7.1
         busybox ping -c 1 -W 20 192.0.2.53 >&2
         printf 'GET /busybox HTTP/1.0\r\n\r\n' | busybox nc -w 20 192.0.2.53 80 | sed '1,/^\r$/d' | wc -c";
