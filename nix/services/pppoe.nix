@@ -22,6 +22,8 @@ let inherit (lib) mkOption types; in
     longrun {
       inherit name;
       notification-fd = 10;
+      # After a power cut, a modem may take minutes.
+      timeout-up = null;
       dependencies = needs p.interface ++ p.dependencies;
       run = ''
         ip link set dev ${ifname p.interface} up

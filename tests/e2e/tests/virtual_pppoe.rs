@@ -115,7 +115,8 @@ fn an_uplink_by_pppoe_is_ready_with_an_address_lets_everybody_out_and_comes_back
     let folder = Folder::new("line");
     cable(&folder, [&router, &provider]);
 
-    // Nobody is there yet, and what needs it has not begun.
+    // Nobody is there yet: what needs it has not begun, and it is not given up.
+    assert_eq!(router.ask("s6-rc-db timeout wan"), "0\n");
     router.visit("s6-rc -t 1000 -u change router").has("user: the time was over before its turn");
     assert_eq!(uplink(&router, "wan"), NOTHING);
     provider.ask("s6-rc -u change provider");

@@ -22,6 +22,7 @@ fn who_is_at_home_gets_an_address_names_and_the_way_out() {
     vm.start();
     vm.wait_open();
     wait_for("everything", LIMIT, || vm.ask("s6-rc -da list").is_empty().then_some(()));
+    assert_eq!(vm.ask("s6-rc-db timeout dhcp-client-eth1"), "0\n", "an uplink is waited for");
 
     let folder = Folder::new("client");
     let event = "case $1 in bound) echo $ip $router $dns; ip address add $ip/24 dev cable; \
