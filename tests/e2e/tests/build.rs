@@ -138,6 +138,10 @@ fn mistakes_in_a_configuration_say_where_and_what_would_be_right() {
             "c.nix:3: `logging.files` should be an integer from 1 to 1000, and is \"many\"",
         ),
         (
+            "{ ... }: {\n  vm.forward = [ \"8080:80\" \"udp:53:99999\" ];\n}",
+            "c.nix:2: `vm.forward[1]` should be two ports, as in \"8080:80\" or \"udp:5353:53\", and is \"udp:53:99999\"",
+        ),
+        (
             "{ pkgs, ... }: {\n  services.s = pkgs.svc.ssh.build {\n    prot = 22; };\n}",
             "c.nix:3: there is no option `ssh.build.prot`; did you mean `port`?",
         ),
