@@ -55,6 +55,9 @@ rec {
   };
   services.syslog = svc.syslog.build { };
 
+  # What of it this machine sees, where it is tried out here: names, at port 8053, and the time.
+  vm.forward = [ "8053:53" "udp:8053:53" "udp:8123:123" ];
+
   users.root.openssh.authorizedKeys.keys = [
     # Your own key: `ssh-keygen -t ed25519` makes one.
   ];

@@ -129,6 +129,7 @@ in
           else throw "outputs.vm: ${config.hardware.description} is no device of QEMU's; hardware.vm in devices/ tells how those are described";
         # Where one logs in, if one can.
         ssh = lib.findFirst (it: it != null) null (map (service: service.listens or null) (lib.attrValues collected));
+        inherit (config.vm) forward;
         inherit (config) hostname;
         inherit (config.hardware) description;
         flash = { inherit (flash) size eraseSize partitions; };

@@ -18,6 +18,8 @@ let inherit (lib) types; in
       inherit name;
       # udhcpc uses the lower ones itself.
       notification-fd = 10;
+      # After a power cut, a modem may take minutes.
+      timeout-up = null;
       dependencies = needs p.interface ++ p.dependencies;
       run = "exec udhcpc -f -R -i ${dev} -t 4 -T 2 -A 5 -s \"$PWD/data/event\""
         + lib.optionalString (p.hostname != null) " -x hostname:${lib.escapeShellArg p.hostname}" + "\n";

@@ -41,6 +41,9 @@ in
         ] ++ fromInner ++ open "tcp" p.allow.tcp ++ open "udp" p.allow.udp)
         + chain "forward" ([
           "type filter hook forward priority filter; policy drop;"
+          # No connection is told of larger packets than its way carries: one by PPPoE carries less than
+          # others, and many a network behind it drops what would say so.
+          "tcp flags syn tcp option maxseg size set rt mtu"
           "ct state established,related accept"
           "ct status dnat accept"
         ] ++ fromInner)

@@ -22,6 +22,8 @@ let inherit (lib) mkOption types; in
     longrun {
       inherit name;
       notification-fd = 10;
+      # After a power cut, a modem may take minutes.
+      timeout-up = null;
       dependencies = needs p.interface ++ p.dependencies;
       run = ''
         ip link set dev ${ifname p.interface} up
@@ -54,7 +56,9 @@ let inherit (lib) mkOption types; in
         echo "$1" >$outputs/ifname
         echo "$4" >$outputs/address
         echo "$5" >$outputs/router
-        echo "$DNS1 $DNS2" >$outputs/dns
+        # Who has one server names it twice.
+        [ "$DNS2" != "$DNS1" ] || DNS2=
+        echo $DNS1 $DNS2 >$outputs/dns
         for server in $DNS1 $DNS2; do echo "nameserver $server"; done >$outputs/resolv.conf
         # Only the first line is read; the descriptor may be closed by now.
         { echo >/proc/self/fd/10; } 2>/dev/null || true

@@ -4,6 +4,7 @@
 mod budgets;
 mod check;
 mod cross;
+mod fetch;
 mod fuzz;
 mod install;
 mod mutants;
@@ -27,6 +28,7 @@ const CHORES: &[Chore] = &[
         "Build what Nix builds with, and `doorward build` ARGUMENTs",
         run::build,
     ),
+    ("fetch", "[ARCHITECTURE...]", "Get what builds take from the network", fetch::chore),
     ("bench", "[ARGUMENT...]", "Measure, beside the peers and the floor", run::bench),
     ("sim", "[--seed N] [--times N] [TEST]", "Play the stories of the pretend world", run::sim),
     (

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -202,6 +203,17 @@ impl Vm {
         // It may end before the visit does.
         let _ = visit.stdin(Stdio::null()).output();
         self.wait_open();
+    }
+
+    /// Where a port of it is on this machine, once it lets somebody in: `53 (udp)`, for one.
+    pub fn forwarded(&self, port: &str) -> SocketAddr {
+        self.wait_open();
+        let said = self.said();
+        let line = said.lines().rev().find_map(|line| {
+            line.strip_prefix("doorward: port ")?.strip_prefix(port)?.strip_prefix(" is at ")
+        });
+        line.and_then(|address| address.parse().ok())
+            .unwrap_or_else(|| panic!("no {port}:\n{said}"))
     }
 
     /// A program of this machine, in one of the networks around the device: `home`, `client`,

@@ -138,6 +138,10 @@ fn mistakes_in_a_configuration_say_where_and_what_would_be_right() {
             "c.nix:3: `logging.files` should be an integer from 1 to 1000, and is \"many\"",
         ),
         (
+            "{ ... }: {\n  vm.forward = [ \"8080:80\" \"udp:53:99999\" ];\n}",
+            "c.nix:2: `vm.forward[1]` should be two ports, as in \"8080:80\" or \"udp:5353:53\", and is \"udp:53:99999\"",
+        ),
+        (
             "{ pkgs, ... }: {\n  services.s = pkgs.svc.ssh.build {\n    prot = 22; };\n}",
             "c.nix:3: there is no option `ssh.build.prot`; did you mean `port`?",
         ),
@@ -329,12 +333,24 @@ fn where_nixpkgs_is_found_it_is_used_instead() {
 }
 
 #[test]
-fn an_ordinary_user_builds_into_a_store_of_their_own() {
+fn what_was_fetched_once_needs_no_network() {
+    // As `./setup` calls it; the second time where there is no network, and nothing to be said.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    stdout(Command::new(&cargo).current_dir(sources()).args(["xtask", "fetch", "amd64"]));
+    let mut again = Command::new("unshare");
+    again.args(["--map-root-user", "--net"]).arg(cargo).args(["xtask", "fetch", "amd64"]);
+    let output = again.current_dir(sources()).output().expect("unshare runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+#[test]
+fn an_ordinary_user_builds_without_network_into_a_store_of_their_own() {
     let folder = Folder::new("user");
     let configuration = folder.write("c.nix", SMALL);
     // A user without any power over the machine, who owns these files all the same.
     let mut build = command("unshare");
-    build.args(["--user", "--map-user=1000", "--map-group=1000", "nix-build"]);
+    build.args(["--user", "--map-user=1000", "--map-group=1000", "--net", "nix-build"]);
     build.arg(sources()).arg("--store").arg(folder.join("store")).arg("--no-out-link");
     build.arg("-I").arg(format!("liminix-config={}", configuration.display()));
     build.env("HOME", folder.path()).args(["-A", "outputs.systemConfiguration"]);

@@ -1,8 +1,11 @@
 //! The router of examples/configuration.nix as a device in QEMU, from the image that was built of
 //! it: what a person at home gets of it, and what stays after a restart and a power cut.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use e2e::machine::executable;
 use e2e::nix::sources;
@@ -22,6 +25,7 @@ fn who_is_at_home_gets_an_address_names_and_the_way_out() {
     vm.start();
     vm.wait_open();
     wait_for("everything", LIMIT, || vm.ask("s6-rc -da list").is_empty().then_some(()));
+    assert_eq!(vm.ask("s6-rc-db timeout dhcp-client-eth1"), "0\n", "an uplink is waited for");
 
     let folder = Folder::new("client");
     let event = "case $1 in bound) echo $ip $router $dns; ip address add $ip/24 dev cable; \
@@ -41,6 +45,7 @@ fn who_is_at_home_gets_an_address_names_and_the_way_out() {
             String::from_utf8_lossy(&answer).contains(&format!("Address: {address}")).then_some(())
         });
     }
+    answers_at_forwarded_ports(&vm);
     // The provider knows nobody at home: what comes back came from the router's own address.
     let ping = ["busybox", "ping", "-c", "1", "-W", "10", "198.51.100.1"];
     stdout(&mut vm.beside("client", &ping));
@@ -57,10 +62,42 @@ fn who_is_at_home_gets_an_address_names_and_the_way_out() {
     });
 }
 
+/// This machine asks it for a name, over UDP and TCP, at the ports that the example wants, or at others
+/// where somebody has those.
+fn answers_at_forwarded_ports(vm: &Vm) {
+    // RFC 1035, 4.1: one question, for the address of router.lan.
+    let question = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x06router\x03lan\0\0\x01\0\x01";
+    let over_udp = |address: SocketAddr| {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+        socket.send_to(question, address)?;
+        let mut answer = [0; 512];
+        let length = socket.recv(&mut answer)?;
+        std::io::Result::Ok(answer[..length].to_vec())
+    };
+    let over_tcp = |address: SocketAddr| {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(&[&[0, question.len() as u8], &question[..]].concat())?;
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        let mut answer = vec![0; u16::from_be_bytes(length).into()];
+        stream.read_exact(&mut answer)?;
+        std::io::Result::Ok(answer)
+    };
+    let (udp, tcp) = (vm.forwarded("53 (udp)"), vm.forwarded("53 (tcp)"));
+    let answers =
+        |answer: std::io::Result<Vec<u8>>| answer.ok()?.ends_with(&[192, 168, 7, 1]).then_some(());
+    wait_for("an answer over UDP", LIMIT, || answers(over_udp(udp)));
+    wait_for("an answer over TCP", LIMIT, || answers(over_tcp(tcp)));
+}
+
 #[test]
 fn what_is_in_persist_outlives_a_restart_and_a_power_cut() {
     let mut vm = Vm::new("persist", &router());
+    vm.option(&["--network", "user"]);
     vm.start();
+    answers_at_forwarded_ports(&vm);
     assert!(vm.ask("cat /proc/mtd").contains("\"rootfs\""));
     let phases = vm.ask("cat /run/boot-phases");
     assert!(phases.starts_with("kernel\t"), "{phases}");

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::UdpSocket;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -104,6 +105,7 @@ fn built(command_line: &str) -> (Folder, Vec<u8>) {
         } },
         "firmware": "firmware.bin",
         "ssh": { "address": "192.168.8.1", "port": 22 },
+        "forward": [],
     });
     folder.write("vm.json", description.to_string());
     (folder, kernel)
@@ -262,6 +264,36 @@ fn networks_of_qemu_need_no_namespaces() {
     // The forwarder is QEMU's, and nobody is behind it.
     std::thread::sleep(Duration::from_millis(300));
     assert!(!vm.said().contains("ssh answers"), "{}", vm.said());
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_where_it_was_asked_for_and_another_one_where_it_was_not() {
+    let (device, _) = built("wait");
+    let taken = UdpSocket::bind("127.0.0.1:0").expect("there is a free port");
+    let port = taken.local_addr().expect("it has an address").port();
+    let description = device.join("vm.json");
+    let text = fs::read_to_string(&description).expect("it was written");
+    let forward = format!("\"forward\":[\"udp:{port}:53\"]");
+    device.write("vm.json", text.replace("\"forward\":[]", &forward));
+
+    for (forward, code, expected) in [
+        (
+            format!("udp:{port}:53"),
+            111,
+            format!("cannot forward 127.0.0.1:{port}: Address already"),
+        ),
+        ("53".to_owned(), 100, "it should be HOST:GUEST, as in 8080:80".to_owned()),
+    ] {
+        let mut command = Command::new(e2e::doorward());
+        command.arg("vm").arg(&description).args(["--forward", &forward]);
+        let output = command.output().expect("doorward runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(&expected), "{said}");
+    }
+    let mut vm = Vm::new("taken", device.path());
+    vm.start();
+    vm.wait_said(&format!("port {port} (udp) cannot be had, a free one is taken: Address already"));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read, Seek};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ use crate::places;
 use crate::say::{say, shown};
 use crate::vm::description::{Description, Rom};
 use crate::vm::flash::Flash;
+use crate::vm::forward::{self, Forward, Held, Protocol};
 use crate::vm::networks::{Kind, Networks};
 use crate::vm::qemu::{Console, Machine, Qemu, Stop};
 use crate::vm::ssh::{self, Door};
@@ -67,7 +68,7 @@ pub fn command() -> Command {
             Command::new(neighbours::COMMAND)
                 .hide(true)
                 .arg(Arg::new("ADDRESS").required(true).value_parser(value_parser!(Ipv4Addr)))
-                .arg(Arg::new("PORT").required(true).value_parser(value_parser!(u16))),
+                .arg(Arg::new("DOOR").num_args(0..).value_parser(Forward::parse)),
         )
         .arg(
             path("FILE")
@@ -101,6 +102,17 @@ pub fn command() -> Command {
                 .hide_default_value(true)
                 .value_parser(value_parser!(u16))
                 .help("Where ssh is reached on this machine [default: a free port]"),
+        )
+        .arg(
+            Arg::new("forward")
+                .long("forward")
+                .value_name("HOST:GUEST")
+                .action(ArgAction::Append)
+                .value_parser(Forward::parse)
+                .help(
+                    "Have the port HOST of this machine lead to the port GUEST of the device; \
+                     `udp:` before it is UDP, an address before HOST lets others in, too",
+                ),
         )
         .arg(
             path("key")
@@ -149,12 +161,11 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
             Ok(Exit::DONE)
         }
         Some((_, matches)) => {
-            let (Some(address), Some(port)) =
-                (matches.get_one::<Ipv4Addr>("ADDRESS"), matches.get_one::<u16>("PORT"))
-            else {
-                return Err(Failure::usage("it needs an address and a port"));
-            };
-            neighbours::live(SocketAddr::from((*address, *port)), *address)?;
+            let address = matches.get_one::<Ipv4Addr>("ADDRESS");
+            let address = address.ok_or_else(|| Failure::usage("it needs an address"))?;
+            let doors: Vec<Forward> =
+                matches.get_many("DOOR").into_iter().flatten().copied().collect();
+            neighbours::live(*address, &doors)?;
             Ok(Exit::DONE)
         }
         None => run_device(matches),
@@ -166,9 +177,19 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
     let file = if file.is_dir() { &file.join("vm.json") } else { file };
     let description = Description::read(file)?;
     let words: Vec<OsString> = matches.get_many("COMMAND").into_iter().flatten().cloned().collect();
-    if description.ssh.is_none() && !words.is_empty() {
-        return Err(Failure::usage("cannot run COMMAND: the device has no service for ssh")
+    let asked: Vec<Forward> = matches.get_many("forward").into_iter().flatten().copied().collect();
+    if description.ssh.is_none() {
+        let what = match (&words[..], &asked[..], &description.forward[..]) {
+            ([], [], []) => None,
+            ([], ..) => Some("forward ports"),
+            _ => Some("run COMMAND"),
+        };
+        if let Some(what) = what {
+            return Err(Failure::usage(format!(
+                "cannot {what}: the device has no service for ssh, which says where it is"
+            ))
             .hint("svc.ssh.build in its configuration gives it one"));
+        }
     }
     let wait = Duration::from_secs(*matches.get_one("wait").unwrap_or(&0));
     let (events, happened) = mpsc::channel();
@@ -184,8 +205,17 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
         "real" => Kind::Real,
         _ => Kind::User,
     });
+    let (router, ssh) = description.ssh.unwrap_or(NOBODY);
     let port = *matches.get_one("ssh-port").unwrap_or(&0);
-    let (networks, notice) = Networks::new(kind, port, description.ssh.unwrap_or(NOBODY))?;
+    let held = Held::new(Forward::local(Protocol::Tcp, port, ssh)).map_err(|error| {
+        Failure::refused(format!("cannot listen at port {port} for ssh: {error}"))
+            .hint("without --ssh-port a free one is taken")
+    })?;
+    let port = held.forward.host;
+    let mut held = vec![held];
+    held.extend(forward::hold(&asked, &description.forward)?);
+    let forwards = held.iter().skip(1).map(|held| held.forward).collect();
+    let (networks, notice) = Networks::new(kind, router, held)?;
     if let Some(notice) = notice {
         say(format_args!("{notice}"));
     }
@@ -215,11 +245,11 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
     }
     say(format_args!("starting {} in {}", description.hostname, description.emulator));
 
-    let door = Door { port: networks.port, key };
+    let door = Door { port, key };
     let monitor = matches.get_one::<PathBuf>("qmp").cloned();
     let machine =
         Machine { description: &description, flash: &flash, networks: &networks, console, monitor };
-    let trial = Trial { machine, door, words, wait, events, happened };
+    let trial = Trial { machine, door, forwards, words, wait, events, happened };
     let outcome = trial.run();
     outcome.map_err(|mut failure| {
         let lines = last_lines(&trial.machine.console);
@@ -244,6 +274,8 @@ enum Event {
 struct Trial<'a> {
     machine: Machine<'a>,
     door: Door,
+    /// Other ports that lead to the device.
+    forwards: Vec<Forward>,
     words: Vec<OsString>,
     wait: Duration,
     events: Sender<Event>,
@@ -353,10 +385,11 @@ impl Trial<'_> {
     fn send_visitor(&self) {
         let (door, words, wait, events) =
             (self.door.clone(), self.words.clone(), self.wait, self.events.clone());
+        let forwards = self.forwards.clone();
         let start = Instant::now();
         thread::spawn(move || {
             let outcome = if door.wait(|| start.elapsed() < wait) {
-                say(format_args!("ssh answers after {}", shown(start.elapsed())));
+                say_open(start, &forwards);
                 visit(&door, &words)
             } else {
                 Err(Failure::not_achieved(format!("ssh did not answer within {}", shown(wait))))
@@ -367,14 +400,14 @@ impl Trial<'_> {
 
     /// Says when ssh answers, how long what took, and how to log in.
     fn announce(&self, running: Arc<AtomicBool>) {
-        let door = self.door.clone();
+        let (door, forwards) = (self.door.clone(), self.forwards.clone());
         let start = Instant::now();
         thread::spawn(move || {
             let running = || running.load(Ordering::Relaxed);
             if !door.wait(running) {
                 return;
             }
-            say(format_args!("ssh answers after {}", shown(start.elapsed())));
+            say_open(start, &forwards);
             say(format_args!("log in with: {}", door.words()));
             let answered = Instant::now();
             let mut phases = Vec::new();
@@ -404,6 +437,14 @@ impl Trial<'_> {
                 let _ = events.send(Event::Stays);
             }
         });
+    }
+}
+
+/// Says that a device which was started then can be visited, and where else it is reached.
+fn say_open(start: Instant, forwards: &[Forward]) {
+    say(format_args!("ssh answers after {}", shown(start.elapsed())));
+    for Forward { protocol, address, host, guest } in forwards {
+        say(format_args!("port {guest} ({protocol}) is at {address}:{host}"));
     }
 }
 

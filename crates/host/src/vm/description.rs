@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use cli::Failure;
 use serde_json::Value;
 
+use super::forward::Forward;
 use crate::steps::attributes::{Attribute, Wrong};
 
 /// How the flash file is given to the machine.
@@ -52,6 +53,8 @@ pub struct Description {
     pub image: PathBuf,
     /// Where ssh answers in the network at home, if it does.
     pub ssh: Option<(Ipv4Addr, u16)>,
+    /// Ports of this machine that lead to it.
+    pub forward: Vec<Forward>,
 }
 
 impl Description {
@@ -89,6 +92,9 @@ impl Description {
                 Some((address, port))
             }
         };
+        let forward = |text: &&str| {
+            Forward::parse(text).map_err(|why| format!("cannot forward {text}: {why}"))
+        };
         Ok(Self {
             hostname: root.get("hostname")?.text()?.to_owned(),
             emulator: root.get("emulator")?.text()?.to_owned(),
@@ -114,6 +120,7 @@ impl Description {
             firmware: span("firmware")?,
             image: folder.join(root.get("firmware")?.text()?),
             ssh,
+            forward: root.get("forward")?.texts()?.iter().map(forward).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -122,6 +129,7 @@ impl Description {
 mod tests {
     use serde_json::json;
 
+    use super::super::forward::Protocol;
     use super::*;
 
     fn example() -> Value {
@@ -135,6 +143,7 @@ mod tests {
             } },
             "firmware": "firmware.bin",
             "ssh": { "address": "192.168.8.1", "port": 22 },
+            "forward": ["udp:5353:53"],
         })
     }
 
@@ -145,6 +154,7 @@ mod tests {
         assert_eq!(found.image, Path::new("/vm/firmware.bin"));
         assert_eq!(found.firmware, Span { offset: 100, bytes: 900 });
         assert_eq!(found.ssh, Some((Ipv4Addr::new(192, 168, 8, 1), 22)));
+        assert_eq!(found.forward, [Forward::local(Protocol::Udp, 5353, 53)]);
     }
 
     #[test]
@@ -154,6 +164,11 @@ mod tests {
             ("/memory", json!("much"), "memory should be a number from 0 on, and is \"much\""),
             ("/ssh/address", json!("home"), "home is no IPv4 address"),
             ("/ssh/port", json!(70000), "70000 is no port"),
+            (
+                "/forward/0",
+                json!("80"),
+                "cannot forward 80: it should be HOST:GUEST, as in 8080:80 or udp:5353:53",
+            ),
             (
                 "/flash/partitions/kernel/size",
                 json!(u64::MAX),

@@ -4,10 +4,12 @@
 
 pub mod description;
 pub mod flash;
+pub mod forward;
 pub mod key;
 pub mod lent;
 pub mod neighbours;
 pub mod networks;
+pub mod porter;
 pub mod qemu;
 pub mod rom;
 pub mod ssh;

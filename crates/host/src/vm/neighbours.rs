@@ -2,30 +2,28 @@
 //! addresses and names, a client at home, and who brings visitors from this machine to the router.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::Duration;
 
 use cli::Failure;
 use os::socket::Connection;
 use os::sys::tap;
 
+use super::forward::Forward;
+use super::porter;
+
 /// The word behind `doorward vm` that makes a process the neighbours.
 pub const COMMAND: &str = "neighbours";
-/// What comes with the socket where visitors come in.
-pub const LISTENER: &[u8] = b"listener";
+/// What comes with each of the sockets where visitors come in.
+pub const DOOR: &[u8] = b"door";
 /// What goes back with the router's ends of the cables.
 const CARDS: &[u8] = b"cards";
 
 /// The namespaces with a cable to the router, in the order of its cards, and the cable's name there.
 const CABLES: [(&str, &str); super::networks::CARDS] =
     [("home", "router"), ("provider", "cable"), ("provider2", "cable")];
-
-/// How long a connection to the router may take.
-const CONNECT_MAX: Duration = Duration::from_secs(2);
 
 /// `$1`: the address of the one who visits the router.
 ///
@@ -63,16 +61,19 @@ pub fn address_beside(router: Ipv4Addr) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, if last == 254 { 253 } else { 254 })
 }
 
-/// Makes them, and lives until the one who started it is gone. Standard input is the way to it.
-pub fn live(ssh: SocketAddr, router: Ipv4Addr) -> Result<(), Failure> {
+/// Makes them, and lives until the one who started it is gone. Standard input is the way to it; the
+/// ports of this machine that lead to the router come in there.
+pub fn live(router: Ipv4Addr, doors: &[Forward]) -> Result<(), Failure> {
     let refused = |error: io::Error| Failure::refused(format!("cannot make networks: {error}"));
     let leash = io::stdin().as_fd().try_clone_to_owned().map_err(refused)?;
     let leash = Connection::from(leash);
-    let (_, mut listener) = leash.receive_descriptors(&mut [0; 16]).map_err(refused)?;
-    let listener = listener
-        .pop()
-        .map(TcpListener::from)
-        .ok_or_else(|| Failure::usage(format!("`doorward vm {COMMAND}` is for doorward itself")))?;
+    let mut sockets = Vec::new();
+    for _ in doors {
+        let (_, mut socket) = leash.receive_descriptors(&mut [0; 16]).map_err(refused)?;
+        sockets.push(socket.pop().ok_or_else(|| {
+            Failure::usage(format!("`doorward vm {COMMAND}` is for doorward itself"))
+        })?);
+    }
     tap::usable()
         .map_err(|error| Failure::refused(format!("/dev/net/tun cannot be used: {error}")))?;
     make(router)?;
@@ -83,7 +84,9 @@ pub fn live(ssh: SocketAddr, router: Ipv4Addr) -> Result<(), Failure> {
     })?;
     let cards: Vec<_> = cards.iter().map(AsFd::as_fd).collect();
     enter("home").map_err(refused)?;
-    thread::spawn(move || bring_in(&listener, ssh));
+    for (door, socket) in doors.iter().zip(sockets) {
+        porter::open(door.protocol, socket, SocketAddr::from((router, door.guest)));
+    }
     leash.send_descriptors(CARDS, &cards).map_err(refused)?;
     // Nothing more is said. The end of this process is that of all in its namespace.
     let _ = leash.receive(&mut [0; 16]);
@@ -108,32 +111,4 @@ fn enter(network: &str) -> io::Result<()> {
 fn card(network: &str, name: &str) -> io::Result<OwnedFd> {
     enter(network)?;
     tap::take(name)
-}
-
-/// Brings all who come from this machine to the router.
-fn bring_in(listener: &TcpListener, router: SocketAddr) {
-    for visitor in listener.incoming() {
-        match visitor {
-            Ok(visitor) => drop(thread::spawn(move || pass_on(visitor, router))),
-            // Descriptors have run out; some will be given back.
-            Err(_) => thread::sleep(Duration::from_millis(100)),
-        }
-    }
-}
-
-/// Passes on what two say to each other, until both have ended. A router that does not answer is
-/// one that hangs up.
-fn pass_on(visitor: TcpStream, router: SocketAddr) {
-    let Ok(router) = TcpStream::connect_timeout(&router, CONNECT_MAX) else { return };
-    let (Ok(visitor_too), Ok(router_too)) = (visitor.try_clone(), router.try_clone()) else {
-        return;
-    };
-    let back = thread::spawn(move || copy(router_too, visitor_too));
-    copy(visitor, router);
-    let _ = back.join();
-}
-
-fn copy(mut from: TcpStream, mut to: TcpStream) {
-    let _ = io::copy(&mut from, &mut to);
-    let _ = to.shutdown(std::net::Shutdown::Write);
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,9 @@ use cli::Failure;
 use os::socket::{self, Connection};
 use os::sys::tied;
 
+use super::forward::{Forward, Held, Protocol};
 use super::neighbours;
+use super::porter;
 
 /// The cards of a router: home and two uplinks.
 pub const CARDS: usize = 3;
@@ -25,95 +27,108 @@ pub enum Kind {
     User,
 }
 
-pub struct Networks {
-    /// Where ssh is reached on this machine.
-    pub port: u16,
-    kind: Around,
-}
-
-enum Around {
-    Real { neighbours: Neighbours, cards: Vec<OwnedFd> },
-    User { ssh: (Ipv4Addr, u16) },
+pub enum Networks {
+    Real {
+        neighbours: Neighbours,
+        cards: Vec<OwnedFd>,
+    },
+    /// What is forwarded by QEMU.
+    User {
+        router: Ipv4Addr,
+        forwards: Vec<Forward>,
+    },
 }
 
 impl Networks {
-    /// Makes them. What is to be said to the user about the choice comes with it.
+    /// Makes them around a router that has this address at home, to which the ports that are held
+    /// lead. What is to be said to the user about the choice comes with it.
     pub fn new(
         kind: Option<Kind>,
-        port: u16,
-        ssh: (Ipv4Addr, u16),
+        router: Ipv4Addr,
+        held: Vec<Held>,
     ) -> Result<(Self, Option<String>), Failure> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
-            Failure::refused(format!("cannot listen at port {port} for ssh: {error}"))
-                .hint("without --ssh-port a free one is taken")
-        })?;
-        let port = listener.local_addr().map_err(Failure::refused)?.port();
         if kind != Some(Kind::User) {
-            match Neighbours::start(&listener, ssh) {
-                Ok((neighbours, cards)) => {
-                    return Ok((Self { port, kind: Around::Real { neighbours, cards } }, None));
-                }
+            match Neighbours::start(router, &held) {
+                Ok((neighbours, cards)) => return Ok((Self::Real { neighbours, cards }, None)),
                 Err(why) if kind == Some(Kind::Real) => {
                     return Err(Failure::refused(format!("cannot make networks: {why}"))
                         .hint("--network user takes those of QEMU, which need no privilege"));
                 }
                 Err(why) => {
                     let notice = format!("networks are QEMU's, where less can be tried: {why}");
-                    return Ok((Self { port, kind: Around::User { ssh } }, Some(notice)));
+                    return Ok((Self::user(router, held)?, Some(notice)));
                 }
             }
         }
-        Ok((Self { port, kind: Around::User { ssh } }, None))
+        Ok((Self::user(router, held)?, None))
+    }
+
+    /// QEMU opens ports itself and can be lent none: it gets others, to which those that are held lead.
+    fn user(router: Ipv4Addr, held: Vec<Held>) -> Result<Self, Failure> {
+        let other =
+            |held: &Held| Held::new(Forward::local(held.forward.protocol, 0, held.forward.guest));
+        let others: Result<Vec<Held>, io::Error> = held.iter().map(other).collect();
+        let forwards: Vec<Forward> =
+            others.map_err(Failure::refused)?.iter().map(|other| other.forward).collect();
+        for (Held { forward, socket }, other) in held.into_iter().zip(&forwards) {
+            let to = SocketAddr::from((Ipv4Addr::LOCALHOST, other.host));
+            porter::open(forward.protocol, socket, to);
+        }
+        Ok(Self::User { router, forwards })
     }
 
     /// What QEMU is lent.
     pub fn cards(&self) -> &[OwnedFd] {
-        match &self.kind {
-            Around::Real { cards, .. } => cards,
-            Around::User { .. } => &[],
+        match self {
+            Self::Real { cards, .. } => cards,
+            Self::User { .. } => &[],
         }
     }
 
     /// The process whose namespaces the neighbours live in.
     pub fn neighbours(&self) -> Option<u32> {
-        match &self.kind {
-            Around::Real { neighbours, .. } => neighbours.process(),
-            Around::User { .. } => None,
+        match self {
+            Self::Real { neighbours, .. } => neighbours.process(),
+            Self::User { .. } => None,
         }
     }
 
     /// Adds the cards to the arguments of QEMU, in their order.
     pub fn arguments(&self, command: &mut Command) {
         for number in 0..CARDS {
-            let backend = match &self.kind {
-                Around::Real { cards, .. } => {
+            let backend = match self {
+                Self::Real { cards, .. } => {
                     format!("tap,id=net{number},fd={}", cards[number].as_raw_fd())
                 }
-                Around::User { ssh } => self.user(number, *ssh),
+                Self::User { router, forwards } => user_card(number, *router, forwards),
             };
             command.arg("-netdev").arg(backend);
             command.arg("-device").arg(format!("virtio-net-pci,netdev=net{number},romfile="));
         }
     }
+}
 
-    /// At home this machine is a neighbour that only visits; the uplinks lead to where it may go.
-    fn user(&self, number: usize, (address, port): (Ipv4Addr, u16)) -> String {
-        if number > 0 {
-            return format!("user,id=net{number},net=10.0.{}.0/24", number + 1);
-        }
-        let [a, b, c, _] = address.octets();
-        let neighbour = neighbours::address_beside(address);
-        format!(
-            "user,id=net0,restrict=on,net={a}.{b}.{c}.0/24,host={neighbour},\
-             hostfwd=tcp:127.0.0.1:{}-{address}:{port}",
-            self.port
-        )
+/// At home this machine is a neighbour that only visits; the uplinks lead to where it may go.
+fn user_card(number: usize, router: Ipv4Addr, forwards: &[Forward]) -> String {
+    if number > 0 {
+        return format!("user,id=net{number},net=10.0.{}.0/24", number + 1);
     }
+    let [a, b, c, _] = router.octets();
+    let neighbour = neighbours::address_beside(router);
+    // QEMU lets nobody out of a restricted network who answers to a datagram.
+    let answers = forwards.iter().any(|forward| forward.protocol == Protocol::Udp);
+    let restrict = if answers { "off" } else { "on" };
+    let mut words =
+        format!("user,id=net0,restrict={restrict},net={a}.{b}.{c}.0/24,host={neighbour}");
+    for Forward { protocol, address, host, guest } in forwards {
+        words += &format!(",hostfwd={protocol}:{address}:{host}-{router}:{guest}");
+    }
+    words
 }
 
 /// The neighbours' end: a process in namespaces of its own, and everything that it has started.
 /// They go when this is dropped, and when this program is killed.
-struct Neighbours {
+pub struct Neighbours {
     outer: Child,
     /// The other end goes when this one does.
     _leash: Connection,
@@ -121,10 +136,7 @@ struct Neighbours {
 
 impl Neighbours {
     /// Starts them, and gives the router's ends of their cables; or says why that cannot be.
-    fn start(
-        listener: &TcpListener,
-        (address, port): (Ipv4Addr, u16),
-    ) -> Result<(Self, Vec<OwnedFd>), String> {
+    fn start(router: Ipv4Addr, held: &[Held]) -> Result<(Self, Vec<OwnedFd>), String> {
         let text = |error: io::Error| error.to_string();
         let (leash, theirs) = Connection::pair().map_err(text)?;
         let program = std::env::current_exe().map_err(text)?;
@@ -134,16 +146,17 @@ impl Neighbours {
         }
         command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
         command.arg(program).args(["vm", neighbours::COMMAND]);
-        command.args([address.to_string(), port.to_string()]);
+        command.arg(router.to_string()).args(held.iter().map(|held| held.forward.to_string()));
         command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::piped());
         // An interrupt from the keyboard is not for them.
         command.process_group(0);
         let outer = tied::spawn(command, &[]).map_err(|error| format!("unshare: {error}"))?;
         let mut neighbours = Self { outer, _leash: leash };
         let leash = &neighbours._leash;
-        let descriptors = [listener.as_fd()];
-        // Where it has ended already, what follows says why.
-        let _ = leash.send_descriptors(neighbours::LISTENER, &descriptors);
+        for held in held {
+            // Where it has ended already, what follows says why.
+            let _ = leash.send_descriptors(neighbours::DOOR, &[held.socket.as_fd()]);
+        }
         match leash.receive_descriptors(&mut [0; 16]) {
             Ok((1.., cards)) if cards.len() == CARDS => Ok((neighbours, cards)),
             _ => Err(neighbours.said()),
