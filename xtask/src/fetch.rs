@@ -11,7 +11,7 @@ pub fn chore(words: &[String]) -> Outcome {
     let mut crates = cargo(None);
     crates.args(["fetch", "--quiet", "--locked"]);
     // Where its sources are not there, the plain one is taken, which needs none.
-    ward::for_size(&mut crates)?;
+    ward::with_library(&mut crates)?;
     run(&mut crates)?;
     run(Command::new(ward::builder()?).args(["packages", "fetch"]).args(words))
 }

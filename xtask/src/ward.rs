@@ -43,9 +43,18 @@ pub fn builder() -> Result<PathBuf, Failed> {
     Ok(target().join(HERE).join("release/doorward"))
 }
 
-/// Lets a command of cargo build the standard library too; `false` where its
-/// sources are not there.
+/// Lets a command of cargo build a `ward` for devices; `false` where the sources of the standard
+/// library are not there, and it becomes larger.
 pub fn for_size(command: &mut Command) -> Result<bool, Failed> {
+    let built = with_library(command)?;
+    if built {
+        command.args(["--features", "device/for-size"]);
+    }
+    Ok(built)
+}
+
+/// Lets a command of cargo take in the standard library, too; `false` where its sources are not there.
+pub fn with_library(command: &mut Command) -> Result<bool, Failed> {
     let printed = Command::new("rustc").args(["--print", "sysroot"]).output();
     let printed = printed.map_err(|error| failed(format!("cannot start rustc: {error}")))?;
     let sysroot = String::from_utf8_lossy(&printed.stdout);
@@ -55,7 +64,6 @@ pub fn for_size(command: &mut Command) -> Result<bool, Failed> {
     }
     command
         .env("RUSTC_BOOTSTRAP", "1")
-        .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"])
-        .args(["--features", "device/for-size"]);
+        .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
     Ok(true)
 }
