@@ -31,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("groups", system::groups),
     ("image", formats::image),
     ("labels", tools::labels),
+    ("last_boot", logs::last_boot),
     ("log_history", logs::log_history),
     ("log_journal", logs::log_journal),
     ("log_keep", logs::log_keep),

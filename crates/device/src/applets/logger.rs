@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use cli::{Args, Command, Exit, Failure, Opt};
 use model::log::policy::{FILE_BYTES_MAX, FILE_BYTES_MIN, Policy};
 use os::log::collector::{self, Collector, Plan};
+use os::log::last_boot::KEPT;
 
 /// Where the log of everything is.
 pub const DIRECTORY: &str = "/run/uncaught-logs";
@@ -16,12 +17,14 @@ const LINK: &str = "/run/log";
 pub const COMMAND: Command = Command {
     name: "logger",
     summary: "Write the output of all services to one log",
-    usage: "ward logger [-d DIR] [-s SIZE] [-n COUNT] [-k KMSG] INITSOCKET",
+    usage: "ward logger [-d DIR] [-s SIZE] [-n COUNT] [-k KMSG] [-p FILE] [-P DIR] INITSOCKET",
     options: &[
         Opt("-d DIR", "Log into this directory (default: /run/uncaught-logs)"),
         Opt("-s SIZE", "Begin a new file near this many bytes (default: 99999)"),
         Opt("-n COUNT", "Keep this many finished files (default: 10)"),
         Opt("-k KMSG", "Log what the kernel says, too, which stands in this file: /dev/kmsg"),
+        Opt("-p FILE", "Write lines here, too: /dev/pmsg0, which outlives a restart"),
+        Opt("-P DIR", "Where it is found again then (default: /sys/fs/pstore)"),
     ],
     about: "\
 Init starts this as a service; nobody else needs to. It reads the pipe of every
@@ -38,6 +41,9 @@ oldest archive first. A service waits only while its pipe is full, and not for
 long: after a second (two where there is no logger, ten where a disk holds it) the oldest
 lines of full pipes are given up, and the log says later how many of which service.
 
+With -p, what the kernel has kept moves into previous-boot in the log directory first \
+(docs/formats/log.md). That FILE cannot be written to disturbs nothing.
+
 Signals: TERM, HUP and INT end it when the lines that are complete have been
 written; ALRM begins a new file.
 
@@ -49,6 +55,8 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let mut directory = PathBuf::from(DIRECTORY);
     let mut policy = Policy::default();
     let mut kernel: Option<PathBuf> = None;
+    let mut kept: Option<PathBuf> = None;
+    let mut found = PathBuf::from(KEPT);
     while let Some(option) = args.option()? {
         match option.as_str() {
             "d" => directory = args.value()?.into(),
@@ -58,6 +66,8 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
             }
             "n" => policy.archives = args.parsed()?,
             "k" => kernel = Some(args.value()?.into()),
+            "p" => kept = Some(args.value()?.into()),
+            "P" => found = args.value()?.into(),
             _ => return Err(args.unknown(&option)),
         }
     }
@@ -65,8 +75,15 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         return Err(Failure::usage("the socket of init is not given"));
     };
     os::service::process::set_name(c"ward-logger");
-    let plan =
-        Plan { directory: &directory, policy, init: Path::new(&init), kernel: kernel.as_deref() };
+    let plan = Plan {
+        directory: &directory,
+        policy,
+        init: Path::new(&init),
+        kernel: kernel.as_deref(),
+        kept: kept.as_deref(),
+        found: &found,
+        say: |path, error| eprintln!("ward logger: cannot use {}: {error}", path.display()),
+    };
     let collector = Collector::start(&plan).map_err(|error| refused(&plan, error))?;
     if directory == Path::new(DIRECTORY) {
         // There since an earlier start, or somebody's own: both are fine.

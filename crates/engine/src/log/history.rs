@@ -23,6 +23,14 @@ impl Boots {
         }
     }
 
+    /// The same with marks that were found elsewhere, of the boot before the last one unless it is known.
+    pub fn add_before_last(&mut self, mark: Mark) {
+        match self.0.iter_mut().rfind(|known| known.boot == mark.boot) {
+            Some(known) => *known = mark,
+            None => self.0.insert(self.0.len().saturating_sub(1), mark),
+        }
+    }
+
     /// The last boot for 0, the one before it for 1.
     pub fn back(&self, count: usize) -> Option<Boot> {
         self.0.len().checked_sub(count + 1).map(|at| self.0[at].boot)

@@ -26,6 +26,7 @@ use model::time::{Date, Moment};
 use crate::clock;
 use crate::event_loop::{EventLoop, Readiness};
 use crate::log::journal::{Journal, Step};
+use crate::log::last_boot::Ring;
 use crate::log::listeners::{self, Listeners};
 use crate::log::log_dir::{LogDir, Unclosed};
 use crate::log::pipes::{Glass, Pipe};
@@ -56,6 +57,11 @@ pub struct Plan<'a> {
     pub init: &'a Path,
     /// Where the kernel's records are, if they are wanted.
     pub kernel: Option<&'a Path>,
+    /// The file whose end outlives a restart, and the directory where it is found then.
+    pub kept: Option<&'a Path>,
+    pub found: &'a Path,
+    /// Told when one of the two cannot be used.
+    pub say: fn(&Path, io::Error),
 }
 
 /// Why the logger cannot begin.
@@ -77,6 +83,7 @@ enum Turned {
 
 pub struct Collector {
     log: LogDir,
+    ring: Ring,
     journal: Journal,
     policy: Policy,
     boot: u64,
@@ -147,6 +154,7 @@ impl Collector {
         let lease = (!log.is_in_memory().map_err(Failure::Directory)?).then(Lease::default);
         let mut collector = Self {
             log,
+            ring: Ring::open(plan, &boot),
             journal,
             policy: plan.policy,
             boot: number,
@@ -341,6 +349,7 @@ impl Collector {
         let from = world.log.position();
         let taken = step::step(&mut world, plan, taken, self.text.as_bytes())?;
         let bytes = (self.log.position() - from) as usize;
+        self.ring.lines(&self.text.as_bytes()[..bytes]);
         let each = self.room().each;
         let pipe = &mut self.pipes[at];
         pipe.recent.said(from, bytes, each);
@@ -360,6 +369,7 @@ impl Collector {
             let plan = Record { boot: self.boot, ..Record::default() };
             let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe: None };
             step::step(&mut world, plan, 0, self.text.as_bytes())?;
+            self.ring.mark(self.text.as_bytes());
             self.marker.written(mark, self.log.length());
         }
         Ok(today)
