@@ -7,6 +7,7 @@
       kernel = {
         package = "linux-image-arm64";
         # These are no modules of Debian's: `doorward packages modules` builds them.
+        additions = true;
         early = [ "module cfi_probe" "module cfi_cmdset_0001" "module physmap" ];
         modules = [ "virtio_pci" "virtio_net" "virtio_rng" ];
       };

@@ -20,6 +20,7 @@ in
     kernel = {
       package = word "the package of Debian's that has its kernel";
       early = words "what is done to find the flash, before there is a root directory: lines as docs/formats/system.md has them, with spaces for tabs";
+      additions = mkOption { type = types.bool; default = false; description = "whether it needs modules that the package lacks, which `doorward packages modules` builds"; };
       modular = mkOption { type = types.bool; default = true; description = "whether it has modules; otherwise all that is needed is built into it"; };
       modules = words "modules that it needs besides: for its network, for its watchdog";
     };

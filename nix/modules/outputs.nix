@@ -33,7 +33,8 @@ let
     };
 
   inherit (config.hardware) flash;
-  kernelPackage = pkgs.kernel config.hardware.kernel.package;
+  kernelPackage =
+    (if config.hardware.kernel.additions then pkgs.kernelWithAdditions else pkgs.kernel) config.hardware.kernel.package;
   # What services need of the kernel comes with them.
   modules = if !config.hardware.kernel.modular then [ ] else lib.unique (config.hardware.kernel.modules ++ config.boot.modules
     ++ lib.concatMap (service: service.modules) (lib.attrValues collected));
