@@ -16,6 +16,13 @@
         name = "0.flash";
         offset = 64 * 1024 * 1024;
       };
+      # The end of the memory, of which the kernel is not told; at the very end a boot loader may be.
+      ramoops = {
+        module = "ramoops_pmsg";
+        address = (1024 + 248) * 1024 * 1024;
+        size = 512 * 1024;
+        commandLine = [ "mem=248M" ];
+      };
       vm = {
         emulator = "qemu-system-aarch64";
         arguments = [ "-M" "virt" "-cpu" "cortex-a53" ];

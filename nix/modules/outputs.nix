@@ -94,7 +94,11 @@ in
         mounts =
           let all = lib.mapAttrsToList (target: mount: mount // { inherit target; }) config.boot.mounts; in
           lib.concatMap (isKernels: lib.filter (it: lib.elem it.type [ "devtmpfs" "proc" "sysfs" ] == isKernels) all) [ true false ];
-        log = { inherit (config.logging) directory fileSize files; };
+        inherit (config.boot) moduleParameters;
+        log = {
+          inherit (config.logging) directory fileSize files;
+          also = if config.logging.persistent.enable then "/dev/pmsg0" else null;
+        };
       };
     };
     jffs2 = image "jffs2";
