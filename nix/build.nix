@@ -15,7 +15,7 @@ let
   additions = import ./packages/additions.nix {
     inherit lib processor programs services;
     packages = forDevice;
-    inherit (debian processor) kernel;
+    inherit (debian processor) kernel kernelWithAdditions;
     build = forBuild;
     templates = evaluated.config.system.service;
   };

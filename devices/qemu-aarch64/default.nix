@@ -7,6 +7,7 @@
       kernel = {
         package = "linux-image-arm64";
         # These are no modules of Debian's: `doorward packages modules` builds them.
+        additions = true;
         early = [ "module cfi_probe" "module cfi_cmdset_0001" "module physmap" ];
         modules = [ "virtio_pci" "virtio_net" "virtio_rng" ];
       };
@@ -14,6 +15,13 @@
       flash = import ../qemu-flash.nix { eraseSize = 256 * 1024; } // {
         name = "0.flash";
         offset = 64 * 1024 * 1024;
+      };
+      # The end of the memory, of which the kernel is not told; at the very end a boot loader may be.
+      ramoops = {
+        module = "ramoops_pmsg";
+        address = (1024 + 248) * 1024 * 1024;
+        size = 512 * 1024;
+        commandLine = [ "mem=248M" ];
       };
       vm = {
         emulator = "qemu-system-aarch64";

@@ -6,6 +6,7 @@ let eraseSize = 64 * 1024; in
     hardware = {
       description = "QEMU, MIPS Malta";
       kernel = {
+        # Without pstore: nothing in memory outlives a restart, and there is no hardware.ramoops.
         package = "linux-image-4kc-malta";
         # The flash is a disk that plays one: QEMU has no memory that lies in a file for this board. What
         # is not synced is in the device's memory.

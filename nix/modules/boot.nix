@@ -15,6 +15,11 @@ in
   options.boot = {
     commandLine = words "the kernel's command line";
     modules = words "modules of the kernel that are loaded first, in this order";
+    moduleParameters = mkOption {
+      type = types.attrsOf types.singleLineStr;
+      default = { };
+      description = "what modules of the kernel are told when they are loaded, by their names";
+    };
     mounts = mkOption {
       type = types.attrsOf (types.submodule mount);
       default = { };

@@ -12,6 +12,24 @@ let
       readOnly = mkOption { type = types.bool; default = false; description = "whether nobody may write to it"; };
     };
   };
+  # As the kernel's documentation calls it (Documentation/admin-guide/ramoops.rst in Linux).
+  ramoops = {
+    options = {
+      module = mkOption { type = types.singleLineStr; default = "ramoops"; description = "the module of the kernel that keeps it"; };
+      address = mkOption {
+        type = types.nullOr types.ints.unsigned;
+        default = null;
+        description = "where it begins; null: the kernel has all of this from its device tree";
+      };
+      size = mkOption { type = types.ints.unsigned; default = 0; description = "how large it is in bytes"; };
+      recordSize = mkOption { type = types.ints.unsigned; default = 65536; description = "bytes for the kernel's messages at one crash; as many as the rest has room for are kept"; };
+      consoleSize = mkOption { type = types.ints.unsigned; default = 0; description = "bytes for all of the kernel's messages, where it can do that"; };
+      ftraceSize = mkOption { type = types.ints.unsigned; default = 0; description = "bytes for calls of the kernel's functions"; };
+      pmsgSize = mkOption { type = types.ints.unsigned; default = 262144; description = "bytes for the log of everything: a power of two"; };
+      ecc = mkOption { type = types.ints.unsigned; default = 0; description = "bytes that mend damage in each 128; 0: none"; };
+      commandLine = words "words for the kernel that keep it from using this memory for anything else";
+    };
+  };
 in
 {
   options.hardware = {
@@ -20,6 +38,7 @@ in
     kernel = {
       package = word "the package of Debian's that has its kernel";
       early = words "what is done to find the flash, before there is a root directory: lines as docs/formats/system.md has them, with spaces for tabs";
+      additions = mkOption { type = types.bool; default = false; description = "whether it needs modules that the package lacks, which `doorward packages modules` builds"; };
       modular = mkOption { type = types.bool; default = true; description = "whether it has modules; otherwise all that is needed is built into it"; };
       modules = words "modules that it needs besides: for its network, for its watchdog";
     };
@@ -37,6 +56,11 @@ in
         default = null;
         description = "the partition that is /persist; null: a folder of the root file system";
       };
+    };
+    ramoops = mkOption {
+      type = types.nullOr (types.submodule ramoops);
+      default = null;
+      description = "memory that outlives a restart, for logging.persistent.enable; null: there is none";
     };
     networkInterfaces = mkOption {
       type = types.attrsOf services.serviceType;

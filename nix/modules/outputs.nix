@@ -33,7 +33,8 @@ let
     };
 
   inherit (config.hardware) flash;
-  kernelPackage = pkgs.kernel config.hardware.kernel.package;
+  kernelPackage =
+    (if config.hardware.kernel.additions then pkgs.kernelWithAdditions else pkgs.kernel) config.hardware.kernel.package;
   # What services need of the kernel comes with them.
   modules = if !config.hardware.kernel.modular then [ ] else lib.unique (config.hardware.kernel.modules ++ config.boot.modules
     ++ lib.concatMap (service: service.modules) (lib.attrValues collected));
@@ -93,7 +94,11 @@ in
         mounts =
           let all = lib.mapAttrsToList (target: mount: mount // { inherit target; }) config.boot.mounts; in
           lib.concatMap (isKernels: lib.filter (it: lib.elem it.type [ "devtmpfs" "proc" "sysfs" ] == isKernels) all) [ true false ];
-        log = { inherit (config.logging) directory fileSize files; };
+        inherit (config.boot) moduleParameters;
+        log = {
+          inherit (config.logging) directory fileSize files;
+          also = if config.logging.persistent.enable then "/dev/pmsg0" else null;
+        };
       };
     };
     jffs2 = image "jffs2";

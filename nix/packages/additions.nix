@@ -3,6 +3,7 @@
 , packages  # for the device
 , build     # for the build machine
 , kernel    # one of Debian's, by its name
+, kernelWithAdditions # the same with modules that it lacks
 , processor
 , programs  # the folder with the built ward and doorward
 , services
@@ -54,7 +55,7 @@ rec {
   };
   writeShellScript = name: text: writeScript name "#!${packages.busybox}/bin/sh\n${text}";
 
-  inherit kernel;
+  inherit kernel kernelWithAdditions;
 
   svc = templates;
   liminix.services = { inherit (services) longrun oneshot bundle target template; };

@@ -93,10 +93,21 @@ let
       name = legal "${name}-${package.version}";
       args = [ "sh" "-eu" (script ./unpack-kernel.sh) ];
       deb = deb processor.debian (head package.needs);
-      built = if pathExists (./. + "/${processor.debian}.kbuild") then built package.version else "";
     };
-  # Modules that it lacks, for this version of it.
-  built = version:
+  # The same with modules that it lacks, for this version of it.
+  kernelWithAdditions = name: run {
+    name = legal "${name}-${locked.${name}.version}-with-additions";
+    args = [ "sh" "-euc" ''
+      mkdir -p $out/modules/kernel
+      ln -s $kernel/vmlinuz $kernel/version $out/
+      ln -s $kernel/modules/modules.builtin $out/modules/
+      ln -s $kernel/modules/kernel $out/modules/kernel/own
+      ln -s $additions $out/modules/kernel/additions
+    '' ];
+    kernel = kernel name;
+    additions = additions locked.${name}.version;
+  };
+  additions = version:
     let path = folder + "/${processor.debian}/modules-${version}"; in
     if pathExists path then builtins.path { inherit path; name = legal "modules-${version}"; }
     else throw "modules for the kernel ${version} (${processor.debian}) are not built yet: `doorward packages modules` does it";
@@ -115,6 +126,6 @@ let
   own = filter (name: !(elem name glibc)) (attrNames locked) ++ [ "glibc" ];
   packages = named own (name: make name name)
     // builtins.mapAttrs make renamed
-    // { inherit kernel; };
+    // { inherit kernel kernelWithAdditions; };
 in
 packages

@@ -1,4 +1,4 @@
-# Makes a store path of one of Debian's kernels, package $deb: vmlinuz, and modules, with those of $built.
+# Makes a store path of one of Debian's kernels, package $deb: vmlinuz, and modules.
 # Run by busybox.
 mkdir -p unpacked "$out"
 ar p "$deb" data.tar.xz | xzcat >data.tar
@@ -24,5 +24,4 @@ case $(dd if="unpacked/$kernel" bs=1 skip=56 count=4 2>/dev/null) in
 esac
 mkdir "$out/modules"
 cp -a "unpacked/lib/modules/$version/kernel" "unpacked/lib/modules/$version/modules.builtin" "$out/modules/"
-[ -z "$built" ] || cp "$built"/*.ko "$out/modules/kernel/"
 echo "$version" >"$out/version"

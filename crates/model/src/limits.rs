@@ -73,6 +73,14 @@ pub const LOG_TURN_BYTES_MAX: usize = 32 << 10;
 /// to know where it is in a file, and a mark takes a hundred.
 pub const LOG_MARK_BYTES_MAX: u64 = 1 << 20;
 
+/// Bytes of each file of the boot before that are found again: it is as much memory that the device
+/// has set aside, and more than that again while it is copied.
+pub const LAST_BOOT_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes behind which the mark stands again in what the kernel keeps, so that there is one in
+/// what is left of it.
+pub const LAST_BOOT_MARK_BYTES_MAX: usize = 16 << 10;
+
 /// Bytes of a line that `ward log` shows in one piece. The logger writes none
 /// that is longer than a quarter of that, but `s6-log` may.
 pub const LOG_SHOWN_BYTES_MAX: usize = 64 << 10;

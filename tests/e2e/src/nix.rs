@@ -60,6 +60,14 @@ fn place(folder: &Path, triple: &str, name: &str, put: impl Fn(&Path) -> io::Res
     fs::rename(&partial, release.join(name)).expect("a file can be renamed");
 }
 
+/// Builds modules that kernels lack, where that was not done yet.
+pub fn prepare_modules() {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        crate::stdout(command(doorward()).args(["packages", "modules"]));
+    });
+}
+
 /// Builds what devices with other processors than this one's take: `ward` as it ships, and modules.
 pub fn prepare_devices() {
     static BUILT: OnceLock<()> = OnceLock::new();
@@ -72,7 +80,7 @@ pub fn prepare_devices() {
             let built = target().join(triple).join("release/ward");
             place(programs(), triple, "ward", |to| Command::new("cp").arg(&built).arg(to).status());
         }
-        crate::stdout(command(doorward()).args(["packages", "modules"]));
+        prepare_modules();
     });
 }
 

@@ -157,6 +157,14 @@ fn mistakes_in_a_configuration_say_where_and_what_would_be_right() {
             "{ pkgs, ... }: {\n  services.a = pkgs.svc.oneshot { name = \"x\"; up = \"a\"; };\n  services.b = pkgs.svc.oneshot { name = \"x\"; up = \"b\"; };\n}",
             "there are two services called `x`:",
         ),
+        (
+            "{ lib, ... }: {\n  logging.persistent.enable = true; hardware.ramoops = lib.mkForce null;\n}",
+            "logging.persistent.enable: QEMU, x86_64 has no memory that outlives a restart",
+        ),
+        (
+            "{ lib, ... }: {\n  logging.persistent.enable = true; hardware.ramoops.pmsgSize = 1048576;\n}",
+            "hardware.ramoops.size: 524288 bytes have no room for the log",
+        ),
         ("{ pkgs, ... }: {\n  services.a = pkgs.svc.shh.build { };\n}", "attribute 'shh' missing"),
         (
             "{ pkgs, ... }: {\n  services.a = pkgs.svc.longrun { name = \"a\"; run = \"x\"; producer-for = \"nobody\"; };\n}",

@@ -18,6 +18,7 @@ let
 in
 {
   hostname = "manual";
+  logging.persistent.enable = config.hardware.ramoops != null;
   services = rec {
     int = svc.network.address.build {
       interface = config.hardware.networkInterfaces.lan;
@@ -57,16 +58,30 @@ struct Kind {
     /// The whole flash: its name and size.
     flash: (&'static str, u32),
     erase_bytes: u32,
+    /// Whether its kernel keeps something in memory over a restart.
+    keeps_memory: bool,
 }
 
-const X86_64: Kind =
-    Kind { name: "qemu-x86_64", flash: ("flash0", 0x0400_0000), erase_bytes: 0x1_0000 };
+const X86_64: Kind = Kind {
+    name: "qemu-x86_64",
+    flash: ("flash0", 0x0400_0000),
+    erase_bytes: 0x1_0000,
+    keeps_memory: true,
+};
 
-const MIPSEL: Kind =
-    Kind { name: "qemu-mipsel", flash: ("flash0", 0x0400_0000), erase_bytes: 0x1_0000 };
+const MIPSEL: Kind = Kind {
+    name: "qemu-mipsel",
+    flash: ("flash0", 0x0400_0000),
+    erase_bytes: 0x1_0000,
+    keeps_memory: false,
+};
 
-const AARCH64: Kind =
-    Kind { name: "qemu-aarch64", flash: ("0.flash", 0x0800_0000), erase_bytes: 0x4_0000 };
+const AARCH64: Kind = Kind {
+    name: "qemu-aarch64",
+    flash: ("0.flash", 0x0800_0000),
+    erase_bytes: 0x4_0000,
+    keeps_memory: true,
+};
 
 /// The device as it runs, from what was built of the configuration.
 fn device(kind: &Kind) -> Vm {
@@ -104,6 +119,10 @@ fn does_all_of_it(kind: &Kind) {
     vm.ask("echo first > /persist/story && sync");
     vm.reboot();
     assert_eq!(vm.ask("cat /persist/story"), "first\n");
+    match kind.keeps_memory {
+        true => assert!(vm.ask("ward log --boot -1 -s wombat").ends_with(" wombat digs\n")),
+        false => _ = vm.visit("ward log --boot -1").expect(1),
+    }
     vm.ask("echo second > /persist/story && sync");
     vm.cut_power();
     vm.start();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use e2e::nix::prepare_modules;
 use e2e::vm::{self, LIMIT, Vm};
 use e2e::wait_for;
 
@@ -32,11 +33,12 @@ rec {
   services.watchdog = svc.watchdog.build { timeout = 6; interval = 1; };
   # All but those that cannot become ready.
   services.default = svc.bundle { name = "default"; contents = with services; [ int ssh user watchdog ]; };
-  logging = { fileSize = 5000; files = 3; };
+  logging = { fileSize = 5000; files = 3; persistent.enable = true; };
 }
 "#;
 
 fn device() -> PathBuf {
+    prepare_modules();
     vm::build(&format!("({CONFIGURATION})"), "qemu-x86_64")
 }
 
@@ -114,7 +116,11 @@ fn a_fault_of_init_a_panic_of_the_kernel_and_a_standstill_are_not_the_end() {
     // The kernel fails: it restarts after a few seconds, without anybody.
     const BOOT: &str = "cat /proc/sys/kernel/random/boot_id";
     let first = vm.ask(BOOT);
-    let mut panic = vm.ssh("sync; echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger");
+    vm.visit("ward log --boot -1").expect(1);
+    vm.ask("s6-svwait -u -t 60000 /run/service/user && s6-svc -r /run/service/user");
+    let last_words = "test $(ward log -s user | grep -c begins) = 2";
+    wait_for("the last words", LIMIT, || (vm.visit(last_words).code == 0).then_some(()));
+    let mut panic = vm.ssh("echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger");
     let start = Instant::now();
     let mut panic = panic.stderr(Stdio::null()).spawn().expect("ssh runs");
     vm.wait_console("Kernel panic");
@@ -125,10 +131,31 @@ fn a_fault_of_init_a_panic_of_the_kernel_and_a_standstill_are_not_the_end() {
     vm.wait_open();
     let second = vm.ask(BOOT);
     assert_ne!(second, first);
+    // What was said until then is there, and what the kernel said.
+    let last = vm.ask("ward log --boot -1");
+    let at = |text: &str| last.rfind(text).unwrap_or_else(|| panic!("no {text:?} in\n{last}"));
+    assert!(at(" user begins\n") < at("] Kernel panic - not syncing: sysrq triggered crash\n"));
+    let panic = last.lines().find(|line| line.contains("] Kernel panic"));
+    assert!(panic.is_some_and(|line| line.contains(" kernel <0>[")), "{panic:?}");
+    assert_eq!(last.matches("] Linux version ").count(), 1, "{last}");
+    assert_eq!(last.matches(" user begins\n").count(), 2, "{last}");
+    assert_eq!(vm.ask("ls /run/log/previous-boot"), "dmesg\nfound-by\nlog\n");
+    vm.ask("grep sysrq_handle_crash /run/log/previous-boot/dmesg");
+    assert_eq!(vm.ask("ls /sys/fs/pstore"), "", "there is room for the next one");
+    assert!(!vm.ask("ward log").contains("Kernel panic"), "that was another boot");
 
     // Nobody pats the watchdog any more: the hardware restarts the device.
     vm.ask("s6-svc -p /run/service/watchdog");
     vm.wait_console("ward: up ");
     vm.wait_open();
     assert_ne!(vm.ask(BOOT), second);
+    let last = vm.ask("ward log --boot -1 --json -n 1");
+    assert!(last.contains(&format!("\"boot\":\"{}\"", second.trim())), "{last}");
+    // A restart is no crash, and without power nothing stays.
+    vm.reboot();
+    assert_eq!(vm.ask("ls /run/log/previous-boot"), "found-by\nlog\n");
+    vm.cut_power();
+    vm.start();
+    assert_eq!(vm.visit("ls /run/log/previous-boot 2>/dev/null").out, "");
+    vm.visit("ward log --boot -1").expect(1).has("logging.persistent.enable");
 }

@@ -34,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     ("image", formats::image),
     ("labels", tools::labels),
     ("log_answer", ships::log_answer),
+    ("last_boot", logs::last_boot),
     ("log_history", logs::log_history),
     ("log_journal", logs::log_journal),
     ("log_keep", logs::log_keep),

@@ -7,8 +7,9 @@ use engine::log::step::{World, recover};
 use model::limits::{LOG_LINE_BYTES_MAX, LOG_TURN_BYTES_MAX};
 use model::log::archive::{Archive, parse_label};
 use model::log::journal::{RECORD_BYTES, Record};
+use model::log::last_boot as kept;
 use model::log::line::Line;
-use model::log::mark::Mark;
+use model::log::mark::{BOOT_BYTES, Mark};
 use model::log::script::{Script, Step, Target};
 use model::log::when::When;
 use model::zone::Zone;
@@ -113,6 +114,24 @@ pub fn log_journal(bytes: &[u8]) {
     let mut world = Pretend { record, rest, length };
     recover(&mut world, record.boot).expect("nothing here fails");
     assert!(!world.record.under_way, "a step is over once it was recovered");
+}
+
+// `ward log` reads what memory holds after a crash: the log, and behind a zero byte what the kernel said.
+pub fn last_boot(bytes: &[u8]) {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    let (log, kernel) = bytes.split_at(end);
+    let mut mark = None;
+    for line in kept::Lines::new(log) {
+        let read = Line::read(line, true);
+        assert!(read.service.is_some() && read.date().is_some(), "each can be shown");
+        mark = mark.or(Mark::read(&read));
+    }
+    let mark = mark.unwrap_or(Mark { boot: [b'0'; BOOT_BYTES], zero: 0 });
+    kept::last_words(kernel, None, &mark, &mut |line| {
+        let line = Line::read(line, true);
+        assert_eq!(line.service, Some(&b"kernel"[..]));
+        assert!(kept::said_at(line.text).is_some(), "each has its time");
+    });
 }
 
 // The logger cuts what services print, s6-log what comes in.

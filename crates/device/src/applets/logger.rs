@@ -7,6 +7,7 @@ use std::time::Duration;
 use cli::{Args, Command, Exit, Failure, Opt};
 use model::log::policy::{FILE_BYTES_MAX, FILE_BYTES_MIN, Policy};
 use os::log::collector::{self, Collector, Plan};
+use os::log::last_boot::KEPT;
 
 /// Where the log of everything is.
 pub const DIRECTORY: &str = "/run/uncaught-logs";
@@ -17,7 +18,7 @@ const LINK: &str = "/run/log";
 pub const COMMAND: Command = Command {
     name: "logger",
     summary: "Write the output of all services to one log",
-    usage: "ward logger [-d DIR] [-s SIZE] [-n COUNT] [-t TOTAL] [-r SECONDS] [-c COMMAND] [-k KMSG] INITSOCKET",
+    usage: "ward logger [-d DIR] [-s SIZE] [-n COUNT] [-t TOTAL] [-r SECONDS] [-c COMMAND] [-k KMSG] [-p FILE] [-P DIR] INITSOCKET",
     options: &[
         Opt("-d DIR", "Log into this directory (default: /run/uncaught-logs)"),
         Opt("-s SIZE", "Begin a new file near this many bytes (default: 99999)"),
@@ -29,6 +30,8 @@ pub const COMMAND: Command = Command {
             "Have /bin/sh run this on a finished file; what it prints is kept instead",
         ),
         Opt("-k KMSG", "Log what the kernel says, too, which stands in this file: /dev/kmsg"),
+        Opt("-p FILE", "Write lines here, too: /dev/pmsg0, which outlives a restart"),
+        Opt("-P DIR", "Where it is found again then (default: /sys/fs/pstore)"),
     ],
     about: "\
 Init starts this as a service; nobody else needs to. It reads the pipe of every
@@ -45,6 +48,9 @@ oldest archive first. A service waits only while its pipe is full, and not for
 long: after a second (two where there is no logger, ten where a disk holds it) the oldest
 lines of full pipes are given up, and the log says later how many of which service.
 
+With -p, what the kernel has kept moves into previous-boot in the log directory first \
+(docs/formats/log.md). That FILE cannot be written to disturbs nothing.
+
 Signals: TERM, HUP and INT end it when the lines that are complete have been
 written; ALRM begins a new file.
 
@@ -57,6 +63,8 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let mut policy = Policy::default();
     let mut kernel: Option<PathBuf> = None;
     let (mut period, mut processor) = (None, None);
+    let mut kept: Option<PathBuf> = None;
+    let mut found = PathBuf::from(KEPT);
     while let Some(option) = args.option()? {
         match option.as_str() {
             "d" => directory = args.value()?.into(),
@@ -69,6 +77,8 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
             "r" => period = Some(args.parsed()?).filter(|secs| *secs > 0).map(Duration::from_secs),
             "c" => processor = Some(args.text()?),
             "k" => kernel = Some(args.value()?.into()),
+            "p" => kept = Some(args.value()?.into()),
+            "P" => found = args.value()?.into(),
             _ => return Err(args.unknown(&option)),
         }
     }
@@ -83,6 +93,9 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         kernel: kernel.as_deref(),
         period,
         processor: processor.as_deref().map(str::as_bytes),
+        kept: kept.as_deref(),
+        found: &found,
+        say: |path, error| eprintln!("ward logger: cannot use {}: {error}", path.display()),
     };
     let collector = Collector::start(&plan).map_err(|error| refused(&plan, error))?;
     if directory == Path::new(DIRECTORY) {

@@ -24,6 +24,14 @@ impl Boots {
         }
     }
 
+    /// The same with marks that were found elsewhere, of the boot before the last one unless it is known.
+    pub fn add_before_last(&mut self, mark: Mark) {
+        match self.0.iter_mut().rfind(|known| known.boot == mark.boot) {
+            Some(known) => *known = mark,
+            None => self.0.insert(self.0.len().saturating_sub(1), mark),
+        }
+    }
+
     /// Whether a line behind this mark has the right time, as far as is known.
     pub fn agree(&self, mark: &Mark) -> bool {
         let end = self.0.iter().rfind(|end| end.boot == mark.boot);

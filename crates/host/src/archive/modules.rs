@@ -17,12 +17,29 @@ use super::store::{Store, refused};
 
 /// Architectures of Debian's that there are such modules for, and how the names of their compilers
 /// begin.
-pub const COMPILERS: [(&str, &str); 1] = [("arm64", "aarch64-linux-gnu-")];
+pub const COMPILERS: [(&str, &str); 2] =
+    [("amd64", "x86_64-linux-gnu-"), ("arm64", "aarch64-linux-gnu-")];
 
-/// The folder of a kernel's sources that they come from.
-const PART: &str = "drivers/mtd";
-/// What says which ones: in that folder, and beside those that were built.
+/// The folders of a kernel's sources that they come from.
+const PARTS: [&str; 2] = ["drivers/mtd", "fs/pstore"];
+/// What says which ones: above those folders, and beside those that were built.
 const LIST: &str = "Kbuild";
+/// The part that is ours.
+const OWN: &str = "pmsg_front.c";
+
+/// What is not the kernel's.
+struct Sources {
+    list: Vec<u8>,
+    own: Vec<u8>,
+}
+
+impl Sources {
+    fn write(&self, folder: &Path) -> Result<(), Failure> {
+        let written = fs::write(folder.join(LIST), &self.list)
+            .and_then(|()| fs::write(folder.join(OWN), &self.own));
+        written.map_err(|error| refused(folder, &error))
+    }
+}
 
 /// A kernel, and the packages of Debian's that modules for it are built with.
 struct Kernel {
@@ -64,26 +81,29 @@ impl Store {
         architecture: &str,
         compiler: &str,
     ) -> Result<Option<String>, Failure> {
-        let list = lists.join(format!("{architecture}.kbuild"));
-        let list = fs::read(&list).map_err(|error| refused(&list, &error))?;
+        let read = |name: &str| {
+            let file = lists.join(name);
+            fs::read(&file).map_err(|error| refused(&file, &error))
+        };
+        let sources = Sources { list: read(&format!("{architecture}.kbuild"))?, own: read(OWN)? };
         let _alone = self.alone()?;
         let kernel = self.kernel(architecture)?;
         let place = self.folder.join(architecture).join(format!("modules-{}", kernel.version));
-        if fs::read(place.join(LIST)).is_ok_and(|built| built == list) {
+        if fs::read(place.join(LIST)).is_ok_and(|built| built == sources.list)
+            && fs::read(place.join(OWN)).is_ok_and(|built| built == sources.own)
+        {
             return Ok(None);
         }
         let gcc = format!("{compiler}gcc");
-        run(Command::new(&gcc).arg("--version"), "build modules").map_err(|failure| {
-            let package = compiler.trim_end_matches('-');
-            failure.hint(format!("`./setup` installs it: Debian's package gcc-{package}"))
-        })?;
+        run(Command::new(&gcc).arg("--version"), "build modules")
+            .map_err(|failure| failure.hint("`./setup` installs it"))?;
         // Others are told of it who work elsewhere.
         let work = std::path::absolute(self.folder.join("modules"));
         let work = work.map_err(|error| refused(&self.folder, &error))?;
         remove(&work)?;
         fs::create_dir_all(&work).map_err(|error| refused(&work, &error))?;
         self.unpack(architecture, &kernel, &work)?;
-        let built = build(compiler, &kernel, &list, &work)?;
+        let built = build(compiler, &kernel, &sources, &work)?;
         remove(&place)?;
         fs::rename(&built, &place).map_err(|error| refused(&place, &error))?;
         remove(&work)?;
@@ -118,9 +138,14 @@ impl Store {
         // An archive in another one; nobody reads on once it has the folder.
         let script = "dpkg-deb --fsys-tarfile \"$1\" |
             tar -xO --occurrence=1 \"./usr/src/$2.tar.xz\" |
-            tar -xJ --occurrence=1 -C \"$3\" \"$2/$4\"";
+            tar -xJ --occurrence=1 -C \"$3\" \"$2/$4\" \"$2/$5\"";
         let mut unpack = Command::new("sh");
-        unpack.args(["-c", script, "sh"]).args(&source).arg(kernel.source()).arg(folder).arg(PART);
+        unpack
+            .args(["-c", script, "sh"])
+            .args(&source)
+            .arg(kernel.source())
+            .arg(folder)
+            .args(PARTS);
         run(&mut unpack, "unpack the sources of the kernel")?;
         for deb in headers.iter().chain(&source).chain(&programs) {
             let _ = fs::remove_file(deb);
@@ -152,9 +177,14 @@ fn download(apt: &Apt, names: &[String], version: &str) -> Result<Vec<PathBuf>, 
 }
 
 /// Builds them where all that takes was unpacked, and gives the folder with them and their list.
-fn build(compiler: &str, kernel: &Kernel, list: &[u8], work: &Path) -> Result<PathBuf, Failure> {
-    let sources = work.join(kernel.source()).join(PART);
-    fs::write(sources.join(LIST), list).map_err(|error| refused(&sources, &error))?;
+fn build(
+    compiler: &str,
+    kernel: &Kernel,
+    listed: &Sources,
+    work: &Path,
+) -> Result<PathBuf, Failure> {
+    let sources = work.join(kernel.source());
+    listed.write(&sources)?;
     // It names the place where it would be installed.
     let headers = work.join("usr/src").join(&kernel.headers()[0]);
     let makefile = headers.join("Makefile");
@@ -173,7 +203,7 @@ fn build(compiler: &str, kernel: &Kernel, list: &[u8], work: &Path) -> Result<Pa
 
     let built = work.join("built");
     fs::create_dir(&built).map_err(|error| refused(&built, &error))?;
-    fs::write(built.join(LIST), list).map_err(|error| refused(&built, &error))?;
+    listed.write(&built)?;
     let order = sources.join("modules.order");
     let order = fs::read_to_string(&order).map_err(|error| refused(&order, &error))?;
     for module in order.lines().map(Path::new) {

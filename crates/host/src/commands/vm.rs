@@ -247,8 +247,14 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
 
     let door = Door { port, key };
     let monitor = matches.get_one::<PathBuf>("qmp").cloned();
-    let machine =
-        Machine { description: &description, flash: &flash, networks: &networks, console, monitor };
+    let machine = Machine {
+        description: &description,
+        flash: &flash,
+        memory: lent::memory(description.memory << 20)?,
+        networks: &networks,
+        console,
+        monitor,
+    };
     let trial = Trial { machine, door, forwards, words, wait, events, happened };
     let outcome = trial.run();
     outcome.map_err(|mut failure| {

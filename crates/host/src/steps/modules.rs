@@ -51,7 +51,8 @@ impl Kernel {
             for entry in fs::read_dir(&folder).map_err(|error| at(&folder, &error))? {
                 let entry = entry.map_err(|error| at(&folder, &error))?;
                 let path = entry.path();
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                // Also behind links: to those of the kernel's package, and those that it lacks.
+                if path.is_dir() {
                     folders.push(path);
                 } else if let Some(name) = path.to_str().and_then(module_name) {
                     modules.insert(name, path);

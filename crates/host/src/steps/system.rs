@@ -110,8 +110,10 @@ fn boot(attributes: &Attribute<'_>) -> Result<Vec<Preparation>, Wrong> {
         let order = modules.path()?.join(modules::ORDER);
         let order =
             fs::read_to_string(&order).map_err(|error| format!("{}: {error}", order.display()))?;
+        let told = boot.get("moduleParameters")?;
         for name in order.lines() {
-            let (name, parameters) = (name.to_owned(), String::new());
+            let parameters = told.maybe(name).map_or(Ok(""), |told| told.text())?.to_owned();
+            let name = name.to_owned();
             all.push(Preparation::Module { name, parameters });
         }
     }
@@ -128,6 +130,7 @@ fn boot(attributes: &Attribute<'_>) -> Result<Vec<Preparation>, Wrong> {
     };
     let directory = log.get("directory")?.text()?.to_owned();
     let (archives, file_bytes) = (number("files")?, number("fileSize")?);
-    all.push(Preparation::Log { directory, archives, file_bytes });
+    let also = log.maybe("also").map_or(Ok(""), |also| also.text())?.to_owned();
+    all.push(Preparation::Log { directory, archives, file_bytes, also });
     Ok(all)
 }

@@ -54,6 +54,8 @@ pub struct Qemu {
 pub struct Machine<'a> {
     pub description: &'a Description,
     pub flash: &'a Flash,
+    /// What is in it outlives a restart, as that of a device which stays under power.
+    pub memory: File,
     pub networks: &'a Networks,
     pub console: Console,
     /// Where others may give orders to QEMU.
@@ -76,7 +78,7 @@ impl Machine<'_> {
         let (orders, theirs) = UnixStream::pair().map_err(refused)?;
         let mut command = Command::new(emulator);
         self.arguments(&mut command, boot, theirs.as_raw_fd());
-        let mut lent = vec![theirs.as_fd(), self.flash.file.as_fd()];
+        let mut lent = vec![theirs.as_fd(), self.flash.file.as_fd(), self.memory.as_fd()];
         lent.extend(self.networks.cards().iter().map(AsFd::as_fd));
         lent.extend(boot.map(|boot| boot.initramfs.as_fd()));
         if let Console::File(file) = &self.console {
@@ -96,6 +98,10 @@ impl Machine<'_> {
     fn arguments(&self, command: &mut Command, boot: Option<&Boot>, orders: i32) {
         let Description { arguments, memory, attach, rom, .. } = self.description;
         command.args(arguments).args(["-accel", "tcg", "-m", &memory.to_string()]);
+        command.args(["-machine", "memory-backend=memory"]).arg("-object").arg(format!(
+            "memory-backend-file,id=memory,mem-path={},share=on,size={memory}M",
+            lent::name(&self.memory)
+        ));
         command.args(["-nodefaults", "-display", "none"]);
         command.args(["-chardev", &format!("socket,id=orders,fd={orders}")]);
         command.args(["-mon", "chardev=orders,mode=control"]);

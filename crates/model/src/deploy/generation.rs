@@ -48,8 +48,9 @@ pub enum Preparation {
     Partition { flash: String, name: String, offset: u64, bytes: u64, read_only: bool },
     /// Mounts a file system.
     Mount { kind: String, source: String, path: String, options: String },
-    /// Says where the log of everything is, and how much of it is kept.
-    Log { directory: String, archives: u32, file_bytes: u32 },
+    /// Says where the log of everything is, how much of it is kept, and the file, if there is
+    /// one, that the kernel keeps over a restart.
+    Log { directory: String, archives: u32, file_bytes: u32, also: String },
 }
 
 /// What is wrong with a line.
@@ -187,7 +188,7 @@ impl Line for Preparation {
                 if !(FILE_BYTES_MIN..=FILE_BYTES_MAX).contains(&file_bytes) {
                     return Err(Wrong::Number("size of a file"));
                 }
-                Self::Log { directory, archives, file_bytes }
+                Self::Log { directory, archives, file_bytes, also: words.maybe() }
             }
             _ => return Err(Wrong::Words),
         };
@@ -214,8 +215,9 @@ impl fmt::Display for Preparation {
             Self::Mount { kind, source, path, options } => {
                 write!(f, "mount\t{kind}\t{source}\t{path}\t{options}")
             }
-            Self::Log { directory, archives, file_bytes } => {
-                write!(f, "log\t{directory}\t{archives}\t{file_bytes}")
+            Self::Log { directory, archives, file_bytes, also } => {
+                let tab = if also.is_empty() { "" } else { "\t" };
+                write!(f, "log\t{directory}\t{archives}\t{file_bytes}{tab}{also}")
             }
         }
     }

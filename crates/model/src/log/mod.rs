@@ -5,6 +5,7 @@ pub mod archive;
 pub mod entry;
 pub mod journal;
 pub mod kernel;
+pub mod last_boot;
 pub mod line;
 pub mod mark;
 pub mod packed;

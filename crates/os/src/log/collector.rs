@@ -27,6 +27,7 @@ use model::time::{Date, Moment};
 use crate::clock;
 use crate::event_loop::{EventLoop, Readiness};
 use crate::log::journal::{Journal, Step};
+use crate::log::last_boot::Ring;
 use crate::log::listeners::{self, Listeners};
 use crate::log::log_dir::{LogDir, Unclosed};
 use crate::log::pipes::{Glass, Pipe};
@@ -58,6 +59,11 @@ pub struct Plan<'a> {
     pub period: Option<Duration>,
     /// What makes something else of finished files.
     pub processor: Option<&'a [u8]>,
+    /// The file whose end outlives a restart, and the directory where it is found then.
+    pub kept: Option<&'a Path>,
+    pub found: &'a Path,
+    /// Told when one of the two cannot be used.
+    pub say: fn(&Path, io::Error),
 }
 
 /// Why the logger cannot begin.
@@ -79,6 +85,7 @@ enum Turned {
 
 pub struct Collector {
     log: LogDir,
+    ring: Ring,
     journal: Journal,
     policy: Policy,
     rotation: Rotation,
@@ -152,6 +159,7 @@ impl Collector {
         let lease = (!log.is_in_memory().map_err(Failure::Directory)?).then(Lease::default);
         let mut collector = Self {
             log,
+            ring: Ring::open(plan, &boot),
             journal,
             policy: plan.policy,
             rotation,
@@ -349,6 +357,7 @@ impl Collector {
         let from = world.log.position();
         let taken = step::step(&mut world, plan, taken, self.text.as_bytes())?;
         let bytes = (self.log.position() - from) as usize;
+        self.ring.lines(&self.text.as_bytes()[..bytes]);
         let each = self.room().each;
         let pipe = &mut self.pipes[at];
         pipe.recent.said(from, bytes, each);
@@ -368,6 +377,7 @@ impl Collector {
             let plan = Record { boot: self.boot, ..Record::default() };
             let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe: None };
             step::step(&mut world, plan, 0, self.text.as_bytes())?;
+            self.ring.mark(self.text.as_bytes());
             self.marker.written(mark, self.log.length());
         }
         Ok(today)

@@ -3,6 +3,7 @@
 pub mod collector;
 pub mod follow;
 pub mod journal;
+pub mod last_boot;
 pub mod lines;
 pub mod listeners;
 pub mod log_dir;

@@ -10,6 +10,13 @@ use std::sync::atomic::AtomicU32;
 use rustix::fs::{MemfdFlags, fstat, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap, mremap, munmap};
 
+/// A file of so many bytes, all zero, for other programs; closed by `exec` unless somebody lends it.
+pub fn unnamed(name: &CStr, bytes: u64) -> io::Result<OwnedFd> {
+    let file = memfd_create(name, MemfdFlags::CLOEXEC)?;
+    ftruncate(&file, bytes)?;
+    Ok(file)
+}
+
 /// Bytes that only this process maps, and the program it becomes.
 pub struct SharedMemory {
     file: OwnedFd,

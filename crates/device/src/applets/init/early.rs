@@ -71,9 +71,12 @@ pub fn prepare(folder: &Path) -> Outcome {
         let put = files::put(Path::new("/"), &entry).map(drop);
         outcome.note(put.to(|| format!("make {}", entry.path())));
     }
-    if let Some(Preparation::Log { directory, archives, file_bytes }) = log {
+    if let Some(Preparation::Log { directory, archives, file_bytes, also }) = log {
         let (archives, file_bytes) = (archives.to_string(), file_bytes.to_string());
         outcome.words.extend(["-n".into(), archives.into(), "-s".into(), file_bytes.into()]);
+        if !also.is_empty() {
+            outcome.words.extend(["-p".into(), also.into()]);
+        }
         match log_place(&directory, &unmounted) {
             Ok(()) => outcome.words.extend(["-L".into(), directory.into()]),
             Err(trouble) => outcome.say(format!("{trouble}; the log is in memory")),

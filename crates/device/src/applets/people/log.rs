@@ -5,12 +5,16 @@ use std::path::PathBuf;
 
 use cli::{Args, Command, Exit, Failure, Opt};
 use engine::log::history::{Sieve, Wanted};
+use model::log::kernel;
+use model::log::last_boot::{last_words, said_at};
 use model::log::line::Line;
+use model::log::mark::SERVICE;
 use model::log::when::When;
 use model::service::database::Entry;
 use model::service::name::nearest;
 use model::time::Date;
 use os::clock;
+use os::log::last_boot::LastBoot;
 use os::log::reader::{News, Place, Reader};
 use os::log::tail::Tail;
 use os::sys::regex::Regex;
@@ -45,6 +49,9 @@ the clock was set: it is when the line really was written. Lines of .logger say 
 boot begins, and where the clock was set.
 
 Where the log is kept on flash, too (`ward ship`), what is only there is shown before it.
+
+With logging.persistent.enable in the configuration, --boot -1 has what outlived a restart \
+in memory (DIR/previous-boot), and after a crash the kernel's own words, as lines of kernel.
 
 A text that begins with <N>, as the kernel's do, is shown without it: errors are red, warnings
 yellow. Bytes that are no UTF-8, and what a terminal obeys, are shown as \\xNN. Objects have time
@@ -130,6 +137,9 @@ fn time(args: &mut Args) -> Result<When, Failure> {
         .ok_or_else(|| Failure::usage(format!("{text:?} is no time, as 18:00, -10m or boot are")))
 }
 
+/// What is done with a line: go on?
+type Each<'a> = &'a mut dyn FnMut(&mut Sieve<'_>, &[u8]) -> std::io::Result<bool>;
+
 /// Turns lines into what is printed of them.
 struct Printer<'a> {
     out: &'a mut dyn Write,
@@ -177,13 +187,24 @@ fn show(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
     let matches = |text: &[u8]| options.grep.as_ref().is_none_or(|grep| grep.is_match(text));
     let mut sieve = Sieve::new(Wanted { services, ..wanted(options, &zone) }, &matches);
     reader.learn(&mut sieve)?;
+    let mut found = None;
     if let Some(back) = options.boot {
+        found = LastBoot::read(&options.directory);
+        if let Some(found) = &found {
+            sieve.boots.add_before_last(found.last);
+        }
         sieve.wanted.boot = sieve.boots.back(back);
         if sieve.wanted.boot.is_none() {
             let count = sieve.boots.count();
-            return Err(Failure::not_achieved(format!("{count} boots are in this log")));
+            let failure = Failure::not_achieved(format!("{count} boots are in this log"));
+            return Err(failure.hint(
+                "logging.persistent.enable keeps the end of the one before: previous-boot beside the log",
+            ));
         }
+        found = found.filter(|found| sieve.wanted.boot == Some(found.first.boot));
+        sieve.named |= found.is_some();
     }
+    let found = found.as_ref();
     let place = reader.start(&mut sieve, options.last)?;
     let mut skip = 0;
     if let Some(last) = options.last
@@ -191,7 +212,7 @@ fn show(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
     {
         // Which lines are wanted is seen only from the first one on: they are counted before.
         let mark = sieve.mark;
-        reader.read(&mut sieve, place, &mut |sieve, line| {
+        read(&reader, found, &mut sieve, place, &mut |sieve, line| {
             skip += usize::from(sieve.look(line).is_some_and(|entry| !entry.is_mark()));
             Ok(true)
         })?;
@@ -201,7 +222,8 @@ fn show(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let json = options.json;
     let mut printer = Printer { out, zone, json, colours, skip, text: Vec::new() };
-    let end = reader.read(&mut sieve, place, &mut |sieve, line| printer.line(sieve, line))?;
+    let mut line = |sieve: &mut Sieve<'_>, line: &[u8]| printer.line(sieve, line);
+    let end = read(&reader, found, &mut sieve, place, &mut line)?;
     printer.flush()?;
     let outcome = known(&reader, &sieve);
     let (Some(tail), Some(end)) = (tail, end) else { return outcome };
@@ -219,6 +241,46 @@ fn show(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
         }
     })?;
     Ok(Exit::DONE)
+}
+
+/// [`Reader::read`], and behind it what was found elsewhere of the boot that is wanted: lines that are not
+/// known yet, and the kernel's last words. Who gets them takes all.
+fn read(
+    reader: &Reader,
+    found: Option<&LastBoot>,
+    sieve: &mut Sieve<'_>,
+    place: Place,
+    each: Each<'_>,
+) -> std::io::Result<Option<u64>> {
+    let Some(found) = found else { return reader.read(sieve, place, each) };
+    let mut last = Vec::new();
+    let mut since = None;
+    let mut one = |sieve: &mut Sieve<'_>, text: &[u8], last: &mut Vec<u8>| {
+        let line = Line::read(text, true);
+        // A mark may stand twice, and be that of the next boot.
+        let own = line.service != Some(SERVICE.as_bytes());
+        if own && sieve.mark.is_some_and(|mark| mark.boot == found.first.boot) {
+            last.clear();
+            last.extend_from_slice(text);
+            if line.service == Some(kernel::SERVICE.as_bytes()) {
+                since = said_at(line.text).or(since);
+            }
+        }
+        each(sieve, text)
+    };
+    let end = reader.read(sieve, place, &mut |sieve, line| one(sieve, line, &mut last))?;
+    sieve.mark = Some(found.first);
+    for line in found.lines_behind(&last) {
+        one(sieve, line, &mut Vec::new())?;
+    }
+    sieve.mark = Some(found.last);
+    let mut done = Ok(true);
+    last_words(&found.messages, since, &found.last, &mut |line| {
+        if done.is_ok() {
+            done = each(sieve, line);
+        }
+    });
+    done.map(|_| end)
 }
 
 fn wanted(options: &Options, zone: &Zone) -> Wanted {

@@ -120,6 +120,18 @@ fn boots_are_counted_from_the_last_one() {
 }
 
 #[test]
+fn a_boot_that_was_found_elsewhere_is_the_one_before_the_last_unless_it_is_known() {
+    let mut boots = sieve(Wanted::default()).boots;
+    boots.add_before_last(mark(3, 9_150, 50));
+    boots.add_before_last(mark(1, 9_100, 60));
+    let order = [0, 1, 2, 3].map(|count| boots.back(count));
+    assert_eq!(order, [Some(boot(2)), Some(boot(3)), Some(boot(1)), None]);
+    let mut none = Boots::default();
+    none.add_before_last(mark(3, 9_150, 50));
+    assert_eq!(none.back(0), Some(boot(3)));
+}
+
+#[test]
 fn a_clock_that_is_set_while_one_looks_corrects_what_comes_then() {
     let mut sieve = sieve(Wanted::default());
     (sieve.boots, sieve.live) = (Boots::default(), true);

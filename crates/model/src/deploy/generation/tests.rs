@@ -42,6 +42,9 @@ fn options_and_parameters_may_be_missing() {
     let mount = preparation("mount\tproc\tnone\t/proc").expect("it can be read");
     assert_eq!(mount.to_string(), "mount\tproc\tnone\t/proc\t");
     assert_eq!(preparation("module\tx\t"), preparation("module\tx"));
+    for line in ["log\t/run/log\t10\t4096", "log\t/run/log\t10\t4096\t/dev/pmsg0"] {
+        assert_eq!(preparation(line).expect("it can be read").to_string(), line);
+    }
 }
 
 #[test]
@@ -79,6 +82,7 @@ fn what_cannot_be_meant_is_wrong() {
         ("mount\ttmpfs\t\t/run\t", Name),
         ("log\t/run/log\t10\t4095", Number("size of a file")),
         ("log\t/run/log\t10", Words),
+        ("log\t/run/log\t10\t4096\t/dev/pmsg0\tx", Words),
         (&format!("partition\tflash\t{long}\t0\t1\tro"), Name),
     ] {
         assert_eq!(preparation(line), Err(wrong), "{line:?}");

@@ -99,6 +99,7 @@ impl Collector {
         let from = world.log.position();
         let taken = step::step(&mut world, plan, numbers.len(), self.text.as_bytes())?;
         let bytes = (self.log.position() - from) as usize;
+        self.ring.lines(&self.text.as_bytes()[..bytes]);
         kernel.recent.said(from, bytes, self.room().each);
         if taken < numbers.len() {
             return Err(Stuck::Short);

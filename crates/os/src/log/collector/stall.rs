@@ -111,6 +111,7 @@ impl Collector {
                 let plan = Record { boot: self.boot, pipe: pipe.inode, ..Record::default() };
                 let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe: None };
                 step::step(&mut world, plan, 0, self.text.as_bytes())?;
+                self.ring.lines(self.text.as_bytes());
                 pipe.lost = 0;
             }
         }
