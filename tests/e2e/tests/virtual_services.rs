@@ -136,7 +136,9 @@ fn a_fault_of_init_a_panic_of_the_kernel_and_a_standstill_are_not_the_end() {
     let at = |text: &str| last.rfind(text).unwrap_or_else(|| panic!("no {text:?} in\n{last}"));
     assert!(at(" user begins\n") < at("] Kernel panic - not syncing: sysrq triggered crash\n"));
     let panic = last.lines().find(|line| line.contains("] Kernel panic"));
-    assert!(panic.is_some_and(|line| line.contains(" kernel <0>[")), "{panic:?}");
+    assert!(panic.is_some_and(|line| line.contains(" kernel [")), "{panic:?}");
+    let panic = vm.ask("ward log --boot -1 --json --grep 'Kernel panic'");
+    assert!(panic.contains("\"priority\":0"), "{panic}");
     assert_eq!(last.matches("] Linux version ").count(), 1, "{last}");
     assert_eq!(last.matches(" user begins\n").count(), 2, "{last}");
     assert_eq!(vm.ask("ls /run/log/previous-boot"), "dmesg\nfound-by\nlog\n");
