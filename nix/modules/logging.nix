@@ -10,6 +10,9 @@ in
     directory = mkOption { type = types.strMatching "/.*"; default = "/run/uncaught-logs"; description = "where it is kept"; };
     fileSize = mkOption { type = types.ints.between 4096 268435455; default = 99999; description = "bytes after which a new file is begun"; };
     files = mkOption { type = types.ints.between 1 1000; default = 10; description = "finished files that are kept"; };
+    totalSize = mkOption { type = types.nullOr types.ints.positive; default = null; description = "bytes that all finished files may have together"; };
+    maxAge = mkOption { type = types.nullOr types.ints.positive; default = null; description = "seconds after which a new file is begun, too"; };
+    processor = mkOption { type = types.nullOr types.str; default = null; description = "a command of /bin/sh that makes something else of each finished file, from its standard input to its standard output"; };
     persistent.enable = mkOption {
       type = types.bool;
       default = false;

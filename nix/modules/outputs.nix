@@ -97,7 +97,13 @@ in
         inherit (config.boot) moduleParameters;
         log = {
           inherit (config.logging) directory fileSize files;
-          also = if config.logging.persistent.enable then "/dev/pmsg0" else null;
+          # Words of `ward logger`.
+          options = lib.filterAttrs (_: value: value != null) (lib.mapAttrs (_: value: if value == null then null else toString value) {
+            p = if config.logging.persistent.enable then "/dev/pmsg0" else null;
+            t = config.logging.totalSize;
+            r = config.logging.maxAge;
+            x = config.logging.processor;
+          });
         };
       };
     };

@@ -232,7 +232,7 @@ fn a_program_makes_something_of_finished_files_and_is_not_waited_for() {
         until [ -e {0}/go-on ]; do sleep 0.05; done; sed s/number/NUMBER/",
         folder.path().display()
     );
-    let mut init = PretendInit::new(&["a"], &["-s", "4096", "-n", "500", "-c", &command]);
+    let mut init = PretendInit::new(&["a"], &["-s", "4096", "-n", "500", "-x", &command]);
     init.start_logger();
     let mut said = 0;
     let mut say = |init: &PretendInit, lines: u32| {

@@ -65,7 +65,7 @@ pub struct Boot {
 pub const INIT: Command = Command {
     name: "init",
     summary: "Be the root of a tree of services: boot it, keep it up, bring it down",
-    usage: "ward init [-c DATABASE] [-l LIVE] [-b BUNDLE] [-L LOGDIR] [-s SIZE] [-n COUNT] [-p FILE] [-g GROUP] [--container] [SCANDIR]",
+    usage: "ward init [-c DATABASE] [-l LIVE] [-b BUNDLE] [-L LOGDIR] [-s SIZE] [-n COUNT] [-t TOTAL] [-r SECONDS] [-x COMMAND] [-p FILE] [-g GROUP] [--container] [SCANDIR]",
     options: &[
         Opt("-c DATABASE", "The compiled database to boot (/etc/s6-rc/compiled/current)"),
         Opt("-l LIVE", "The live directory to make (/run/s6-rc)"),
@@ -73,6 +73,7 @@ pub const INIT: Command = Command {
         Opt("-L LOGDIR", "Where everything is logged (/run/uncaught-logs)"),
         Opt("-s SIZE", "Begin a new file of the log near this many bytes (99999)"),
         Opt("-n COUNT", "Keep this many finished files of it (10)"),
+        Opt("-t TOTAL, -r SECONDS, -x COMMAND", "More of that: options of the logger"),
         Opt("-p FILE", "Log here, too: /dev/pmsg0, which outlives a restart"),
         Opt("-g GROUP", "Only members of this group may ask how things are (by number)"),
         Opt("-d FD", "Write a newline there once orders are heard"),
@@ -185,7 +186,9 @@ fn parse(args: &mut Args, kind: Kind) -> Result<Config, Failure> {
                 let count: u32 = args.parsed()?;
                 config.boot.kept.extend(["-n".into(), count.to_string().into()]);
             }
-            (Kind::Init, "p") => config.boot.kept.extend(["-p".into(), args.value()?]),
+            (Kind::Init, "p" | "r" | "t" | "x") => {
+                config.boot.kept.extend([format!("-{option}").into(), args.value()?]);
+            }
             (Kind::Init, "g" | "group") => config.readers = Some(args.parsed()?),
             (Kind::Init, "container") => config.container = true,
             (Kind::Init | Kind::Svscan, "d" | "notification-fd") => {

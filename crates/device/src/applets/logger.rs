@@ -18,7 +18,7 @@ const LINK: &str = "/run/log";
 pub const COMMAND: Command = Command {
     name: "logger",
     summary: "Write the output of all services to one log",
-    usage: "ward logger [-d DIR] [-s SIZE] [-n COUNT] [-t TOTAL] [-r SECONDS] [-c COMMAND] [-k KMSG] [-p FILE] [-P DIR] INITSOCKET",
+    usage: "ward logger [-d DIR] [-s SIZE] [-n COUNT] [-t TOTAL] [-r SECONDS] [-x COMMAND] [-k KMSG] [-p FILE] [-P DIR] INITSOCKET",
     options: &[
         Opt("-d DIR", "Log into this directory (default: /run/uncaught-logs)"),
         Opt("-s SIZE", "Begin a new file near this many bytes (default: 99999)"),
@@ -26,7 +26,7 @@ pub const COMMAND: Command = Command {
         Opt("-t TOTAL", "Keep no more bytes of them (default: 0, any number)"),
         Opt("-r SECONDS", "Begin a new file after this time, too"),
         Opt(
-            "-c COMMAND",
+            "-x COMMAND",
             "Have /bin/sh run this on a finished file; what it prints is kept instead",
         ),
         Opt("-k KMSG", "Log what the kernel says, too, which stands in this file: /dev/kmsg"),
@@ -75,7 +75,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
             "n" => policy.archives = args.parsed()?,
             "t" => policy.total_bytes = args.parsed()?,
             "r" => period = Some(args.parsed()?).filter(|secs| *secs > 0).map(Duration::from_secs),
-            "c" => processor = Some(args.text()?),
+            "x" => processor = Some(args.text()?),
             "k" => kernel = Some(args.value()?.into()),
             "p" => kept = Some(args.value()?.into()),
             "P" => found = args.value()?.into(),

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use model::deploy::generation::{self, Line, Preparation};
+use model::deploy::generation::{self, LOG_OPTIONS, Line, Preparation};
 
 use super::attributes::{Attribute, Wrong, output};
 use super::layout::{self, Content};
@@ -130,7 +130,15 @@ fn boot(attributes: &Attribute<'_>) -> Result<Vec<Preparation>, Wrong> {
     };
     let directory = log.get("directory")?.text()?.to_owned();
     let (archives, file_bytes) = (number("files")?, number("fileSize")?);
-    let also = log.maybe("also").map_or(Ok(""), |also| also.text())?.to_owned();
-    all.push(Preparation::Log { directory, archives, file_bytes, also });
+    all.push(Preparation::Log { directory, archives, file_bytes });
+    let options = log.get("options")?;
+    for letter in LOG_OPTIONS.chars() {
+        let Some(value) = options.maybe(&letter.to_string()) else { continue };
+        let value = value.text()?.to_owned();
+        if value.contains(['\t', '\n']) {
+            return Err(format!("logging: {value:?} does not fit a line").into());
+        }
+        all.push(Preparation::LogOption { letter, value });
+    }
     Ok(all)
 }

@@ -48,10 +48,14 @@ pub enum Preparation {
     Partition { flash: String, name: String, offset: u64, bytes: u64, read_only: bool },
     /// Mounts a file system.
     Mount { kind: String, source: String, path: String, options: String },
-    /// Says where the log of everything is, how much of it is kept, and the file, if there is
-    /// one, that the kernel keeps over a restart.
-    Log { directory: String, archives: u32, file_bytes: u32, also: String },
+    /// Says where the log of everything is, and how much of it is kept.
+    Log { directory: String, archives: u32, file_bytes: u32 },
+    /// Another option of `ward logger`, one of [`LOG_OPTIONS`].
+    LogOption { letter: char, value: String },
 }
+
+/// Letters of options of `ward logger` that a generation may give.
+pub const LOG_OPTIONS: &str = "prtx";
 
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +192,16 @@ impl Line for Preparation {
                 if !(FILE_BYTES_MIN..=FILE_BYTES_MAX).contains(&file_bytes) {
                     return Err(Wrong::Number("size of a file"));
                 }
-                Self::Log { directory, archives, file_bytes, also: words.maybe() }
+                Self::Log { directory, archives, file_bytes }
+            }
+            "log-option" => {
+                let mut letters = words.next()?.chars();
+                let letter = letters.next().filter(|letter| LOG_OPTIONS.contains(*letter));
+                if letters.next().is_some() {
+                    return Err(Wrong::Words);
+                }
+                let letter = letter.ok_or(Wrong::Words)?;
+                Self::LogOption { letter, value: words.next()?.to_owned() }
             }
             _ => return Err(Wrong::Words),
         };
@@ -215,10 +228,10 @@ impl fmt::Display for Preparation {
             Self::Mount { kind, source, path, options } => {
                 write!(f, "mount\t{kind}\t{source}\t{path}\t{options}")
             }
-            Self::Log { directory, archives, file_bytes, also } => {
-                let tab = if also.is_empty() { "" } else { "\t" };
-                write!(f, "log\t{directory}\t{archives}\t{file_bytes}{tab}{also}")
+            Self::Log { directory, archives, file_bytes } => {
+                write!(f, "log\t{directory}\t{archives}\t{file_bytes}")
             }
+            Self::LogOption { letter, value } => write!(f, "log-option\t{letter}\t{value}"),
         }
     }
 }

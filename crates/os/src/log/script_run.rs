@@ -1,7 +1,9 @@
 //! `s6-log` at work: reads lines and does with them what its script says.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use engine::log::choose::choose;
@@ -42,7 +44,8 @@ pub type Streams = (BorrowedFd<'static>, BorrowedFd<'static>, BorrowedFd<'static
 
 /// Where the action of a step puts its lines.
 enum Place {
-    Output(Output),
+    /// The same for all: lines keep their order.
+    Output(Rc<RefCell<Output>>),
     Alert,
     Status(StatusFile),
     Directory(Box<ProcessedDir>),
@@ -98,6 +101,7 @@ impl<'a> ScriptRun<'a> {
         let caught = [libc::SIGTERM, libc::SIGHUP, libc::SIGALRM, libc::SIGCHLD];
         let signals = signals::read_from(&caught).to(|| "watch for signals")?;
         let now = clock::now();
+        let output = Rc::new(RefCell::new(Output::new(streams.1)));
         let mut places = Vec::new();
         let mut local = false;
         for step in &script.steps {
@@ -107,7 +111,7 @@ impl<'a> ScriptRun<'a> {
             };
             local |= action.local_time;
             places.push(match &action.target {
-                Target::Stdout => Place::Output(Output::new(streams.1)),
+                Target::Stdout => Place::Output(output.clone()),
                 Target::Alert { .. } => Place::Alert,
                 Target::Status { path, bytes } => Place::Status(StatusFile::new(path, *bytes)),
                 Target::Directory(plan) => {
@@ -162,8 +166,9 @@ impl<'a> ScriptRun<'a> {
         let mut deadline = self.leaving.flatten();
         for place in &self.places {
             match place {
-                Place::Output(output) if output.left() > 0 => {
-                    fds.push(PollFd::from_borrowed_fd(output.descriptor(), PollFlags::OUT));
+                Place::Output(output) if output.borrow().left() > 0 => {
+                    let descriptor = output.borrow().descriptor();
+                    fds.push(PollFd::from_borrowed_fd(descriptor, PollFlags::OUT));
                 }
                 Place::Directory(directory) => {
                     deadline = deadline.into_iter().chain(directory.deadline()).min();
@@ -278,7 +283,7 @@ impl<'a> ScriptRun<'a> {
     /// Bytes that the target keeps which has taken least.
     fn kept_max(&self) -> usize {
         let kept = |place: &Place| match place {
-            Place::Output(output) => output.left(),
+            Place::Output(output) => output.borrow().left(),
             Place::Directory(directory) => directory.left(),
             _ => 0,
         };
@@ -290,7 +295,7 @@ impl<'a> ScriptRun<'a> {
         for place in &mut self.places {
             let done = match place {
                 Place::Output(output) => {
-                    output.flush();
+                    output.borrow_mut().flush();
                     Ok(())
                 }
                 Place::Status(status) => {
@@ -343,8 +348,12 @@ fn log_line(
     stamp: &[u8],
     text: &[u8],
 ) {
+    let mut output;
     let lines = match place {
-        Place::Output(output) => output.lines(),
+        Place::Output(shared) => {
+            output = shared.borrow_mut();
+            output.lines()
+        }
         Place::Directory(directory) => directory.lines(),
         Place::Status(status) => return status.set(stamp, text),
         _ => {

@@ -72,12 +72,15 @@ fn ready(descriptor: BorrowedFd<'_>) -> bool {
     poll(&mut fds, Some(&now)).is_ok_and(|count| count > 0)
 }
 
-/// Prints a line as an alert: `stamp` and its first bytes (0: all of them).
+/// What stands for the rest of an alert.
+const MORE: &[u8] = b"...";
+
+/// Prints a line as an alert: `stamp` and its first bytes (0: all of them). It is not cut where that would
+/// not make it shorter.
 pub fn alert(errors: BorrowedFd<'_>, stamp: &[u8], line: &[u8], bytes: u32) {
-    let cut = bytes != 0 && line.len() > bytes as usize;
-    let shown = if cut { &line[..bytes as usize] } else { line };
-    let end: &[u8] = if cut { b"...\n" } else { b"\n" };
-    let text = [b"s6-log: alert: ", stamp, shown, end].concat();
+    let cut = bytes != 0 && line.len() > bytes as usize + MORE.len();
+    let (shown, more) = if cut { (&line[..bytes as usize], MORE) } else { (line, &b""[..]) };
+    let text = [b"s6-log: alert: ", stamp, shown, more, b"\n"].concat();
     let mut rest = &text[..];
     while !rest.is_empty() {
         match rustix::io::write(errors, rest) {

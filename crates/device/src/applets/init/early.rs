@@ -62,8 +62,12 @@ pub fn prepare(folder: &Path) -> Outcome {
         {
             unmounted.push(path.clone());
         }
-        if let Preparation::Log { .. } = preparation {
-            log = Some(preparation);
+        match preparation {
+            Preparation::Log { .. } => log = Some(preparation),
+            Preparation::LogOption { letter, value } => {
+                outcome.words.extend([format!("-{letter}").into(), value.into()]);
+            }
+            _ => {}
         }
     }
     outcome.note(files::link(CURRENT, folder).to(|| format!("make {CURRENT}")));
@@ -71,12 +75,9 @@ pub fn prepare(folder: &Path) -> Outcome {
         let put = files::put(Path::new("/"), &entry).map(drop);
         outcome.note(put.to(|| format!("make {}", entry.path())));
     }
-    if let Some(Preparation::Log { directory, archives, file_bytes, also }) = log {
+    if let Some(Preparation::Log { directory, archives, file_bytes }) = log {
         let (archives, file_bytes) = (archives.to_string(), file_bytes.to_string());
         outcome.words.extend(["-n".into(), archives.into(), "-s".into(), file_bytes.into()]);
-        if !also.is_empty() {
-            outcome.words.extend(["-p".into(), also.into()]);
-        }
         match log_place(&directory, &unmounted) {
             Ok(()) => outcome.words.extend(["-L".into(), directory.into()]),
             Err(trouble) => outcome.say(format!("{trouble}; the log is in memory")),
@@ -118,7 +119,7 @@ pub fn carry_out(preparation: &Preparation, folder: &Path) -> Result<(), Trouble
             .and_then(|source| mounts::mount_at(kind, &source, Path::new(path), options))
             .to(|| format!("mount {source} at {path}")),
         // The logger does that.
-        Preparation::Log { .. } => Ok(()),
+        Preparation::Log { .. } | Preparation::LogOption { .. } => Ok(()),
     }
 }
 

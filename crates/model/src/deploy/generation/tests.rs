@@ -42,7 +42,7 @@ fn options_and_parameters_may_be_missing() {
     let mount = preparation("mount\tproc\tnone\t/proc").expect("it can be read");
     assert_eq!(mount.to_string(), "mount\tproc\tnone\t/proc\t");
     assert_eq!(preparation("module\tx\t"), preparation("module\tx"));
-    for line in ["log\t/run/log\t10\t4096", "log\t/run/log\t10\t4096\t/dev/pmsg0"] {
+    for line in ["log\t/run/log\t10\t4096", "log-option\tp\t/dev/pmsg0", "log-option\tx\tgzip -c"] {
         assert_eq!(preparation(line).expect("it can be read").to_string(), line);
     }
 }
@@ -82,7 +82,11 @@ fn what_cannot_be_meant_is_wrong() {
         ("mount\ttmpfs\t\t/run\t", Name),
         ("log\t/run/log\t10\t4095", Number("size of a file")),
         ("log\t/run/log\t10", Words),
-        ("log\t/run/log\t10\t4096\t/dev/pmsg0\tx", Words),
+        ("log\t/run/log\t10\t4096\t/dev/pmsg0", Words),
+        ("log-option\td\t/", Words),
+        ("log-option\tpp\t/dev/pmsg0", Words),
+        ("log-option\tp", Words),
+        ("log-option\t\tx", Words),
         (&format!("partition\tflash\t{long}\t0\t1\tro"), Name),
     ] {
         assert_eq!(preparation(line), Err(wrong), "{line:?}");
