@@ -125,7 +125,7 @@ fn a_command_without_memory_says_so() {
     }
     machine.compile_to("larger");
     let mut found = 0;
-    for kilobytes in (1100..4000).step_by(100) {
+    for kilobytes in (1100..8000).step_by(100) {
         let mut command = Command::new("prlimit");
         command.arg(format!("--as={}:", kilobytes * 1024)).arg(e2e::applets().join("s6-rc-db"));
         command.arg("-c").arg(machine.join("larger")).args(["list", "all"]);

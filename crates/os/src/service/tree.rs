@@ -1,6 +1,5 @@
 //! The world of init: Linux, as `engine::service::init` sees it.
 
-use std::collections::BTreeMap;
 use std::ffi::{CString, c_char};
 use std::fs::File;
 use std::io;
@@ -74,7 +73,8 @@ pub struct Tree {
     pub(super) environment: Vec<*const c_char>,
     pub(super) lives: Vec<Option<Live>>,
     held: Vec<Option<Box<Held>>>,
-    pids: BTreeMap<u32, Slot>,
+    /// By their numbers.
+    pids: Vec<(u32, Slot)>,
 }
 
 impl Tree {
@@ -107,7 +107,7 @@ impl Tree {
             environment,
             lives: Vec::new(),
             held: Vec::new(),
-            pids: BTreeMap::new(),
+            pids: Vec::new(),
         }
     }
 
@@ -146,8 +146,8 @@ impl Tree {
         if piped {
             self.ended_pipes.push(slot);
         }
-        if let Some(pid) = self.pids.iter().find(|(_, s)| **s == slot).map(|(pid, _)| *pid) {
-            self.pids.remove(&pid);
+        if let Some(at) = self.pids.iter().position(|(_, other)| *other == slot) {
+            self.pids.remove(at);
         }
         self.table.remove(record);
         self.held[slot as usize % SLOTS_MAX].take()
@@ -195,7 +195,11 @@ impl Tree {
 
     /// Takes note of which process belongs to a slot.
     pub(super) fn process(&mut self, pid: u32, slot: Slot) {
-        self.pids.insert(pid, slot);
+        // Most often behind the last one.
+        match self.pids.binary_search_by_key(&pid, |(pid, _)| *pid) {
+            Ok(at) => self.pids[at] = (pid, slot),
+            Err(at) => self.pids.insert(at, (pid, slot)),
+        }
     }
 
     /// Hears of children that have ended, and reaps them; `true` where more
@@ -204,7 +208,8 @@ impl Tree {
     pub fn reap(&mut self, init: &mut Init) -> bool {
         for _ in 0..REAPED_MAX {
             let Some((pid, exit)) = children::peek() else { return false };
-            if let Some(slot) = self.pids.remove(&pid) {
+            if let Ok(at) = self.pids.binary_search_by_key(&pid, |(pid, _)| *pid) {
+                let (_, slot) = self.pids.remove(at);
                 self.settings_again(init, slot);
                 // One that had ended before init fell may be met again, when
                 // the next one has begun.
