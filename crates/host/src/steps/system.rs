@@ -136,7 +136,7 @@ fn boot(attributes: &Attribute<'_>) -> Result<Vec<Preparation>, Wrong> {
         let Some(value) = options.maybe(&letter.to_string()) else { continue };
         let value = value.text()?.to_owned();
         if value.contains(['\t', '\n']) {
-            return Err(format!("logging: {value:?} does not fit a line").into());
+            return Err(format!("logging: {value:?} does not fit a line"));
         }
         all.push(Preparation::LogOption { letter, value });
     }
