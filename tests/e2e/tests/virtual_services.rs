@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use e2e::json::Json;
 use e2e::nix::prepare_modules;
 use e2e::vm::{self, LIMIT, Vm};
 use e2e::wait_for;
@@ -99,6 +100,34 @@ fn services_wait_are_given_up_and_come_back() {
         "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done | grep '^ward logger'",
     );
     assert!(logger.contains(" -n 3 ") && logger.contains(" -s 5000 "), "{logger}");
+
+    // Whatever happens to the clock, each line has the time at which it was really written.
+    let seconds = || vm.ask("date +%s").trim().parse::<i64>().expect("a time");
+    // Each time it is set, a part of a second is lost.
+    let begun = seconds() - 4;
+    let restart = || {
+        let before = vm.ask("s6-svstat -o pid /run/service/user");
+        vm.ask("s6-svc -r /run/service/user");
+        let other = || (vm.ask("s6-svstat -o pid /run/service/user") != before).then_some(());
+        wait_for("another start", LIMIT, other);
+    };
+    const FIFTY_YEARS: i64 = 50 * 365 * 86_400;
+    for step in [FIFTY_YEARS, -2 * FIFTY_YEARS + 7, FIFTY_YEARS - 7] {
+        vm.ask(&format!("date -s @$(($(date +%s) + {step}))"));
+        restart();
+    }
+    let took = seconds() - begun + 4;
+    let shown = vm.ask("ward log -s user --grep begins -n 3 --json");
+    let lines: Vec<Json> = shown.lines().map(Json::parse).collect();
+    let times: Vec<&str> = lines.iter().map(|line| line.text("time").expect("a time")).collect();
+    assert!(times.is_sorted() && times.len() == 3, "{shown}");
+    let script = format!("date -u -d @{begun} +%FT%T; date -u -d @{} +%FT%T", begun + took);
+    let bounds = vm.ask(&script);
+    let (first, last) = bounds.trim().split_once('\n').expect("two dates");
+    assert!(first <= times[0] && &times[2][..19] <= last, "{shown}: {bounds}");
+    let labels: Vec<&str> = lines.iter().map(|line| line.text("label").expect("a label")).collect();
+    assert!(!labels.is_sorted(), "the labels say what the clock said: {shown}");
+    vm.visit("ward log").has(" step +").has(" step -");
 }
 
 #[test]
