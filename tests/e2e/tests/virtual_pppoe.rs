@@ -120,7 +120,7 @@ fn an_uplink_by_pppoe_is_ready_with_an_address_lets_everybody_out_and_comes_back
     router.visit("s6-rc -t 1000 -u change router").has("user: the time was over before its turn");
     assert_eq!(uplink(&router, "wan"), NOTHING);
     provider.ask("s6-rc -u change provider");
-    let log = router.ask("s6-rc -u change router && cat /run/log/current");
+    let log = router.ask("s6-rc -u change router && ward log -s user");
     assert!(log.contains(" user has 100.64.0.2\n"), "{log}");
     assert_eq!(uplink(&router, "wan"), SESSION);
     router.visit("s6-rc -t 10 -u change stranger");
@@ -136,7 +136,7 @@ fn an_uplink_by_pppoe_is_ready_with_an_address_lets_everybody_out_and_comes_back
 
     // Who says the wrong password is told so, and gets nothing.
     wait_for("the provider's word", LIMIT, || {
-        let log = router.ask("cat /run/log/current");
+        let log = router.ask("ward log -s stranger");
         log.contains(" stranger CHAP authentication failed\n").then_some(())
     });
     assert_eq!(uplink(&router, "stranger"), "false\ndefault dev ppp0 scope link \n");
