@@ -107,6 +107,14 @@ pub fn append_hex(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// The number that these digits are; nothing else may stand there.
+pub fn number(digits: &[u8]) -> Option<u64> {
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    core::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 /// Puts a label before each line of a stream.
 #[derive(Debug, Default)]
 pub struct Stamper {

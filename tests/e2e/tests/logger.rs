@@ -67,6 +67,11 @@ fn a_write_that_fills_the_pipe_behind_an_unfinished_line_is_noticed() {
     init.write(0, "begun");
     init.write(1, "m\n");
     init.expect_lines(&["marker m"]);
+    // Also where init has started itself anew, and named the pipe again.
+    init.hang_up();
+    init.welcome();
+    init.write(1, "m\n");
+    init.expect_lines(&["marker m", "marker m"]);
     // One blocking write, much longer than a pipe: epoll says nothing of it.
     let mut text = b" and ended\n".to_vec();
     while text.len() < 300_000 {
@@ -75,9 +80,9 @@ fn a_write_that_fills_the_pipe_behind_an_unfinished_line_is_noticed() {
     let mut pipe = init.pipe(0).try_clone().unwrap();
     let count = text.iter().filter(|&&byte| byte == b'\n').count();
     let writer = std::thread::spawn(move || pipe.write_all(&text).unwrap());
-    wait_for("all lines", LONG, || (init.lines().len() == count + 1).then_some(()));
+    wait_for("all lines", LONG, || (init.lines().len() == count + 2).then_some(()));
     writer.join().unwrap();
-    assert_eq!(init.lines()[1], b"a begun and ended");
+    assert_eq!(init.lines()[2], b"a begun and ended");
 }
 
 #[test]
@@ -270,11 +275,32 @@ fn a_program_makes_something_of_finished_files_and_is_not_waited_for() {
 }
 
 #[test]
+fn what_a_program_was_done_with_is_not_lost_by_a_kill() {
+    let mut init = PretendInit::new(&["a"], &["-x", "exit 1"]);
+    let log = init.log_dir();
+    std::fs::create_dir(&log).unwrap();
+    // Closed, and the file that it was made of is gone already: only its name was left to change.
+    let processed = log.join("processed");
+    std::fs::write(&processed, "@400000006915000000000000 a made of it\n").unwrap();
+    std::fs::set_permissions(&processed, std::fs::Permissions::from_mode(0o744)).unwrap();
+    init.start_logger();
+    init.write(0, "next\n");
+    init.expect_lines(&["a made of it", "a next"]);
+    assert_eq!(archives(&init).len(), 1);
+}
+
+#[test]
 fn files_are_also_finished_by_age_and_bounded_in_all() {
-    let mut init = PretendInit::new(&["a"], &["-s", "4096", "-n", "500", "-t", "9000", "-r", "1"]);
+    let (kernel, _says_nothing) = rustix::pipe::pipe().unwrap();
+    let path = format!("/proc/{}/fd/{}", std::process::id(), kernel.as_raw_fd());
+    let words = ["-s", "4096", "-n", "500", "-t", "9000", "-r", "1", "-k", &path];
+    let mut init = PretendInit::new(&["a"], &words);
     init.start_logger();
     init.write(0, "first\n");
     wait_for("an archive", LONG, || (archives(&init).len() == 1).then_some(()));
+    // Where nothing is said, nothing is written, and no file ends.
+    std::thread::sleep(Duration::from_millis(3500));
+    assert_eq!(archives(&init).len(), 1);
     for i in 0..2000 {
         init.write(0, format!("line {i}\n"));
     }

@@ -100,7 +100,7 @@ impl<'d> Keeper<'d> {
             let whole = &block[start..end];
             end = start;
             let Some(text) = whole.strip_suffix(b"\n") else {
-                self.dropped += u64::from(!whole.is_empty());
+                self.drop_lines(u64::from(!whole.is_empty()));
                 continue;
             };
             let line = Line::read(text, true);
@@ -110,7 +110,7 @@ impl<'d> Keeper<'d> {
                     self.keep(whole, Some(mark));
                     continue;
                 } else if let Some(count) = dropped_lines(&line) {
-                    self.dropped = self.dropped.saturating_add(count);
+                    self.drop_lines(count);
                     continue;
                 }
             }
@@ -126,9 +126,13 @@ impl<'d> Keeper<'d> {
             } else {
                 // None that is older stays, either.
                 *own = 0;
-                self.dropped += 1;
+                self.drop_lines(1);
             }
         }
+    }
+
+    fn drop_lines(&mut self, count: u64) {
+        self.dropped = self.dropped.saturating_add(count);
     }
 
     fn add(&mut self, service: &[u8]) -> usize {

@@ -38,9 +38,10 @@ pub const RECORD_BYTES: usize = 64;
 
 /// Where it is said which record of the kernel's comes next.
 const NEXT_AT: usize = RECORD_BYTES;
+const NEXT_BYTES: usize = 16;
 
 /// Where it is said what is lost: the inode number of a pipe, and lines.
-const LOST_AT: usize = NEXT_AT + LOST_BYTES;
+const LOST_AT: usize = NEXT_AT + NEXT_BYTES;
 const LOST_BYTES: usize = 16;
 
 /// Stands in the place of a pipe for the kernel's records, whose numbers lie in the two areas then, a line each.
@@ -55,7 +56,7 @@ pub const TAKEN_AT: usize = EXPECTED_AT + LOG_TURN_BYTES_MAX;
 /// Bytes of the whole file.
 pub const JOURNAL_BYTES: usize = TAKEN_AT + LOG_TURN_BYTES_MAX;
 
-const MAGIC: u32 = u32::from_le_bytes(*b"dwj1");
+const MAGIC: u32 = u32::from_le_bytes(*b"dwj2");
 
 impl Record {
     pub fn to_bytes(self) -> [u8; RECORD_BYTES] {

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::label::append;
+use crate::label::{append, number};
 
 /// Under this name they stand in the log.
 pub const SERVICE: &str = "kernel";
@@ -48,11 +48,6 @@ impl<'a> Record<'a> {
         out.extend_from_slice(b"] ");
         out.extend_from_slice(self.text);
     }
-}
-
-/// The number that these digits are.
-pub fn number(digits: &[u8]) -> Option<u64> {
-    core::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 #[cfg(test)]

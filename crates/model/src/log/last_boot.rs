@@ -1,7 +1,8 @@
 //! What the kernel keeps over a restart, in memory that stays as it is: the end of the log, and what it
 //! said itself when it crashed.
 
-use crate::log::kernel::{SERVICE, number};
+use crate::label::number;
+use crate::log::kernel::SERVICE;
 use crate::log::line::{self, Line};
 use crate::log::mark::Mark;
 use crate::time::Date;

@@ -7,6 +7,7 @@
 
 use alloc::vec::Vec;
 
+use crate::label::number;
 use crate::log::line::{Line, Lines, head};
 use crate::time::{Date, Moment};
 
@@ -88,13 +89,6 @@ fn append_seconds(nanos: i64, out: &mut Vec<u8>) {
     crate::label::append(nanos / 1_000_000_000, 1, out);
     out.push(b'.');
     crate::label::append(nanos % 1_000_000_000, 9, out);
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    core::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 #[cfg(test)]

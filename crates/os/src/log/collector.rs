@@ -103,8 +103,8 @@ pub struct Collector {
     init_path: PathBuf,
     /// While init tells of all pipes anew: the slots it has named.
     named: Option<Vec<Slot>>,
-    /// Slots of which init has given up lines since an earlier logger looked.
-    relieved: Vec<Slot>,
+    /// Slots of which init has given up so many lines since an earlier logger looked.
+    relieved: Vec<(Slot, u64)>,
     /// All pipes are known, and what an earlier logger left was finished:
     /// before that, nothing is read.
     begun: bool,
@@ -201,7 +201,7 @@ impl Collector {
                 self.reconnect.map(|(at, _)| at),
                 self.listeners.deadline(),
                 self.lease.as_ref().and_then(Lease::deadline),
-                self.rotation.deadline(),
+                self.rotates().then(|| self.rotation.deadline()).flatten(),
             ];
             for (token, readiness) in self.events.wait(deadlines.into_iter().flatten().min())? {
                 match token {
@@ -241,6 +241,9 @@ impl Collector {
                 }
                 let Some(slot) = self.queue.pop_front() else { break };
                 self.turn_of(slot);
+                if self.lease.is_some() {
+                    self.say_whether_it_writes(clock::now());
+                }
             }
             if self.stalled.is_none() && self.begun {
                 self.turn_of_kernel();
@@ -356,15 +359,21 @@ impl Collector {
             Step { log: &mut self.log, journal: &mut self.journal, pipe: Some(pipe.end.as_fd()) };
         let from = world.log.position();
         let taken = step::step(&mut world, plan, taken, self.text.as_bytes())?;
-        let bytes = (self.log.position() - from) as usize;
+        let bytes = self.written_since(from);
         self.ring.lines(&self.text.as_bytes()[..bytes]);
         let each = self.room().each;
         let pipe = &mut self.pipes[at];
-        pipe.recent.said(from, bytes, each);
+        pipe.recent.get_or_insert_default().said(from, bytes, each);
         if pipe.followed {
             self.listeners.tell(&self.events, pipe, &self.journal.expected()[..taken], rest);
         }
         Ok(taken)
+    }
+
+    /// Bytes of the text that the log has.
+    fn written_since(&self, from: i64) -> usize {
+        let bytes = usize::try_from(self.log.position() - from).unwrap_or(0);
+        bytes.min(self.text.as_bytes().len())
     }
 
     /// Writes a mark where one has to stand, and answers today's date.
@@ -393,16 +402,28 @@ impl Collector {
     /// Ends the step that was under way, if one was.
     fn recover(&mut self) -> io::Result<()> {
         self.log.look()?;
-        let inode = self.journal.record().pipe;
+        let record = self.journal.record();
+        let own = |pipe: &&Pipe| record.under_way && pipe.inode == record.pipe;
+        let own = self.pipes.iter().find(own);
         // What init gave up meanwhile were the bytes that this step would take.
-        let own = |pipe: &&Pipe| pipe.inode == inode && !self.relieved.contains(&pipe.slot);
-        let pipe = self.pipes.iter().find(own).map(|pipe| pipe.end.as_fd());
+        let relieved = |pipe: &&Pipe| self.relieved.iter().any(|(slot, _)| *slot == pipe.slot);
+        let pipe = match own.filter(|pipe| !relieved(pipe)) {
+            Some(pipe) if self.journal.left_in(&mut self.glass, pipe, self.text.room())? => {
+                Some(pipe.end.as_fd())
+            }
+            _ => None,
+        };
         let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe };
         step::recover(&mut world, self.boot).map_err(|stuck| match stuck {
             Stuck::World(error) => error,
             Stuck::Short => io::ErrorKind::WriteZero.into(),
         })?;
-        self.relieved.clear();
+        if record.under_way {
+            for pipe in self.pipes.iter_mut().filter(|pipe| pipe.inode == record.pipe) {
+                pipe.lost = self.journal.lost(pipe.inode);
+            }
+        }
+        self.count_relieved();
         Ok(())
     }
 
@@ -418,7 +439,7 @@ impl Collector {
                 }
                 libc::SIGCHLD => self.rotation.reap(),
                 libc::SIGALRM => {
-                    if self.log.length() > 0 && self.rotate().is_err() {
+                    if self.rotates() && self.log.length() > 0 && self.rotate().is_err() {
                         self.stall();
                     }
                 }

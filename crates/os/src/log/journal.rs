@@ -15,6 +15,7 @@ use rustix::fs::{self, AtFlags, FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::log::log_dir::LogDir;
+use crate::log::pipes::{Glass, Pipe};
 use crate::sys::mapping::Mapping;
 
 const NAME: &str = ".journal";
@@ -66,6 +67,20 @@ impl Journal {
     /// Lines that are lost and not told of, with the inode numbers of their pipes.
     pub fn losses(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         losses(self.0.bytes())
+    }
+
+    /// The same of one pipe.
+    pub fn lost(&self, pipe: u64) -> u64 {
+        self.losses().find(|(inode, _)| *inode == pipe).map_or(0, |(_, lines)| lines)
+    }
+
+    /// Whether a pipe begins with the bytes that the step under way has yet to take from it.
+    pub fn left_in(&self, glass: &mut Glass, pipe: &Pipe, buffer: &mut [u8]) -> io::Result<bool> {
+        let count = self.record().taken as usize;
+        let done = count_taken(&self.expected()[..count], &self.0.bytes()[TAKEN_AT..]);
+        let left = &self.expected()[done..count];
+        let seen = glass.look(pipe, &mut buffer[..left.len()])?;
+        Ok(buffer[..seen] == *left)
     }
 
     pub fn set_lost(&mut self, pipe: u64, lines: u64) {
@@ -159,7 +174,7 @@ impl World for Step<'_> {
         if inode == KERNEL {
             // They stay where they are: it is remembered which was the last.
             let last = self.journal.expected()[..until].split(|&byte| byte == b'\n').rev().nth(1);
-            let last = last.and_then(model::log::kernel::number);
+            let last = last.and_then(model::label::number);
             let journal = self.journal.0.bytes_mut();
             set_next_record(journal, last.map_or(0, |last| last.saturating_add(1)));
             journal.copy_within(EXPECTED_AT + from..EXPECTED_AT + until, TAKEN_AT + from);

@@ -92,8 +92,16 @@ fn find(plan: &Plan<'_>, boot: &Boot) -> io::Result<()> {
         let end = bytes.len().saturating_sub(LAST_BOOT_BYTES_MAX);
         let _ = DirBuilder::new().mode(0o750).create(&path);
         std::fs::write(path.join(FOUND_BY), boot)?;
-        let file = File::options().append(true).create(true).open(path.join(to));
-        file?.write_all(&bytes[end..])?;
+        let to = path.join(to);
+        let before = std::fs::read(&to).unwrap_or_default();
+        // A logger that was killed here has put it there already.
+        if !before.ends_with(&bytes[end..]) {
+            if before.len() + bytes.len() - end > LAST_BOOT_BYTES_MAX {
+                continue;
+            }
+            let file = File::options().append(true).create(true).open(to);
+            file?.write_all(&bytes[end..])?;
+        }
         // It has room for what comes now.
         std::fs::remove_file(&kept)?;
     }

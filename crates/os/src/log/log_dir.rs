@@ -77,7 +77,10 @@ impl LogDir {
             Err(Errno::AGAIN | Errno::ACCESS) => return Err(io::ErrorKind::WouldBlock.into()),
             Err(error) => return Err(error.into()),
         }
-        let archived = unclosed != Unclosed::GoesOn && tidy_up(&directory)?;
+        let archived = match unclosed {
+            Unclosed::GoesOn => finish_closed(&directory)?,
+            Unclosed::IsArchived(_) => tidy_up(&directory)?,
+        };
         fs::openat(&directory, "state", made, GROWING)?;
         let (current, inode, length) = open_current(&directory)?;
         let archives = archives(&directory)?;
@@ -217,7 +220,10 @@ impl LogDir {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
             let mut file =
                 std::fs::File::from(fs::openat(&self.directory, NEXT_REMAINDER, flags, GROWING)?);
-            io::Write::write_all(&mut file, &kept)?;
+            if let Err(error) = io::Write::write_all(&mut file, &kept) {
+                remove(&self.directory, NEXT_REMAINDER)?;
+                return Err(error);
+            }
             fs::fsync(&file)?;
             let mode = Mode::from_raw_mode(fs::fstat(&file)?.st_mode);
             fs::fchmod(&file, mode | CLOSED)?;
@@ -279,7 +285,7 @@ impl LogDir {
     /// there is none.
     pub fn drop_oldest(&mut self) -> io::Result<bool> {
         let none = Policy { archives: 0, ..Policy::default() };
-        let oldest = self.excess(&none).map(|(oldest, _)| oldest).or(self.remainder.take());
+        let oldest = self.excess(&none).map(|(oldest, _)| oldest).or_else(|| self.remainder.take());
         oldest.map(|archive| self.remove(archive)).transpose().map(|done| done.is_some())
     }
 
@@ -291,6 +297,9 @@ impl LogDir {
     /// Calls `current` `previous` from now on, for a processor to read, and
     /// begins a new `current`.
     pub fn set_aside(&mut self) -> io::Result<()> {
+        if self.holds(PREVIOUS)? {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         self.close_current()?;
         fs::renameat(&self.directory, "current", &self.directory, PREVIOUS)?;
         self.open_current()
@@ -304,14 +313,19 @@ impl LogDir {
 
     /// Archives what a processor made of `previous`, and keeps its new state.
     pub fn finish_processing(&mut self, policy: &Policy) -> io::Result<()> {
-        finish_processed(&self.directory)?;
+        // Where something failed behind this, it has its name already.
+        if self.holds(PROCESSED)? {
+            finish_processed(&self.directory)?;
+        }
         self.archives = archives(&self.directory)?;
         self.trim(policy)
     }
 
     /// Archives `previous` as it is: there is no processor any more.
     pub fn archive_previous(&mut self, policy: &Policy) -> io::Result<()> {
-        archive(&self.directory, PREVIOUS, true)?;
+        if self.holds(PREVIOUS)? {
+            archive(&self.directory, PREVIOUS, true)?;
+        }
         self.archives = archives(&self.directory)?;
         self.trim(policy)
     }
@@ -326,11 +340,8 @@ impl LogDir {
 /// there is a new archive.
 fn tidy_up(directory: &OwnedFd) -> io::Result<bool> {
     let unclosed = mode_of(directory, "current")?.is_some_and(|mode| !mode.contains(CLOSED));
-    let done = mode_of(directory, PROCESSED)?.is_some_and(|mode| mode.contains(CLOSED));
-    if done {
-        // The processor was done, and only names were left to change.
-        finish_processed(directory)?;
-    } else {
+    let done = finish_closed(directory)?;
+    if !done {
         remove(directory, PROCESSED)?;
         remove(directory, NEW_STATE)?;
     }
@@ -343,6 +354,15 @@ fn tidy_up(directory: &OwnedFd) -> io::Result<bool> {
         archive(directory, "current", false)?;
     }
     Ok(done || unclosed)
+}
+
+/// Finishes what a processor was done with, where only names were left to change; `true`: there was something.
+fn finish_closed(directory: &OwnedFd) -> io::Result<bool> {
+    let done = mode_of(directory, PROCESSED)?.is_some_and(|mode| mode.contains(CLOSED));
+    if done {
+        finish_processed(directory)?;
+    }
+    Ok(done)
 }
 
 /// Gives what a processor made its final names. It counts as made once

@@ -28,7 +28,8 @@ pub struct Pipe {
     pub followed: bool,
     /// Lines that were given up and that the log does not tell of.
     pub lost: u64,
-    pub recent: Recent,
+    /// Nothing where it has said nothing yet, as most services.
+    pub recent: Option<Box<Recent>>,
 }
 
 impl Pipe {
@@ -37,7 +38,7 @@ impl Pipe {
         let inode = rustix::fs::fstat(&end)?.st_ino;
         let (queued, unfinished, ended, followed) = (false, false, false, false);
         let name = name.into();
-        let (lost, recent) = (0, Recent::default());
+        let (lost, recent) = (0, None);
         Ok(Self { name, inode, slot, end, queued, unfinished, ended, followed, lost, recent })
     }
 

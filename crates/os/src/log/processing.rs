@@ -60,9 +60,12 @@ impl Processing {
         if !self.is_wanted() {
             return log.rotate(policy);
         }
-        log.set_aside()?;
-        self.rotation = Rotation::Waiting;
-        Ok(())
+        let done = log.set_aside();
+        // Also where no new `current` could be made behind it.
+        if log.holds(PREVIOUS)? {
+            self.rotation = Rotation::Waiting;
+        }
+        done
     }
 
     /// Does what can be done now. `ending`: no program is started any more.

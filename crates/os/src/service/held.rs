@@ -46,10 +46,15 @@ impl Pipe {
         [self.reader.as_raw_fd(), self.writer.as_raw_fd()]
     }
 
+    /// Whoever writes there waits.
+    pub fn is_full(&self) -> bool {
+        let mut end = [PollFd::new(&self.writer, PollFlags::OUT)];
+        poll(&mut end, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|count| count == 0)
+    }
+
     /// Where it is full, gives up the oldest lines, so that nobody waits there; says how many.
     pub fn relieve(&self) -> std::io::Result<u64> {
-        let mut end = [PollFd::new(&self.writer, PollFlags::OUT)];
-        if poll(&mut end, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0 {
+        if !self.is_full() {
             return Ok(0);
         }
         let mut bytes = vec![0; LOG_TURN_BYTES_MAX + LOG_LINE_BYTES_MAX];

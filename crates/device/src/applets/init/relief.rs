@@ -6,12 +6,16 @@ use engine::machine::Event;
 use engine::service::ending::Class;
 use model::service::request::{FromInit, Slot};
 use model::time::Moment;
+use os::service::held::Held;
 
 use super::program::Program;
 use super::server::{Part, Server};
 
 /// So long a logger may be away: it is started anew a second after its death.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// So long is its word waited for that may have come already.
+const DOUBT: Duration = Duration::from_secs(1);
 
 /// How often is looked after that whether a pipe is full.
 const RELIEF: Duration = Duration::from_millis(250);
@@ -23,6 +27,10 @@ pub struct Relief {
     pub at: Option<Moment>,
     /// There is none.
     missed: bool,
+    /// It was killed, so that it takes from no pipe what it finds there later: once for each time that there is none.
+    killed: bool,
+    /// Its time was over once; its word may have come meanwhile.
+    doubted: bool,
     lost: Vec<(Slot, u64)>,
 }
 
@@ -30,6 +38,7 @@ impl Relief {
     /// The logger will say within this time that it does not hang; 0: it has nothing to write.
     pub fn logger_writes(&mut self, millis: u32) {
         let within = Duration::from_millis(millis.into());
+        self.doubted = false;
         self.at = (millis > 0).then(|| os::clock::now() + within);
     }
 }
@@ -43,17 +52,24 @@ impl Program {
         drop(clients);
         let due = self.relief.at.is_some_and(|at| at <= now);
         match logger {
-            _ if !self.tree.logged => return,
-            Some(_) if !due || self.relief.missed => {
-                if std::mem::take(&mut self.relief.missed) {
-                    self.relief.at = None;
-                }
+            _ if !self.tree.logged => {
+                self.relief.at = None;
+                return;
+            }
+            Some(_) if self.relief.missed => {
+                self.relief =
+                    Relief { lost: std::mem::take(&mut self.relief.lost), ..Relief::default() };
+                return;
+            }
+            Some(_) if !due => return,
+            Some(_) if !self.relief.doubted => {
+                self.relief.doubted = true;
+                self.relief.at = Some(now + DOUBT);
                 return;
             }
             Some(number) => {
-                // Killed, it does not take from a pipe what it finds there later.
                 self.say("the logger hangs and is killed");
-                self.init.event(now, self.logger, Event::Signal(9), &mut self.tree);
+                self.kill_logger(now);
                 if let Some(server) = &mut self.server {
                     server.drop(number);
                 }
@@ -67,6 +83,13 @@ impl Program {
             None if !due => return,
             None => {}
         }
+        let full = |held: &&Held| held.pipe.as_ref().is_some_and(|pipe| pipe.is_full());
+        if !self.relief.killed && self.tree.all().any(|held| full(&held)) {
+            // It may live, and only have lost its way here.
+            self.kill_logger(now);
+            self.relief.at = Some(now + RELIEF);
+            return;
+        }
         self.relief.at = Some(now + RELIEF);
         for held in self.tree.all().filter(|held| held.class != Class::Logger) {
             let lines = held.pipe.as_ref().and_then(|pipe| pipe.relieve().ok()).unwrap_or(0);
@@ -77,6 +100,11 @@ impl Program {
                 }
             }
         }
+    }
+
+    fn kill_logger(&mut self, now: Moment) {
+        self.relief.killed = true;
+        self.init.event(now, self.logger, Event::Signal(9), &mut self.tree);
     }
 
     /// Tells a new logger, which knows the pipes already.

@@ -28,7 +28,6 @@ impl Collector {
         connection.send(hello.as_bytes())?;
         self.events.add(&connection, INIT, Readiness::IN)?;
         self.init = Some(connection);
-        self.lease = self.lease.take().map(|_| Lease::default());
         self.reconnect = None;
         self.named = Some(Vec::new());
         Ok(())
@@ -48,8 +47,22 @@ impl Collector {
                 return self.stall();
             }
         }
+        if !self.journal.record().under_way {
+            self.count_relieved();
+        }
         if self.stalled.is_none() && self.tell_losses().is_err() {
             self.stall();
+        }
+    }
+
+    /// What init has given up is lost, beside what loggers had given up before.
+    pub(super) fn count_relieved(&mut self) {
+        for (slot, lines) in std::mem::take(&mut self.relieved) {
+            if let Some(at) = self.find(slot) {
+                let pipe = &mut self.pipes[at];
+                pipe.lost = pipe.lost.saturating_add(lines);
+                self.journal.set_lost(pipe.inode, pipe.lost);
+            }
         }
     }
 
@@ -82,6 +95,7 @@ impl Collector {
         // that could not even tell of them (no descriptors are left) is not
         // asked again at once.
         let _ = self.events.remove(&connection);
+        self.lease = self.lease.take().map(|_| Lease::default());
         let wait = if self.named.is_some() { RECONNECT_WAIT } else { Duration::ZERO };
         self.reconnect = Some((clock::now() + wait, 0));
     }
@@ -106,14 +120,7 @@ impl Collector {
                     self.add_pipe(slot, name, end)?;
                 }
                 FromInit::PipeEnded { slot } => self.end_pipe(slot),
-                FromInit::Lost { slot, lines } => {
-                    if let Some(at) = self.find(slot) {
-                        let pipe = &mut self.pipes[at];
-                        pipe.lost += lines;
-                        self.journal.set_lost(pipe.inode, pipe.lost);
-                        self.relieved.push(slot);
-                    }
-                }
+                FromInit::Lost { slot, lines } => self.relieved.push((slot, lines)),
                 FromInit::Welcome { .. } => self.welcome(),
                 _ => {}
             }
@@ -124,12 +131,14 @@ impl Collector {
     fn add_pipe(&mut self, slot: Slot, name: &str, end: OwnedFd) -> io::Result<()> {
         let mut pipe = Pipe::new(slot, name, end)?;
         pipe.followed = self.listeners.follow(name);
-        let lost = self.journal.losses().find(|(inode, _)| *inode == pipe.inode);
-        pipe.lost = lost.map_or(0, |(_, lines)| lines);
+        pipe.lost = self.journal.lost(pipe.inode);
         if let Some(at) = self.find(slot) {
             if self.pipes[at].inode == pipe.inode {
                 self.pipes[at].name = pipe.name;
                 self.pipes[at].followed = pipe.followed;
+                // Naming it has ended what was asked for of it.
+                self.pipes[at].unfinished = false;
+                self.enqueue(slot);
                 return Ok(());
             }
             self.drop_pipe(at);

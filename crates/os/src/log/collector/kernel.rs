@@ -18,6 +18,9 @@ use rustix::io::{Errno, read};
 use super::Collector;
 use crate::log::journal::Step;
 
+/// Bytes that each line has beside its text: more than a label, a name and a newline.
+const HEAD_BYTES: usize = 40;
+
 /// Bytes of a record's number, with its newline.
 const NUMBER_BYTES_MAX: usize = 21;
 
@@ -40,6 +43,9 @@ impl Kernel {
 impl Collector {
     /// The kernel's turn: some of what it said since the last one.
     pub(super) fn turn_of_kernel(&mut self) {
+        if !self.kernel.as_ref().is_some_and(|kernel| kernel.queued) {
+            return;
+        }
         let Some(mut kernel) = self.kernel.take() else { return };
         match self.log_records(&mut kernel) {
             Ok(more) => kernel.queued = more,
@@ -55,21 +61,20 @@ impl Collector {
     /// Logs records as far as `current` has room; says whether there may be more.
     fn log_records(&mut self, kernel: &mut Kernel) -> Result<bool, Stuck<io::Error>> {
         let mut more = true;
-        let (mut numbers, mut line) = (Vec::new(), Vec::new());
+        let mut numbers = Vec::new();
+        // Where each line ends, and whether it is the kernel's.
+        let (mut lines, mut ends) = (Vec::new(), Vec::new());
         let mut bytes = [0; RECORD_BYTES_MAX];
         let mut next = self.journal.next_record();
-        let label = self.mark()?.label_text();
-        let (head, own) = (head(&label, SERVICE), head(&label, mark::SERVICE));
         let limit = self.room_in_current();
-        self.text.clear();
-        while self.text.as_bytes().len() < limit
+        while lines.len() + HEAD_BYTES * ends.len() < limit
             && numbers.len() + 2 * NUMBER_BYTES_MAX <= LOG_TURN_BYTES_MAX
         {
             let record = match read(&kernel.file, &mut bytes) {
-                Ok(count) => Record::read(&bytes[..count]),
+                Ok(count) if count > 0 => Record::read(&bytes[..count]),
                 // It was overwritten, which the next number says, or does not fit.
                 Err(Errno::PIPE | Errno::INTR | Errno::INVAL) => None,
-                Err(_) => {
+                _ => {
                     more = false;
                     break;
                 }
@@ -78,13 +83,13 @@ impl Collector {
             let missing = record.number - next;
             if missing > 0 && next > 0 {
                 let text = format!("lost {missing} lines of {SERVICE}");
-                self.text.push(&own, text.as_bytes(), false);
+                lines.extend_from_slice(text.as_bytes());
+                ends.push((lines.len(), false));
                 model::label::append(record.number - 1, 1, &mut numbers);
                 numbers.push(b'\n');
             }
-            line.clear();
-            record.append_text(&mut line);
-            self.text.push(&head, &line, false);
+            record.append_text(&mut lines);
+            ends.push((lines.len(), true));
             model::label::append(record.number, 1, &mut numbers);
             numbers.push(b'\n');
             next = record.number.saturating_add(1);
@@ -92,13 +97,21 @@ impl Collector {
         if numbers.is_empty() {
             return Ok(more);
         }
+        let label = self.mark()?.label_text();
+        let (head, own) = (head(&label, SERVICE), head(&label, mark::SERVICE));
+        self.text.clear();
+        let mut start = 0;
+        for (end, is_kernels) in ends {
+            self.text.push(if is_kernels { &head } else { &own }, &lines[start..end], false);
+            start = end;
+        }
         // In the place of bytes in a pipe: a line of the log for each line here.
         self.journal.expected_mut()[..numbers.len()].copy_from_slice(&numbers);
         let plan = Plan { boot: self.boot, pipe: KERNEL, ..Plan::default() };
         let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe: None };
         let from = world.log.position();
         let taken = step::step(&mut world, plan, numbers.len(), self.text.as_bytes())?;
-        let bytes = (self.log.position() - from) as usize;
+        let bytes = self.written_since(from);
         self.ring.lines(&self.text.as_bytes()[..bytes]);
         kernel.recent.said(from, bytes, self.room().each);
         if taken < numbers.len() {

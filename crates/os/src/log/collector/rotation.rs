@@ -4,7 +4,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use engine::log::keep::{Keeper, Room};
+use engine::log::keep::{Keeper, Recent, Room};
+use model::log::kernel;
 use model::log::script::Processor;
 use model::time::Moment;
 
@@ -54,9 +55,14 @@ impl Rotation {
 }
 
 impl Collector {
+    /// Whether `current` may become an archive: not while a step is, or may be, under way.
+    pub(super) fn rotates(&self) -> bool {
+        self.begun && self.stalled.is_none()
+    }
+
     /// Whatever is due of it.
     pub(super) fn go_on_rotating(&mut self, now: Moment) {
-        if self.stalled.is_some() {
+        if !self.rotates() {
             return;
         }
         if self.rotation.old_at.is_some_and(|at| at <= now) {
@@ -106,16 +112,16 @@ impl Collector {
         while let Some((oldest, [start, end])) = self.log.excess(&self.policy) {
             let pipes = &self.pipes;
             let unknown = start < self.known_from;
-            let kernel =
-                self.kernel.iter().map(|kernel| (model::log::kernel::SERVICE, &kernel.recent));
-            let all = pipes.iter().map(|pipe| (&*pipe.name, &pipe.recent)).chain(kernel);
-            if unknown
-                || all.clone().any(|(_, recent)| recent.needs(start, end))
-                || self.log.has_remainder()
-            {
+            let kernel = self.kernel.iter();
+            let kernel = kernel.map(|kernel| (kernel::SERVICE, Some(&kernel.recent)));
+            let all = pipes.iter().map(|pipe| (&*pipe.name, pipe.recent.as_deref())).chain(kernel);
+            let needs = |recent: Option<&Recent>| recent.is_some_and(|it| it.needs(start, end));
+            let enough =
+                |recent: Option<&Recent>| recent.is_some_and(|it| it.has_enough_behind(end));
+            if unknown || all.clone().any(|(_, recent)| needs(recent)) || self.log.has_remainder() {
                 let mut done = |service: &[u8]| {
                     let mut own = all.clone().filter(|(name, _)| name.as_bytes() == service);
-                    own.clone().count() > 0 && own.all(|(_, recent)| recent.has_enough_behind(end))
+                    own.clone().count() > 0 && own.all(|(_, recent)| enough(recent))
                 };
                 self.log.condense(oldest, Keeper::new(room, &mut done), self.text.room())?;
             } else {

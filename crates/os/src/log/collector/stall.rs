@@ -47,6 +47,7 @@ impl Collector {
         let _ = self.log.drop_oldest();
         let ready = self.recover().and_then(|()| {
             engine::log::rotate::Directory::open_current(&mut self.log)?;
+            self.log.end_last_line()?;
             self.rotate_if_full()
         });
         if ready.is_err() || self.tell_losses().is_err() {
@@ -54,12 +55,13 @@ impl Collector {
         }
         // Until something was written, nothing is won.
         let stall = self.stalled.take();
-        if let Some(slot) = self.queue.pop_front() {
-            self.turn_of(slot);
-            if self.stalled.is_some() {
-                self.stalled = stall;
-                self.stall();
-            }
+        match self.queue.pop_front() {
+            Some(slot) => self.turn_of(slot),
+            None => self.turn_of_kernel(),
+        }
+        if self.stalled.is_some() {
+            self.stalled = stall;
+            self.stall();
         }
     }
 
@@ -90,7 +92,7 @@ impl Collector {
             lines += 1;
             taken += piece.taken;
         }
-        let lost = pipe.lost + lines;
+        let lost = pipe.lost.saturating_add(lines);
         let plan = Record { boot: self.boot, pipe: pipe.inode, lost, ..Record::default() };
         let mut world =
             Step { log: &mut self.log, journal: &mut self.journal, pipe: Some(pipe.end.as_fd()) };
