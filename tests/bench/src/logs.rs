@@ -12,11 +12,12 @@ use e2e::Folder;
 use e2e::pretend_init::PretendInit;
 
 use crate::bench::{Bench, command};
-use crate::processes::{busy, memory, watch};
+use crate::processes::{self, busy, memory, watch};
 use crate::series::Series;
+use crate::services::{Kind, Services};
 use crate::table::Unit::{Bytes, Microseconds, Milliseconds};
 use crate::table::{Reach, Row};
-use crate::tree::Keeper;
+use crate::tree::{Keeper, Tree};
 
 /// Bytes of a line with its newline.
 const LINE: usize = 100;
@@ -154,18 +155,18 @@ fn ended(child: &mut Child) -> Duration {
     busy
 }
 
-/// Memory of the logger with a hundred services that have said something.
+/// Memory of the logger of a hundred services, beside the init and the manager that it shares its program with.
 pub fn logger_memory(bench: &Bench) -> Vec<Row> {
-    let mut row = Row::new("memory of the logger (PSS), 100 services", Bytes, Reach::AtMost(1e6));
-    let names: Vec<String> = (0..100).map(|number| format!("service{number}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut init = PretendInit::new(&names, &[]);
-    init.start(&mut bench.applet("logger"));
-    for slot in 0..names.len() {
-        init.write(slot, line().repeat(20));
-    }
-    watch("the last line", || (0..names.len()).all(|slot| init.unread(slot) == 0));
-    row.ward.push(memory(init.logger().id()) as f64);
+    let figure = "memory of the logger (PSS), 100 services";
+    let mut row = Row::new(figure, Bytes, Reach::AtMost(1e6));
+    let services = Services::write(bench.scale(100), Kind::Longrun).compile(bench);
+    let tree = Tree::start_all(bench, &services, Keeper::Ward).0;
+    let logger = tree
+        .supervision()
+        .into_iter()
+        .find(|pid| processes::words(*pid).get(1).is_some_and(|word| word == "logger"));
+    row.ward.push(memory(logger.expect("there is one")) as f64);
+    tree.end();
     vec![row]
 }
 
