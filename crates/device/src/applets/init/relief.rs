@@ -74,6 +74,8 @@ impl Program {
                     server.drop(number);
                 }
                 self.relief.missed = true;
+                self.relief.at = Some(now + RELIEF);
+                return;
             }
             None if !self.relief.missed => {
                 self.relief.missed = true;
