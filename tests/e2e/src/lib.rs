@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod device;
+pub mod dice;
 pub mod generation;
 pub mod http;
 pub mod json;

@@ -1,5 +1,6 @@
 //! `ward log` as tests call it, and logs that are written for it.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -12,7 +13,7 @@ use model::time::{Date, Moment};
 
 use crate::client::{Client, Said};
 use crate::pretend_init::PretendInit;
-use crate::process::switches;
+use crate::process::{send, switches};
 use crate::{Folder, applet, wait_for};
 
 pub const LONG: Duration = Duration::from_secs(60);
@@ -50,6 +51,36 @@ pub fn written(lines: usize) -> PretendInit {
     }
     wait_for("all lines", LONG, || (init.lines().len() == lines).then_some(()));
     init
+}
+
+/// `ward ship` with these words, from a log directory to a target.
+pub fn shipper(directory: &Path, target: impl AsRef<OsStr>, words: &[&str]) -> Command {
+    let mut command = applet("ward");
+    command.args(["ship", "-d"]).arg(directory).args(words).arg(target);
+    command
+}
+
+/// That at work, ended when dropped.
+pub struct Shipper(pub Child);
+
+impl Shipper {
+    pub fn start(directory: &Path, target: impl AsRef<OsStr>, words: &[&str]) -> Self {
+        Self(shipper(directory, target, words).spawn().expect("ward runs"))
+    }
+
+    /// Tells it to end, which it must.
+    pub fn end(mut self) {
+        send("TERM", self.0.id());
+        let ended = wait_for("its end", LONG, || self.0.try_wait().unwrap());
+        assert!(ended.success(), "{ended}");
+    }
+}
+
+impl Drop for Shipper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A child whose lines arrive one by one.

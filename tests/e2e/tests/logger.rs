@@ -6,24 +6,13 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use e2e::dice::Dice;
 use e2e::pretend_init::PretendInit;
 use e2e::wait_for;
 use os::log::follow::{Follower, Inbox, News};
 use rustix::process::Signal;
 
 const LONG: Duration = Duration::from_secs(60);
-
-/// A small seeded generator (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 #[test]
 fn each_line_has_a_label_the_service_and_its_text() {

@@ -9,82 +9,67 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use e2e::dice::Dice;
 use e2e::{Folder, applet, debian, peer_tree};
 
-/// A small seeded generator (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
+/// Lines of few different signs, some long, some ended by a NUL. All end: of a last line that does not,
+/// s6-log 2.11 forgets what later ones keep.
+fn input(dice: &mut Dice, lines: u64) -> Vec<u8> {
+    let mut input = Vec::new();
+    for _ in 0..dice.below(lines) {
+        let most = if dice.below(30) == 0 { 3000 } else { 60 };
+        for _ in 0..dice.below(most) {
+            input.push(b"abcdxy \xff\t"[dice.below(9) as usize]);
+        }
+        input.push(if dice.below(20) == 0 { 0 } else { b'\n' });
     }
+    input
+}
 
-    fn one_of<'a>(&mut self, words: &[&'a str]) -> &'a str {
-        words[self.below(words.len() as u64) as usize]
-    }
-
-    /// Lines of few different signs, some long, some ended by a NUL. All end: of a last line that does not,
-    /// s6-log 2.11 forgets what later ones keep.
-    fn input(&mut self, lines: u64) -> Vec<u8> {
-        let mut input = Vec::new();
-        for _ in 0..self.below(lines) {
-            let most = if self.below(30) == 0 { 3000 } else { 60 };
-            for _ in 0..self.below(most) {
-                input.push(b"abcdxy \xff\t"[self.below(9) as usize]);
+/// `rotates`: with all that has to do with archives.
+fn script(dice: &mut Dice, rotates: bool) -> Vec<String> {
+    let mut words = vec![if rotates { "n3" } else { "n1000" }.to_owned()];
+    let (mut directories, mut acts) = (0, 0);
+    while acts == 0 || dice.below(8) > 0 {
+        let word = match dice.below(20) {
+            0 | 1 => {
+                format!("+{}", dice.one_of(&["", "a", "^b", "[cd]$", "x+y", "^$", "(ab|cd)x?"]))
             }
-            input.push(if self.below(20) == 0 { 0 } else { b'\n' });
-        }
-        input
+            2 | 3 => format!("-{}", dice.one_of(&["", "a", "^b", "[cd]$", "x+y", "^$", "..."])),
+            4 => "f".into(),
+            5 | 7 | 14 if !rotates => "t".into(),
+            5 => format!("n{}", dice.below(5)),
+            6 => format!("s{}", [0, 4096, 5000, 9999][dice.below(4) as usize]),
+            7 => format!("S{}", [0, 3000, 9000][dice.below(3) as usize]),
+            8 => format!("l{}", dice.below(2048)),
+            9 => format!("p{}", dice.one_of(&["", "prefix:", "two words "])),
+            10 => "t".into(),
+            11 => "T".into(),
+            12 => format!("E{}", dice.below(60)),
+            13 => format!("^{}", dice.below(60)),
+            14 => dice
+                .one_of(&[
+                    "!",
+                    "?",
+                    "!cat",
+                    "?sed s/a/A/",
+                    "?cat; echo state >&5; cat <&4",
+                    "?wc -l",
+                ])
+                .into(),
+            15 => "1".into(),
+            16 => "2".into(),
+            17 => format!("=status{}", dice.below(2)),
+            _ if directories < 3 => {
+                directories += 1;
+                format!("./log{directories}")
+            }
+            _ => "f".into(),
+        };
+        acts += u32::from(word.starts_with(['1', '2', '=', '.']));
+        words.push(word);
     }
-
-    /// `rotates`: with all that has to do with archives.
-    fn script(&mut self, rotates: bool) -> Vec<String> {
-        let mut words = vec![if rotates { "n3" } else { "n1000" }.to_owned()];
-        let (mut directories, mut acts) = (0, 0);
-        while acts == 0 || self.below(8) > 0 {
-            let word = match self.below(20) {
-                0 | 1 => {
-                    format!("+{}", self.one_of(&["", "a", "^b", "[cd]$", "x+y", "^$", "(ab|cd)x?"]))
-                }
-                2 | 3 => format!("-{}", self.one_of(&["", "a", "^b", "[cd]$", "x+y", "^$", "..."])),
-                4 => "f".into(),
-                5 | 7 | 14 if !rotates => "t".into(),
-                5 => format!("n{}", self.below(5)),
-                6 => format!("s{}", [0, 4096, 5000, 9999][self.below(4) as usize]),
-                7 => format!("S{}", [0, 3000, 9000][self.below(3) as usize]),
-                8 => format!("l{}", self.below(2048)),
-                9 => format!("p{}", self.one_of(&["", "prefix:", "two words "])),
-                10 => "t".into(),
-                11 => "T".into(),
-                12 => format!("E{}", self.below(60)),
-                13 => format!("^{}", self.below(60)),
-                14 => self
-                    .one_of(&[
-                        "!",
-                        "?",
-                        "!cat",
-                        "?sed s/a/A/",
-                        "?cat; echo state >&5; cat <&4",
-                        "?wc -l",
-                    ])
-                    .into(),
-                15 => "1".into(),
-                16 => "2".into(),
-                17 => format!("=status{}", self.below(2)),
-                _ if directories < 3 => {
-                    directories += 1;
-                    format!("./log{directories}")
-                }
-                _ => "f".into(),
-            };
-            acts += u32::from(word.starts_with(['1', '2', '=', '.']));
-            words.push(word);
-        }
-        words
-    }
+    words
 }
 
 /// Text with times in it, which are others each time.
@@ -244,9 +229,9 @@ fn compare(seeds: RangeInclusive<u64>, slowly: bool) {
             words.push("-b".into());
         }
         words.push("--".into());
-        words.extend(dice.script(slowly));
+        words.extend(script(&mut dice, slowly));
         let inputs: Vec<_> =
-            (0..=dice.below(2)).map(|_| dice.input(if slowly { 150 } else { 400 })).collect();
+            (0..=dice.below(2)).map(|_| input(&mut dice, if slowly { 150 } else { 400 })).collect();
         assert_same(&words, &inputs, slowly);
     }
 }

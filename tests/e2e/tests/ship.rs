@@ -2,46 +2,19 @@
 //! shipper and of the files.
 
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::Duration;
 
 use e2e::http::{Reply, Server};
-use e2e::log::{LONG, written};
+use e2e::log::{LONG, Shipper, written};
 use e2e::pretend_init::PretendInit;
 use e2e::process::switches;
 use e2e::rsyslog::{By, Rsyslog};
-use e2e::{Folder, applet, wait_for};
+use e2e::{Folder, wait_for};
 
-/// A shipper, ended when dropped.
-struct Shipper(Child);
-
-impl Shipper {
-    fn start(directory: &Path, target: &str, words: &[&str]) -> Self {
-        let mut command = shipper(directory, target, words);
-        Self(command.spawn().expect("ward runs"))
-    }
-}
-
-impl Shipper {
-    /// Tells it to end, which it must.
-    fn end(&mut self) {
-        e2e::process::send("TERM", self.0.id());
-        let ended = wait_for("its end", LONG, || self.0.try_wait().unwrap());
-        assert!(ended.success(), "{ended}");
-    }
-}
-
-impl Drop for Shipper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn shipper(directory: &Path, target: &str, words: &[&str]) -> Command {
-    let mut command = applet("ward");
-    command.args(["ship", "--host", "router", "-d"]).arg(directory).args(words).arg(target);
-    command
+/// A shipper of a device called `router`.
+fn start(directory: &Path, target: &str, words: &[&str]) -> Shipper {
+    Shipper::start(directory, target, &[&["--host", "router"], words].concat())
 }
 
 /// Messages of services, without those of the logger: `service text`.
@@ -74,7 +47,7 @@ fn a_syslog_server_gets_all_that_was_said_since_the_first_line() {
     let init = written(500);
     let mut server = Rsyslog::new(By::Tcp);
     server.start();
-    let _shipper = Shipper::start(&init.log_dir(), &server.tcp(), &[]);
+    let _shipper = start(&init.log_dir(), &server.tcp(), &[]);
     wait_lines(&server, 500);
     assert_same(&texts(&server), &logged(&init));
     init.write(0, "<3>bad\n");
@@ -91,7 +64,7 @@ fn a_syslog_server_gets_all_that_was_said_since_the_first_line() {
 fn datagrams_bring_every_line_and_an_absent_server_gets_what_it_missed() {
     let init = written(300);
     let mut server = Rsyslog::new(By::Udp);
-    let _shipper = Shipper::start(&init.log_dir(), &server.udp(), &[]);
+    let _shipper = start(&init.log_dir(), &server.udp(), &[]);
     std::thread::sleep(Duration::from_millis(300));
     server.start();
     wait_for("all lines", LONG, || (unique(&texts(&server)).len() >= 300).then_some(()));
@@ -119,7 +92,7 @@ fn killed_on_both_sides_and_rotated_under_load_every_line_arrives_in_order() {
     let folder = Folder::new("ship");
     let cursor = folder.join("below/cursor");
     let words = ["-C", cursor.to_str().unwrap()];
-    let mut shipper = Shipper::start(&init.log_dir(), &server.tcp(), &words);
+    let mut shipper = start(&init.log_dir(), &server.tcp(), &words);
     let mut lines = 0;
     for round in 0..20 {
         for _ in 0..200 {
@@ -129,10 +102,9 @@ fn killed_on_both_sides_and_rotated_under_load_every_line_arrives_in_order() {
         }
         std::thread::sleep(Duration::from_millis(20));
         match round % 5 {
-            1 => drop(std::mem::replace(
-                &mut shipper,
-                Shipper::start(&init.log_dir(), &server.tcp(), &words),
-            )),
+            1 => {
+                drop(std::mem::replace(&mut shipper, start(&init.log_dir(), &server.tcp(), &words)))
+            }
             3 => {
                 if round % 2 == 0 {
                     server.kill()
@@ -164,12 +136,12 @@ fn a_shipper_that_starts_again_goes_on_and_tells_of_what_is_gone() {
     let cursor = folder.join("cursor");
     let words = ["-C", cursor.to_str().unwrap()];
     init.write(0, "first\n");
-    let mut shipper = Shipper::start(&init.log_dir(), &server.tcp(), &words);
+    let shipper = start(&init.log_dir(), &server.tcp(), &words);
     wait_lines(&server, 1);
     wait_for("the cursor", LONG, || cursor.exists().then_some(()));
     shipper.end();
     init.write(0, "second\n");
-    let mut shipper = Shipper::start(&init.log_dir(), &server.tcp(), &words);
+    let shipper = start(&init.log_dir(), &server.tcp(), &words);
     wait_lines(&server, 2);
     assert_eq!(texts(&server), ["a first", "a second"]);
     shipper.end();
@@ -180,7 +152,7 @@ fn a_shipper_that_starts_again_goes_on_and_tells_of_what_is_gone() {
     wait_for("the log", LONG, || {
         logged(&init).last().is_some_and(|line| line == "a last").then_some(())
     });
-    let _shipper = Shipper::start(&init.log_dir(), &server.tcp(), &words);
+    let _shipper = start(&init.log_dir(), &server.tcp(), &words);
     wait_for("the last line", LONG, || {
         texts(&server).last().is_some_and(|text| text == "a last").then_some(())
     });
@@ -196,7 +168,7 @@ fn a_shipper_that_starts_again_goes_on_and_tells_of_what_is_gone() {
 fn nothing_is_done_while_nothing_is_said_and_while_nobody_listens() {
     let init = written(10);
     let mut server = Rsyslog::new(By::Tcp);
-    let shipper = Shipper::start(&init.log_dir(), &server.tcp(), &[]);
+    let shipper = start(&init.log_dir(), &server.tcp(), &[]);
     // It tries after 1 and 3 seconds; the log grows meanwhile.
     std::thread::sleep(Duration::from_millis(500));
     let before = switches(shipper.0.id());
@@ -246,7 +218,7 @@ fn an_http_server_gets_objects_however_it_answers() {
     let init = written(0);
     let server = Server::start(&replies);
     let path = "/insert/jsonline?_stream_fields=host,service";
-    let _shipper = Shipper::start(&init.log_dir(), &server.url(path), &[]);
+    let _shipper = start(&init.log_dir(), &server.url(path), &[]);
     for i in 0..12 {
         let requests = server.requests();
         init.write(i % 2, format!("<{}>line {i} \"\x01\n", i % 8));
@@ -282,7 +254,7 @@ fn a_line_that_a_server_refuses_does_not_keep_the_others_away() {
     }
     wait_for("all lines", LONG, || (init.lines().len() == 40).then_some(()));
     let server = Server::start(&[Reply::RefusedWith("line 23.")]);
-    let _shipper = Shipper::start(&init.log_dir(), &server.url("/"), &[]);
+    let _shipper = start(&init.log_dir(), &server.url("/"), &[]);
     wait_for("all", LONG, || (objects(&server).len() >= 39).then_some(()));
     let expected: Vec<_> = logged(&init).into_iter().filter(|line| line != "a line 23.").collect();
     assert_same(&objects(&server), &expected);
@@ -295,7 +267,7 @@ fn a_line_that_a_server_refuses_does_not_keep_the_others_away() {
 fn loki_gets_streams() {
     let init = written(20);
     let server = Server::start(&[]);
-    let _shipper = Shipper::start(&init.log_dir(), &server.url("/loki/api/v1/push"), &[]);
+    let _shipper = start(&init.log_dir(), &server.url("/loki/api/v1/push"), &[]);
     wait_for("a request", LONG, || (!server.taken().is_empty()).then_some(()));
     let mut said = Vec::new();
     wait_for("all", LONG, || {

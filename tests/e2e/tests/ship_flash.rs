@@ -3,40 +3,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::Duration;
 
-use e2e::log::{LONG, said, texts, written};
+use e2e::log::{LONG, Shipper, said, shipper, texts, written};
 use e2e::pretend_init::PretendInit;
-use e2e::{Folder, applet, debian, stdout, wait_for};
+use e2e::{Folder, debian, stdout, wait_for};
 use rustix::process::Signal;
-
-fn shipper(log: &Path, flash: &Path, words: &[&str]) -> Command {
-    let mut command = applet("ward");
-    command.args(["ship", "-d"]).arg(log).args(words).arg(flash);
-    command
-}
-
-struct Shipper(Child);
-
-impl Shipper {
-    fn start(log: &Path, flash: &Path, words: &[&str]) -> Self {
-        Self(shipper(log, flash, words).spawn().expect("ward runs"))
-    }
-
-    fn end(mut self) {
-        e2e::process::send("TERM", self.0.id());
-        let ended = wait_for("its end", LONG, || self.0.try_wait().unwrap());
-        assert!(ended.success(), "{ended}");
-    }
-}
-
-impl Drop for Shipper {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// The compressed files, the oldest first, with their sizes.
 fn files(flash: &Path) -> Vec<(PathBuf, u64)> {

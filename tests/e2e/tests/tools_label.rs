@@ -5,20 +5,9 @@ use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use e2e::dice::Dice;
 use e2e::{applet, debian};
 use model::label::parse;
-
-/// A small generator of numbers that look random and never change.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
 
 /// Unix seconds right after which a leap second was put in.
 const LEAPS: [u64; 4] = [78_796_800, 315_532_800, 1_136_073_600, 1_483_228_800];
@@ -61,8 +50,8 @@ fn labels_become_the_local_dates_that_debians_program_prints() {
     let mut dice = Dice(0x5eed);
     let mut input = String::new();
     for round in 0..400 {
-        let seconds = dice.roll(1 << [31, 31, 33, 37][round % 4]);
-        input += &format!("{} x\n", label(seconds, dice.roll(1_000_000_000)));
+        let seconds = dice.below(1 << [31, 31, 33, 37][round % 4]);
+        input += &format!("{} x\n", label(seconds, dice.below(1_000_000_000)));
     }
     for (past, at) in LEAPS.into_iter().enumerate() {
         for seconds in at..at + 40 {
@@ -107,15 +96,15 @@ fn what_is_no_label_passes_unchanged_in_pieces_of_any_size() {
     for _ in 0..600 {
         // Labels, cut, prolonged, and with one byte changed.
         let mut line = whole.clone().into_bytes();
-        match dice.roll(4) {
-            0 => line.truncate(dice.roll(26) as usize),
+        match dice.below(4) {
+            0 => line.truncate(dice.below(26) as usize),
             // The last eight digits stay: Debian's prints a wrong number for
             // more than 999,999,999 nanoseconds, ours does not.
-            1 => line[dice.roll(17) as usize] = dice.roll(256) as u8,
+            1 => line[dice.below(17) as usize] = dice.below(256) as u8,
             2 => line.insert(0, b'@'),
             _ => line.extend_from_slice(whole.as_bytes()),
         }
-        line.extend((0..dice.roll(12)).map(|_| dice.roll(256) as u8));
+        line.extend((0..dice.below(12)).map(|_| dice.below(256) as u8));
         input.extend_from_slice(&line);
         input.push(b'\n');
     }
@@ -134,7 +123,7 @@ fn what_is_no_label_passes_unchanged_in_pieces_of_any_size() {
 fn lines_are_labelled_with_the_time_that_debians_program_gives() {
     let mut dice = Dice(0xbead);
     let mut input: Vec<u8> =
-        (0..30_000).map(|_| b"ab\n\0\xff\r @"[dice.roll(8) as usize]).collect();
+        (0..30_000).map(|_| b"ab\n\0\xff\r @"[dice.below(8) as usize]).collect();
     input.extend_from_slice(&[b'y'; 70_000]);
     input.extend_from_slice(b"\n\nlast, without a newline");
     let [before, ours, after] = [debian("s6-tai64n"), applet("s6-tai64n"), debian("s6-tai64n")]
