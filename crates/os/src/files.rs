@@ -60,13 +60,18 @@ pub fn write(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     Ok(rustix::io::write(fd, bytes)?)
 }
 
+/// What a descriptor is ready for now, of what is wanted; and, as `poll(2)` has it, an end or an error.
+pub fn ready(fd: impl AsFd, wanted: PollFlags) -> io::Result<PollFlags> {
+    let mut looks = [PollFd::new(&fd, wanted)];
+    poll(&mut looks, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    Ok(looks[0].revents())
+}
+
 /// Writes what fits without waiting; `false` where that is nothing. A pipe that
 /// takes anything takes 4096 bytes (`pipe(7)`).
 pub fn write_if_room(fd: impl AsFd, bytes: &[u8]) -> bool {
-    let mut room = [PollFd::new(&fd, PollFlags::OUT)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let ready = poll(&mut room, Some(&now)).is_ok_and(|count| count > 0);
-    ready && rustix::io::write(&fd, &bytes[..bytes.len().min(4096)]).is_ok()
+    let room = ready(&fd, PollFlags::OUT).is_ok_and(|ready| !ready.is_empty());
+    room && rustix::io::write(&fd, &bytes[..bytes.len().min(4096)]).is_ok()
 }
 
 /// Says something on the console of the machine, as far as there is room.

@@ -6,10 +6,11 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use engine::log::keep::Recent;
 use model::service::request::Slot;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::pipe::{self, PipeFlags, SpliceFlags};
 
+use crate::files;
 use crate::sys::notice;
 
 /// The reading end of one service's pipe.
@@ -53,9 +54,8 @@ impl Pipe {
 
     /// Whether nobody can write there any more.
     pub fn is_abandoned(&self) -> bool {
-        let mut end = [PollFd::new(&self.end, PollFlags::empty())];
-        let polled = poll(&mut end, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
-        polled.is_ok() && end[0].revents().contains(PollFlags::HUP)
+        let ready = files::ready(&self.end, PollFlags::empty());
+        ready.is_ok_and(|ready| ready.contains(PollFlags::HUP))
     }
 
     /// Bytes that lie in it.
@@ -94,15 +94,14 @@ impl Glass {
         }
         // Copying keeps the pieces apart, and both pipes have room for as many.
         let mut left = self.copy(pipe, capacity)?;
-        let mut far = [PollFd::new(&self.far, PollFlags::OUT)];
-        let writable = poll(&mut far, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        let full = files::ready(&self.far, PollFlags::OUT)?.is_empty();
         let mut bytes = [0; 4096];
         while left > 0 {
             let count = left.min(bytes.len());
             self.empty(&mut bytes[..count])?;
             left -= count;
         }
-        Ok(writable == 0)
+        Ok(full)
     }
 
     fn copy(&mut self, pipe: &Pipe, count: usize) -> io::Result<usize> {

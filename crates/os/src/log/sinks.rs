@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 
 use crate::files;
@@ -67,9 +67,7 @@ impl Output {
 }
 
 fn ready(descriptor: BorrowedFd<'_>) -> bool {
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let mut fds = [PollFd::from_borrowed_fd(descriptor, PollFlags::OUT)];
-    poll(&mut fds, Some(&now)).is_ok_and(|count| count > 0)
+    files::ready(descriptor, PollFlags::OUT).is_ok_and(|ready| !ready.is_empty())
 }
 
 /// What stands for the rest of an alert.

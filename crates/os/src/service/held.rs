@@ -7,8 +7,9 @@ use engine::service::ending::Class;
 use model::limits::{LOG_LINE_BYTES_MAX, LOG_TURN_BYTES_MAX};
 use model::service::database::{Index, Longrun};
 use model::service::request::Slot;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 
+use crate::files;
 use crate::service::table::Fixed;
 
 /// Where a slot's files are.
@@ -48,8 +49,7 @@ impl Pipe {
 
     /// Whoever writes there waits.
     pub fn is_full(&self) -> bool {
-        let mut end = [PollFd::new(&self.writer, PollFlags::OUT)];
-        poll(&mut end, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|count| count == 0)
+        files::ready(&self.writer, PollFlags::OUT).is_ok_and(|ready| ready.is_empty())
     }
 
     /// Where it is full, gives up the oldest lines, so that nobody waits there; says how many.
