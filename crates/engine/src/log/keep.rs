@@ -7,6 +7,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use model::label::{LABEL_BYTES, number};
 use model::log::line::{Line, newline, one};
 use model::log::mark::{Mark, SERVICE};
 
@@ -58,7 +59,7 @@ impl Recent {
 }
 
 /// Of a line that has none: no logger wrote it.
-const NO_LABEL: &[u8; 25] = b"@400000000000000000000000";
+const NO_LABEL: &[u8; LABEL_BYTES] = b"@400000000000000000000000";
 
 /// How much is kept, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -192,7 +193,7 @@ pub fn is_remainder(bytes: &[u8]) -> bool {
 fn dropped_lines(line: &Line<'_>) -> Option<u64> {
     let own = line.service == Some(SERVICE.as_bytes());
     let count = line.text.strip_prefix(DROPPED)?.strip_suffix(b" lines").filter(|_| own)?;
-    core::str::from_utf8(count).ok()?.parse().ok()
+    number(count)
 }
 
 #[cfg(test)]

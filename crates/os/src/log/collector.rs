@@ -83,6 +83,15 @@ enum Turned {
     More,
 }
 
+/// What a step has done.
+struct Written {
+    /// Bytes of the pipe.
+    taken: usize,
+    /// Where in the log the text begins, and how much of it is there.
+    from: i64,
+    bytes: usize,
+}
+
 pub struct Collector {
     log: LogDir,
     ring: Ring,
@@ -193,8 +202,7 @@ impl Collector {
     /// Init is gone for good, or the system refuses to wait for events.
     pub fn run(mut self) -> io::Result<()> {
         loop {
-            let kernel = self.kernel.as_ref().is_some_and(|kernel| kernel.queued);
-            let busy = self.begun && (kernel || !self.queue.is_empty()) && self.stalled.is_none();
+            let busy = self.begun && self.has_work() && self.stalled.is_none();
             let deadlines = [
                 busy.then_some(Moment::ZERO),
                 self.stalled.as_ref().map(|stall| stall.retry.0.min(stall.relief)),
@@ -254,9 +262,13 @@ impl Collector {
         }
     }
 
+    /// Somebody waits for a turn.
+    fn has_work(&self) -> bool {
+        !self.queue.is_empty() || self.kernel.as_ref().is_some_and(|kernel| kernel.queued)
+    }
+
     fn say_whether_it_writes(&mut self, now: Moment) {
-        let kernel = self.kernel.as_ref().is_some_and(|kernel| kernel.queued);
-        let busy = kernel || !self.queue.is_empty();
+        let busy = self.has_work();
         if let (Some(lease), Some(init)) = (&mut self.lease, &self.init)
             && let Some(time) = lease.due(now, busy)
         {
@@ -354,13 +366,8 @@ impl Collector {
             self.text.push(&head, piece.text, piece.cut);
             taken += piece.taken;
         }
-        let plan = Record { boot: self.boot, pipe: pipe.inode, ..Record::default() };
-        let mut world =
-            Step { log: &mut self.log, journal: &mut self.journal, pipe: Some(pipe.end.as_fd()) };
-        let from = world.log.position();
-        let taken = step::step(&mut world, plan, taken, self.text.as_bytes())?;
-        let bytes = self.written_since(from);
-        self.ring.lines(&self.text.as_bytes()[..bytes]);
+        let plan = Record { pipe: pipe.inode, ..Record::default() };
+        let Written { taken, from, bytes } = self.write(plan, Some(at), taken)?;
         let each = self.room().each;
         let pipe = &mut self.pipes[at];
         pipe.recent.get_or_insert_default().said(from, bytes, each);
@@ -370,10 +377,32 @@ impl Collector {
         Ok(taken)
     }
 
-    /// Bytes of the text that the log has.
-    fn written_since(&self, from: i64) -> usize {
+    /// One step with the text, in this boot, which takes `count` bytes from the pipe `at`.
+    fn step(
+        &mut self,
+        plan: Record,
+        at: Option<usize>,
+        count: usize,
+    ) -> Result<Written, Stuck<io::Error>> {
+        let pipe = at.map(|at| self.pipes[at].end.as_fd());
+        let from = self.log.position();
+        let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe };
+        let plan = Record { boot: self.boot, ..plan };
+        let taken = step::step(&mut world, plan, count, self.text.as_bytes())?;
         let bytes = usize::try_from(self.log.position() - from).unwrap_or(0);
-        bytes.min(self.text.as_bytes().len())
+        Ok(Written { taken, from, bytes: bytes.min(self.text.as_bytes().len()) })
+    }
+
+    /// The same with lines, which also go where the end of the log outlives a restart.
+    fn write(
+        &mut self,
+        plan: Record,
+        at: Option<usize>,
+        count: usize,
+    ) -> Result<Written, Stuck<io::Error>> {
+        let written = self.step(plan, at, count)?;
+        self.ring.lines(&self.text.as_bytes()[..written.bytes]);
+        Ok(written)
     }
 
     /// Writes a mark where one has to stand, and answers today's date.
@@ -383,9 +412,7 @@ impl Collector {
             |exactly| if exactly { clock::both() } else { (clock::today(), clock::now()) };
         let (today, mark) = self.marker.due(&mut clocks, self.log.length(), &mut self.text);
         if let Some(mark) = mark {
-            let plan = Record { boot: self.boot, ..Record::default() };
-            let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe: None };
-            step::step(&mut world, plan, 0, self.text.as_bytes())?;
+            self.step(Record::default(), None, 0)?;
             self.ring.mark(self.text.as_bytes());
             self.marker.written(mark, self.log.length());
         }

@@ -215,7 +215,7 @@ impl LogDir {
         }
         let kept = keeper.finish();
         if kept.is_empty() {
-            self.drop_archive(oldest)?;
+            self.remove(oldest)?;
         } else {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
             let mut file =
@@ -239,7 +239,7 @@ impl LogDir {
         }
         let next = (!kept.is_empty()).then_some(oldest);
         match std::mem::replace(&mut self.remainder, next) {
-            Some(remainder) => self.drop_archive(remainder),
+            Some(remainder) => self.remove(remainder),
             None => Ok(()),
         }
     }
@@ -256,7 +256,7 @@ impl LogDir {
                 break;
             }
             if let Some(earlier) = self.remainder.replace(archive) {
-                self.drop_archive(earlier)?;
+                self.remove(earlier)?;
             }
         }
         Ok(())
@@ -265,10 +265,6 @@ impl LogDir {
     fn open_archive(&self, archive: Archive) -> io::Result<OwnedFd> {
         let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
         Ok(fs::openat(&self.directory, archive.name().as_slice(), flags, Mode::empty())?)
-    }
-
-    fn drop_archive(&mut self, archive: Archive) -> io::Result<()> {
-        rotate::Directory::remove(self, archive)
     }
 
     /// Makes `current` an archive, and drops the archives that are too many.

@@ -95,7 +95,9 @@ impl Collector {
         // that could not even tell of them (no descriptors are left) is not
         // asked again at once.
         let _ = self.events.remove(&connection);
-        self.lease = self.lease.take().map(|_| Lease::default());
+        if let Some(lease) = &mut self.lease {
+            *lease = Lease::default();
+        }
         let wait = if self.named.is_some() { RECONNECT_WAIT } else { Duration::ZERO };
         self.reconnect = Some((clock::now() + wait, 0));
     }

@@ -5,18 +5,17 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use engine::log::keep::Recent;
-use engine::log::step::{self, Stuck};
+use engine::log::step::Stuck;
 use model::limits::LOG_TURN_BYTES_MAX;
-use model::log::journal::KERNEL;
-use model::log::journal::Record as Plan;
+use model::log::journal::{KERNEL, Record as Plan};
 use model::log::kernel::{RECORD_BYTES_MAX, Record, SERVICE};
 use model::log::line::head;
 use model::log::mark;
 use rustix::fs::{Mode, OFlags, SeekFrom, open, seek};
 use rustix::io::{Errno, read};
 
-use super::Collector;
-use crate::log::journal::Step;
+use super::stall::loss;
+use super::{Collector, Written};
 
 /// Bytes that each line has beside its text: more than a label, a name and a newline.
 const HEAD_BYTES: usize = 40;
@@ -43,10 +42,7 @@ impl Kernel {
 impl Collector {
     /// The kernel's turn: some of what it said since the last one.
     pub(super) fn turn_of_kernel(&mut self) {
-        if !self.kernel.as_ref().is_some_and(|kernel| kernel.queued) {
-            return;
-        }
-        let Some(mut kernel) = self.kernel.take() else { return };
+        let Some(mut kernel) = self.kernel.take_if(|kernel| kernel.queued) else { return };
         match self.log_records(&mut kernel) {
             Ok(more) => kernel.queued = more,
             Err(_) => {
@@ -82,8 +78,7 @@ impl Collector {
             let Some(record) = record.filter(|record| record.number >= next) else { continue };
             let missing = record.number - next;
             if missing > 0 && next > 0 {
-                let text = format!("lost {missing} lines of {SERVICE}");
-                lines.extend_from_slice(text.as_bytes());
+                lines.extend_from_slice(loss(missing, SERVICE).as_bytes());
                 ends.push((lines.len(), false));
                 model::label::append(record.number - 1, 1, &mut numbers);
                 numbers.push(b'\n');
@@ -107,12 +102,8 @@ impl Collector {
         }
         // In the place of bytes in a pipe: a line of the log for each line here.
         self.journal.expected_mut()[..numbers.len()].copy_from_slice(&numbers);
-        let plan = Plan { boot: self.boot, pipe: KERNEL, ..Plan::default() };
-        let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe: None };
-        let from = world.log.position();
-        let taken = step::step(&mut world, plan, numbers.len(), self.text.as_bytes())?;
-        let bytes = self.written_since(from);
-        self.ring.lines(&self.text.as_bytes()[..bytes]);
+        let plan = Plan { pipe: KERNEL, ..Plan::default() };
+        let Written { taken, from, bytes } = self.write(plan, None, numbers.len())?;
         kernel.recent.said(from, bytes, self.room().each);
         if taken < numbers.len() {
             return Err(Stuck::Short);

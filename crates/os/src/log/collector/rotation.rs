@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use engine::log::keep::{Keeper, Recent, Room};
+use engine::log::rotate::Directory;
 use model::log::kernel;
 use model::log::script::Processor;
 use model::time::Moment;
@@ -125,7 +126,7 @@ impl Collector {
                 };
                 self.log.condense(oldest, Keeper::new(room, &mut done), self.text.room())?;
             } else {
-                engine::log::rotate::Directory::remove(&mut self.log, oldest)?;
+                self.log.remove(oldest)?;
             }
         }
         Ok(())

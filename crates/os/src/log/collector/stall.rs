@@ -1,11 +1,11 @@
 //! While the log cannot be written: lines stay in the pipes as long as these have room.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
+use engine::log::rotate::Directory;
 use engine::log::split::{Rest, first_piece};
-use engine::log::step::{self, Stuck};
+use engine::log::step::Stuck;
 use model::log::journal::Record;
 use model::log::line::head;
 use model::log::mark::SERVICE;
@@ -13,7 +13,6 @@ use model::time::Moment;
 
 use super::Collector;
 use crate::clock;
-use crate::log::journal::Step;
 
 /// The first wait after the log could not be written; each further one is
 /// twice as long, up to [`RETRY_MAX`].
@@ -32,6 +31,11 @@ pub(super) struct Stall {
     pub(super) relief: Moment,
 }
 
+/// What the log says of lines that are lost.
+pub(super) fn loss(lines: u64, service: &str) -> String {
+    format!("lost {lines} lines of {service}")
+}
+
 impl Collector {
     /// The log cannot be written: waits, leaving everything in the pipes as long as they have room.
     pub(super) fn stall(&mut self) {
@@ -46,7 +50,7 @@ impl Collector {
     pub(super) fn retry(&mut self) {
         let _ = self.log.drop_oldest();
         let ready = self.recover().and_then(|()| {
-            engine::log::rotate::Directory::open_current(&mut self.log)?;
+            self.log.open_current()?;
             self.log.end_last_line()?;
             self.rotate_if_full()
         });
@@ -93,11 +97,10 @@ impl Collector {
             taken += piece.taken;
         }
         let lost = pipe.lost.saturating_add(lines);
-        let plan = Record { boot: self.boot, pipe: pipe.inode, lost, ..Record::default() };
-        let mut world =
-            Step { log: &mut self.log, journal: &mut self.journal, pipe: Some(pipe.end.as_fd()) };
-        step::step(&mut world, plan, taken, b"")?;
-        pipe.lost = lost;
+        let plan = Record { pipe: pipe.inode, lost, ..Record::default() };
+        self.text.clear();
+        self.step(plan, Some(at), taken)?;
+        self.pipes[at].lost = lost;
         Ok(())
     }
 
@@ -106,15 +109,13 @@ impl Collector {
         for at in 0..self.pipes.len() {
             if self.pipes[at].lost > 0 {
                 let today = self.mark()?;
-                let pipe = &mut self.pipes[at];
+                let pipe = &self.pipes[at];
                 self.text.clear();
-                let text = format!("lost {} lines of {}", pipe.lost, pipe.name);
+                let text = loss(pipe.lost, &pipe.name);
                 self.text.push(&head(&today.label_text(), SERVICE), text.as_bytes(), false);
-                let plan = Record { boot: self.boot, pipe: pipe.inode, ..Record::default() };
-                let mut world = Step { log: &mut self.log, journal: &mut self.journal, pipe: None };
-                step::step(&mut world, plan, 0, self.text.as_bytes())?;
-                self.ring.lines(self.text.as_bytes());
-                pipe.lost = 0;
+                let plan = Record { pipe: pipe.inode, ..Record::default() };
+                self.write(plan, None, 0)?;
+                self.pipes[at].lost = 0;
             }
         }
         Ok(())
