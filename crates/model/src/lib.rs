@@ -7,6 +7,7 @@ extern crate alloc;
 pub mod account;
 pub mod bytes;
 pub mod calendar;
+pub mod controller;
 pub mod deploy;
 pub mod dns;
 pub mod environment;
