@@ -69,7 +69,9 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
             command.args(["-root-uid", "0", "-root-gid", "0", "-root-mode", "755"]);
             command.args(["-all-time", "1", "-mkfs-time", "1"]);
             command.arg("-comp").arg(attributes.get("compression")?.text()?);
-            command.args(["-b", "256K", "-pf"]).arg(table);
+            // Half of a MiB: 2.4 % smaller than with a quarter; a whole one would save 1 % more
+            // and cost the device as much memory again for each block that it reads.
+            command.args(["-b", "512K", "-pf"]).arg(table);
             if let Some(filter) = attributes.maybe("filter") {
                 command.arg("-Xbcj").arg(filter.text()?);
             }
