@@ -1,10 +1,11 @@
 //! TAI64N labels in text: put before lines, and turned into dates people read.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::calendar::Civil;
 use crate::limits::STAMPED_LINE_BYTES;
-use crate::log::line::newline;
+use crate::log::line::{newline, newline_in_word};
 use crate::time::{Date, TAI64_EPOCH};
 use crate::zone::Zone;
 
@@ -173,7 +174,37 @@ pub struct Localizer<'z> {
     /// The start of the line is out, the rest passes as it is.
     inside: bool,
     /// The last label, and the date that it became: many lines have the same.
-    last: ([u8; LABEL_BYTES], Vec<u8>),
+    last: [u8; LABEL_BYTES],
+    date: [u8; DATE_BYTES],
+    date_bytes: usize,
+    /// Where lines are put together.
+    room: Vec<u8>,
+}
+
+/// Bytes of the longest date, in the year 2,147,483,647, and what makes it whole words.
+const DATE_BYTES: usize = 40;
+
+/// Copies what goes up to the first newline, and that, or all of it: how many bytes, and whether there was one.
+/// There is room for all of it.
+fn copy_line(from: &[u8], to: &mut [u8]) -> (usize, bool) {
+    let (words, end) = from.as_chunks::<8>();
+    let (to_words, _) = to.as_chunks_mut::<8>();
+    let mut at = 0;
+    while at < words.len() {
+        to_words[at] = words[at];
+        if let Some(found) = newline_in_word(words[at]) {
+            return (8 * at + found + 1, true);
+        }
+        at += 1;
+    }
+    let start = 8 * at;
+    for (at, &byte) in end.iter().enumerate() {
+        to[start + at] = byte;
+        if byte == b'\n' {
+            return (start + at + 1, true);
+        }
+    }
+    (from.len(), false)
 }
 
 impl<'z> Localizer<'z> {
@@ -183,26 +214,24 @@ impl<'z> Localizer<'z> {
             reading,
             held: Vec::new(),
             inside: false,
-            last: ([0; LABEL_BYTES], Vec::new()),
+            last: [0; LABEL_BYTES],
+            date: [0; DATE_BYTES],
+            date_bytes: 0,
+            room: Vec::new(),
         }
     }
 
     /// Takes the next bytes of the stream and appends what can go out.
     pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         while let Some((&first, rest)) = bytes.split_first() {
-            if self.inside {
-                let end = newline(bytes).map(|at| at + 1);
-                let (line, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
-                out.extend_from_slice(line);
-                self.inside = end.is_none();
-                bytes = rest;
-            } else if self.held.is_empty()
-                && let Some((label, rest)) = bytes.split_first_chunk()
-                && !rest.is_empty()
-                && self.translate(label, out)
-            {
-                (self.inside, bytes) = (true, rest);
-            } else if self.held.len() < LABEL_BYTES && (first == b'@') == self.held.is_empty() {
+            if self.held.is_empty() {
+                let taken = self.lines(bytes, out);
+                bytes = &bytes[taken..];
+                if taken > 0 {
+                    continue;
+                }
+            }
+            if self.held.len() < LABEL_BYTES && (first == b'@') == self.held.is_empty() {
                 if first == b'\n' {
                     self.inside = true; // too short a line: let it pass
                     self.end(out);
@@ -214,30 +243,67 @@ impl<'z> Localizer<'z> {
                 // A label counts once something follows it, as s6 has it.
                 self.inside = true;
                 let held = core::mem::take(&mut self.held);
-                if !held[..].try_into().is_ok_and(|label| self.translate(label, out)) {
+                if held[..].try_into().is_ok_and(|label| self.translate(label)) {
+                    out.extend_from_slice(&self.date[..self.date_bytes]);
+                } else {
                     out.extend_from_slice(&held);
                 }
             }
         }
     }
 
-    /// Appends the date of a label; `false`: it is none.
-    fn translate(&mut self, label: &[u8; LABEL_BYTES], out: &mut Vec<u8>) -> bool {
+    /// Takes what is whole: labels, and the lines behind them. How many bytes that were.
+    ///
+    /// Byte for byte once: calls that copy a few dozen bytes took most of the time of a log.
+    fn lines(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
+        let mut room = core::mem::take(&mut self.room);
+        // Every label has a byte behind it, at least.
+        let most = bytes.len() + bytes.len() / (LABEL_BYTES + 1) * (DATE_BYTES - LABEL_BYTES);
+        if room.len() < most + DATE_BYTES {
+            room = vec![0; most + DATE_BYTES];
+        }
+        let (mut from, mut to) = (0, 0);
+        loop {
+            if self.inside {
+                let (copied, ended) = copy_line(&bytes[from..], &mut room[to..]);
+                (from, to) = (from + copied, to + copied);
+                self.inside = !ended;
+                if !ended {
+                    break;
+                }
+            } else if let Some((label, rest)) = bytes[from..].split_first_chunk()
+                && !rest.is_empty()
+                && self.translate(label)
+                && let Some(room) = room[to..].first_chunk_mut()
+            {
+                *room = self.date;
+                (from, to) = (from + LABEL_BYTES, to + self.date_bytes);
+                self.inside = true;
+            } else {
+                break;
+            }
+        }
+        out.extend_from_slice(&room[..to]);
+        self.room = room;
+        from
+    }
+
+    /// Makes the date of a label; `false`: it is none.
+    fn translate(&mut self, label: &[u8; LABEL_BYTES]) -> bool {
         // Word by word, which `memcmp` of musl is not.
-        let ((words, end), (last, last_end)) =
-            (label.as_chunks::<8>(), self.last.0.as_chunks::<8>());
+        let ((words, end), (last, last_end)) = (label.as_chunks::<8>(), self.last.as_chunks::<8>());
         let same =
             words.iter().zip(last).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b));
         if !same || end != last_end {
             let Some(date) = parse(label) else { return false };
-            self.last.1.clear();
-            if !append_local(date, self.reading, self.zone, &mut self.last.1) {
-                self.last.0 = [0; LABEL_BYTES];
+            let mut text = Vec::with_capacity(DATE_BYTES);
+            if !append_local(date, self.reading, self.zone, &mut text) {
                 return false;
             }
-            self.last.0 = *label;
+            self.date[..text.len()].copy_from_slice(&text);
+            self.date_bytes = text.len();
+            self.last = *label;
         }
-        out.extend_from_slice(&self.last.1);
         true
     }
 

@@ -120,29 +120,41 @@ pub fn line_end(bytes: &[u8]) -> Option<usize> {
     first_of(bytes, b'\n', 0)
 }
 
+/// Where the first newline of these is.
+#[inline(always)]
+pub fn newline_in_word(bytes: [u8; 8]) -> Option<usize> {
+    first_in_word(bytes, b'\n', b'\n')
+}
+
 /// Where the first of two bytes is. Looks at eight bytes at a time.
-///
-/// Source of the test for a zero byte in a word: Sean Eron Anderson, "Bit
-/// Twiddling Hacks", "Determine if a word has a zero byte".
 #[inline(always)]
 fn first_of(bytes: &[u8], one: u8, other: u8) -> Option<usize> {
-    const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
     let (words, end) = bytes.as_chunks::<8>();
     // A plain loop: what iterators become of it, where code is made to be small, takes twice as long.
     let mut at = 0;
     while at < words.len() {
-        // The first byte is the lowest: what follows a zero byte may be taken for one.
-        let word = u64::from_le_bytes(words[at]);
-        let (a, b) = (word ^ (LOW * one as u64), word ^ (LOW * other as u64));
-        let found = (a.wrapping_sub(LOW) & !a | b.wrapping_sub(LOW) & !b) & HIGH;
-        if found != 0 {
-            return Some(8 * at + found.trailing_zeros() as usize / 8);
+        if let Some(found) = first_in_word(words[at], one, other) {
+            return Some(8 * at + found);
         }
         at += 1;
     }
     let found = end.iter().position(|&byte| byte == one || byte == other);
     found.map(|at| bytes.len() - end.len() + at)
+}
+
+/// The same, of eight.
+///
+/// Source of the test for a zero byte in a word: Sean Eron Anderson, "Bit
+/// Twiddling Hacks", "Determine if a word has a zero byte".
+#[inline(always)]
+fn first_in_word(bytes: [u8; 8], one: u8, other: u8) -> Option<usize> {
+    const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    // The first byte is the lowest: what follows a zero byte may be taken for one.
+    let word = u64::from_le_bytes(bytes);
+    let (a, b) = (word ^ (LOW * one as u64), word ^ (LOW * other as u64));
+    let found = (a.wrapping_sub(LOW) & !a | b.wrapping_sub(LOW) & !b) & HIGH;
+    (found != 0).then(|| found.trailing_zeros() as usize / 8)
 }
 
 #[cfg(test)]
