@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use e2e::Folder;
 use e2e::pretend_init::PretendInit;
 
+use crate::bare_log;
 use crate::bench::{Bench, command};
 use crate::processes::{self, busy, memory, watch};
 use crate::series::Series;
@@ -24,8 +25,8 @@ const LINE: usize = 100;
 
 /// How lines come.
 #[derive(Clone, Copy)]
-struct Load {
-    writers: usize,
+pub struct Load {
+    pub writers: usize,
     /// Lines that each of them writes at once.
     batch: usize,
     /// Lines that each of them writes.
@@ -34,7 +35,7 @@ struct Load {
 
 impl Load {
     /// Writes it from threads of the core this is called on.
-    fn write(self, pipes: Vec<File>) {
+    pub fn write(self, pipes: Vec<File>) {
         let text = line().repeat(self.batch);
         let writers = pipes.into_iter().map(|mut pipe| {
             let text = text.clone();
@@ -86,9 +87,12 @@ pub fn logger(bench: &Bench) -> Vec<Row> {
             time.push_ms(took);
             cost.push(busy.as_secs_f64() * 1e6 / count);
         };
+        let how = "a loop that only labels, writes and rotates (not ward); floor: `cat`";
+        let mut least = Row::new(format!("the same by {how}"), Milliseconds, Reach::Nothing);
         for _ in 0..bench.runs {
             push(&mut row.ward, &mut each.ward, own(bench, load));
             let folder = Folder::in_memory("bench-log");
+            least.ward.push_ms(bare_log::time(bench, load, &folder.join("bare")));
             let file = folder.join("file");
             let cat =
                 || peer(bench, command("cat").stdout(File::create(&file).expect("a file")), load);
@@ -104,7 +108,8 @@ pub fn logger(bench: &Bench) -> Vec<Row> {
                 fs::remove_dir_all(&directory).expect("it was just made");
             }
         }
-        rows.extend([row, each]);
+        least.floor = row.floor.clone();
+        rows.extend([row, each, least]);
     }
     rows
 }

@@ -2,6 +2,7 @@
 //! installed and beside the floor, and prints the table.
 #![forbid(unsafe_code)]
 
+mod bare_log;
 mod bench;
 mod boot;
 mod cores;
