@@ -203,15 +203,15 @@ fn a_link_outlives_the_manager_and_nothing_is_lost() {
     let plugs = device.wait_pid("plugs");
     signal(plugs, Signal::KILL);
     wait_for("the controller", PATIENCE, || device.pid("plugs").filter(|pid| *pid != plugs));
-    assert_eq!(device.up(), ["plugs", "disk", "notes"]);
+    assert_eq!(device.up(), ["lan", "plugs", "share", "disk", "notes"]);
     // Stopped, it takes that down, and is not heard any more.
     device.ward("stop plugs").expect(0);
-    assert_eq!(device.up(), ["notes"]);
+    assert_eq!(device.up(), ["lan", "notes"]);
     heard.link.ask(30, Verb::Up, "disk", "it is there");
     let (ok, why) = heard.ended(30);
     assert_eq!((ok, why.as_str()), (false, "disk: its controller plugs is down, or being stopped"));
     device.rc("-u change default").expect(0);
-    assert_eq!(device.up(), ["plugs", "notes"]);
+    assert_eq!(device.up(), ["lan", "plugs", "notes"]);
     heard.link.ask(31, Verb::Up, "disk", "it is there");
     assert!(heard.ended(31).0);
 }
