@@ -5,6 +5,7 @@ use cli::Command;
 pub mod boot;
 pub mod chain;
 pub mod change;
+pub mod controllers;
 pub mod init;
 pub mod logger;
 pub mod machine;
@@ -17,11 +18,13 @@ pub mod ship;
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
+    &people::graph::COMMAND,
     &machine::HALT,
     &init::INIT,
     &people::log::COMMAND,
     &logger::COMMAND,
     &manager::COMMAND,
+    &people::output::COMMAND,
     &boot::PHASES,
     &machine::POWEROFF,
     &machine::REBOOT,

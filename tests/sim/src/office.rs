@@ -272,6 +272,17 @@ impl Office {
         }
     }
 
+    /// The manager sees that a service publishes something else.
+    pub fn publish(
+        &mut self,
+        streets: &mut Streets,
+        wire: &mut Wire,
+        service: Index,
+    ) -> Result<(), Killed> {
+        self.step(streets, Event::Published { service })?;
+        self.flush(wire)
+    }
+
     pub fn is_connected(&self) -> bool {
         self.machine.as_ref().is_some_and(Manager::connected)
     }
@@ -353,6 +364,7 @@ impl Office {
             Action::Signal { service, signal } => {
                 self.outbox.push(Order::Signal { slot: slot(service), signal });
             }
+            Action::Reacts { .. } => {}
             Action::AllDown => self.outbox.push(Order::AllDown),
             Action::Tell { client, service, news, .. } => {
                 self.mail.push(Mail::News(client, service, news));

@@ -4,7 +4,9 @@
 mod answer;
 mod askers;
 mod clients;
+mod conditions;
 mod init_link;
+mod outputs;
 mod update;
 
 use std::io::Write;
@@ -24,7 +26,9 @@ use os::trouble::Trouble;
 
 use askers::Askers;
 use clients::Clients;
+use conditions::Conditions;
 use init_link::InitLink;
+use outputs::Outputs;
 use update::{RESTORER, UPDATER, Updates};
 
 pub const COMMAND: Command = Command {
@@ -43,7 +47,8 @@ members of that group may ask how services are.",
 
 const INIT: u64 = 0;
 const LISTENER: u64 = 1;
-const FIRST_CLIENT: u64 = 2;
+const OUTPUTS: u64 = 2;
+const FIRST_CLIENT: u64 = 3;
 
 /// Room for actions that is kept from one event to the next.
 const ACTIONS_KEPT: usize = 64;
@@ -78,6 +83,8 @@ struct Program {
     actions: Vec<Action>,
     updates: Updates,
     askers: Askers,
+    conditions: Conditions,
+    outputs: Outputs,
     /// How the stopping for an update has ended.
     stopped: Option<Outcome>,
     now: Moment,
@@ -90,14 +97,23 @@ impl Program {
         };
         let events = EventLoop::new().map_err(|e| refused("wait for the clients", e))?;
         let clients = Clients::listen(&live, &events).map_err(|e| refused("make the socket", e))?;
+        let graph = Manager::new(Graph::from(&live.database()), live.bytes());
+        let outputs = Outputs::new(&live, graph.graph());
+        if let Some(watches) = outputs.watches() {
+            events
+                .add(watches, OUTPUTS, Readiness::IN)
+                .map_err(|e| refused("watch the outputs", e))?;
+        }
         Ok(Self {
-            graph: Manager::new(Graph::from(&live.database()), live.bytes()),
+            graph,
+            outputs,
             init: InitLink::new(&live),
             clients,
             events,
             actions: Vec::new(),
             updates: Updates::default(),
             askers: Askers::default(),
+            conditions: Conditions::default(),
             stopped: None,
             now: clock::now(),
             live,
@@ -110,14 +126,17 @@ impl Program {
         if let Err(error) = self.init.connect_if_due(self.now, &self.live, &self.events) {
             eprintln!("init does not listen ({error}); trying again");
         }
+        self.tell_watchers();
         self.flush();
-        let deadline = [self.graph.deadline(), self.init.retry(), self.clients.deadline()];
-        let deadline = deadline.into_iter().flatten().min();
+        let others = [self.clients.deadline(), self.outputs.deadline()];
+        let deadline = [self.graph.deadline(), self.init.retry()].into_iter().chain(others);
+        let deadline = deadline.flatten().min();
         let ready = self.events.wait(deadline).map_err(Failure::refused)?;
         self.now = clock::now();
         for (token, readiness) in ready {
             match token {
                 INIT => self.hear_init(readiness),
+                OUTPUTS => self.outputs.hear(self.now),
                 LISTENER => self.clients.accept(&self.events, self.now),
                 _ => self.hear_client((token - FIRST_CLIENT) as usize, readiness),
             }
@@ -125,6 +144,7 @@ impl Program {
         if self.graph.deadline().is_some_and(|at| at <= self.now) {
             self.step(Event::Tick);
         }
+        self.publish();
         while let Some(outcome) = self.stopped.take() {
             self.go_on_with_update(outcome);
         }
@@ -133,11 +153,11 @@ impl Program {
     }
 
     /// Asks the graph for something, and remembers who wanted it.
-    fn ask(&mut self, ask: Ask) {
+    fn ask(&mut self, ask: Ask, because: Option<String>) {
         let (pid, before) = (ask.pid, self.graph.newest());
         self.step(Event::Ask(ask));
         if self.graph.newest() != before {
-            self.askers.note(before + 1, pid, self.now);
+            self.askers.note(before + 1, pid, because, self.now);
         }
     }
 
@@ -147,9 +167,21 @@ impl Program {
         self.graph.step(self.now, event, &mut actions);
         for action in actions.drain(..) {
             match action {
-                Action::Store { service, byte } => self.live.store(service, byte),
+                Action::Store { service, byte } => {
+                    let old = self.live.bytes()[service as usize];
+                    self.live.store(service, byte);
+                    self.outputs.stored(&self.live, self.graph.graph(), service, old, byte);
+                }
                 Action::Want { .. } | Action::Run { .. } | Action::Signal { .. } => {
                     self.init.order(action);
+                }
+                Action::Reacts { service, need, order } => {
+                    let because = format!(
+                        "the manager, because {} has changed and {} says so in on-restart.d",
+                        self.live.name(need),
+                        self.live.name(service)
+                    );
+                    self.askers.note(order, 0, Some(because), self.now);
                 }
                 Action::AllDown => self.init.all_down(),
                 Action::Tell { client: UPDATER, service, news, .. } => {
@@ -245,6 +277,7 @@ impl Program {
 
     fn lose_client(&mut self, number: usize) {
         self.clients.remove(number);
+        self.conditions.forget(number);
         self.updates.forget(number);
         self.step(Event::Gone { client: number as u32 });
     }
@@ -262,6 +295,13 @@ impl Program {
 fn complain(troubles: Vec<Trouble>) {
     for trouble in troubles {
         eprintln!("{trouble}");
+    }
+}
+
+/// The same of one thing that concerns one service.
+fn complain_of(what: &str, service: &str, done: std::io::Result<()>) {
+    if let Err(error) = done {
+        eprintln!("cannot {what} of {service}: {error}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::service::manage::{Ask, Verb as Goal};
+use engine::service::manage::{Ask, Manager, Verb as Goal};
 use engine::service::update;
 use model::bytes::Reader;
 use model::limits::{MESSAGE_BYTES_MAX, SERVICES_MAX};
@@ -13,11 +13,13 @@ use model::service::manager_request::{
 use model::service::name::nearest;
 use model::time::Moment;
 use os::event_loop::Readiness;
+use os::service::managed::LiveDir;
 use os::service::manager_client::Conversion;
 use os::trouble::Trouble;
 
-use super::Program;
+use super::clients::{Told, Watched};
 use super::update::Wanted;
+use super::{Program, conditions};
 
 /// Exit codes of s6-rc.
 const UNKNOWN_NAME: u8 = 3;
@@ -87,6 +89,19 @@ impl Program {
                     };
                     self.begin_update(wanted);
                 }
+                ToManager::Watch { id } => self.watch(number, id),
+                ToManager::Controller { name } => self.meet_controller(number, name),
+                ToManager::Conditions { service } => {
+                    // It may have been one in an earlier database.
+                    let Some(controller) = client.controller else { continue };
+                    let database = self.live.database();
+                    let mut controls = database.service(controller).controls();
+                    let service = controls.find(|(index, _)| self.live.name(*index) == service);
+                    let service = service.map(|(index, _)| index);
+                    self.conditions.begin(number, controller, service);
+                }
+                ToManager::Condition(condition) => self.conditions.add(number, &condition),
+                ToManager::Because { text } => client.because = Some(text.to_owned()),
             }
         }
         true
@@ -100,19 +115,24 @@ impl Program {
         let Some(client) = self.clients.get(number) else { return };
         match database.find(name) {
             Some(Entry::Service(index)) => client.names.push(index),
-            Some(Entry::Bundle(bundle)) => client.names.extend(database.bundle(bundle).contents()),
+            Some(Entry::Bundle(bundle)) => {
+                client.bundled.extend(database.bundle(bundle).contents());
+            }
             None => drop(client.unknown.get_or_insert_with(|| name.to_owned())),
         }
         // Nobody needs to name a service more often than there are services.
-        if client.names.len() > 2 * database.len() {
-            client.names.sort_unstable();
-            client.names.dedup();
+        for names in [&mut client.names, &mut client.bundled] {
+            if names.len() > 2 * database.len() {
+                names.sort_unstable();
+                names.dedup();
+            }
         }
     }
 
     pub(super) fn refuse(&mut self, number: usize, id: u32, exit: u8, why: &str, hint: &str) {
         if let Some(client) = self.clients.get(number) {
-            client.names.clear();
+            client.take_names();
+            client.because = None;
             client.unknown = None;
             client.conversions.clear();
             client.tell(&FromManager::Refused { id, exit, why, hint });
@@ -162,11 +182,17 @@ impl Program {
             return;
         }
         let Some(client) = self.clients.get(number) else { return };
-        let mut services: Vec<Index> = std::mem::take(&mut client.names);
+        let services: Vec<Index> = std::mem::take(&mut client.names);
+        let bundled = std::mem::take(&mut client.bundled);
         let pid = client.pid;
-        if manner.users {
-            services = self.graph.with_users(&services);
-        }
+        let (because, controller) = (client.because.take(), client.controller);
+        let because = match (because, controller) {
+            (Some(text), Some(controller)) => {
+                Some(conditions::cut(&format!("{}: {text}", self.live.name(controller))))
+            }
+            (Some(text), None) => Some(conditions::cut(&text)),
+            (None, _) => None,
+        };
         let ask = Ask {
             client: number as u32,
             id,
@@ -181,10 +207,13 @@ impl Program {
             all: manner.all,
             detail: manner.detail,
             services,
+            bundled,
+            controller,
+            users: manner.users,
             limit: time_limit(limit),
             since,
         };
-        self.ask(ask);
+        self.ask(ask, because);
         // It may want down what an update has stopped and would start again.
         self.remember_stopped();
     }
@@ -202,7 +231,7 @@ impl Program {
             return;
         }
         let Some(client) = self.clients.get(number) else { return };
-        let mut services = std::mem::take(&mut client.names);
+        let mut services = client.take_names();
         if services.is_empty() {
             services = (0..self.live.bytes().len() as Index).collect();
         }
@@ -227,19 +256,87 @@ impl Program {
             client.tell(&FromManager::Asked(asked));
         }
         for service in services {
-            let trouble = self.graph.trouble(service);
-            client.tell(&FromManager::Service(ServiceStatus {
-                name: self.live.name(service),
-                byte: self.graph.byte(service),
-                goal: self.graph.goal(service),
-                state: self.graph.state(service).copied(),
-                trouble: trouble.map(|reason| reason.map(|other| self.live.name(other))),
-                limit: self.graph.limit(service),
-                request: self.graph.claim(service),
-            }));
+            let told = how_it_is(&self.graph, service);
+            client.tell(&FromManager::Service(status(&self.live, service, told)));
+            for (controller, condition) in self.conditions.of(service) {
+                let controller = self.live.name(controller);
+                client.tell(&FromManager::Condition { controller, condition });
+            }
         }
         client.tell(&FromManager::StatusEnd { id });
     }
+
+    /// From now on, somebody is told of every change of some services.
+    fn watch(&mut self, number: usize, id: u32) {
+        if !self.permits(number, id, false) {
+            return;
+        }
+        let Some(client) = self.clients.get(number) else { return };
+        let mut services = client.take_names();
+        services.sort_unstable();
+        services.dedup();
+        let watched = services.into_iter().map(|service| Watched { service, told: None });
+        client.watched = watched.collect();
+    }
+
+    /// Tells those who watch services what has changed.
+    pub(super) fn tell_watchers(&mut self) {
+        // Init is starting anew, and will tell in a moment how everything is.
+        if !self.init.is_welcome() {
+            return;
+        }
+        for number in self.clients.watchers() {
+            let Some(client) = self.clients.get(number) else { continue };
+            let mut watched = std::mem::take(&mut client.watched);
+            for Watched { service, told } in &mut watched {
+                let is = how_it_is(&self.graph, *service);
+                if *told != Some(is) {
+                    *told = Some(is);
+                    client.tell(&FromManager::Service(status(&self.live, *service, is)));
+                }
+            }
+            client.watched = watched;
+        }
+    }
+
+    /// A client says that it is a controller.
+    fn meet_controller(&mut self, number: usize, name: &str) {
+        let Some(client) = self.clients.get(number) else { return };
+        let found = match self.live.database().find(name) {
+            Some(Entry::Service(index)) => {
+                self.live.database().service(index).controller().map(|_| index)
+            }
+            _ => None,
+        };
+        match found {
+            Some(index) if client.may_control => client.controller = Some(index),
+            Some(_) => {
+                let why = "only root and the owner of the services may control them";
+                self.refuse(number, 0, REFUSED, why, "");
+            }
+            None => {
+                let why = format!("there is no controller {name}");
+                self.refuse(number, 0, UNKNOWN_NAME, &why, "");
+            }
+        }
+    }
+}
+
+fn how_it_is(graph: &Manager, service: Index) -> Told {
+    Told {
+        byte: graph.byte(service),
+        goal: graph.goal(service),
+        state: graph.state(service).copied(),
+        trouble: graph.trouble(service),
+        limit: graph.limit(service),
+        request: graph.claim(service),
+    }
+}
+
+fn status(live: &LiveDir, service: Index, told: Told) -> ServiceStatus<'_> {
+    let Told { byte, goal, state, trouble, limit, request } = told;
+    let trouble = trouble.map(|reason| reason.map(|other| live.name(other)));
+    ServiceStatus { name: live.name(service), byte, goal, state, trouble, limit, request }
 }
 
 fn time_limit(millis: u32) -> Option<Duration> {

@@ -11,6 +11,8 @@ use model::limits::{
 };
 use model::service::database::Index;
 use model::service::manager_request::{FromManager, Step};
+use model::service::reason::Reason;
+use model::service::request::SlotState;
 use model::time::Moment;
 use os::door::Door;
 use os::event_loop::{EventLoop, Readiness};
@@ -30,10 +32,18 @@ pub struct Client {
     pub greeted: bool,
     /// What the next request is about.
     pub names: Vec<Index>,
+    /// What only bundles stand for.
+    pub bundled: Vec<Index>,
     /// The first name that nobody has.
     pub unknown: Option<String>,
     /// For the next update.
     pub conversions: Vec<Conversion>,
+    /// The controller that it is.
+    pub controller: Option<Index>,
+    /// Why it makes its next request.
+    pub because: Option<String>,
+    /// What it is told of, as it was told last.
+    pub watched: Vec<Watched>,
     /// It asked how these are while nobody knew.
     pub curious: Option<(u32, Vec<Index>)>,
     filling: Writer,
@@ -43,6 +53,24 @@ pub struct Client {
     wants_room: bool,
     /// It reads too slowly: nothing more is kept for it.
     pub lost: bool,
+}
+
+/// A service that somebody watches.
+pub struct Watched {
+    pub service: Index,
+    /// What was told of it last; nothing yet.
+    pub told: Option<Told>,
+}
+
+/// What is told of a service.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    pub byte: u8,
+    pub goal: bool,
+    pub state: Option<SlotState>,
+    pub trouble: Option<Reason<Index>>,
+    pub limit: Option<Moment>,
+    pub request: u32,
 }
 
 pub struct Clients {
@@ -113,8 +141,12 @@ impl Clients {
             may_control,
             greeted: false,
             names: Vec::new(),
+            bundled: Vec::new(),
             unknown: None,
             conversions: Vec::new(),
+            controller: None,
+            because: None,
+            watched: Vec::new(),
             curious: None,
             filling: Writer::new(),
             waiting: VecDeque::new(),
@@ -162,6 +194,13 @@ impl Clients {
         asked.collect()
     }
 
+    /// Those who watch services.
+    pub fn watchers(&self) -> Vec<usize> {
+        let clients = self.clients.iter().enumerate();
+        let watches = |client: &Client| !client.watched.is_empty();
+        clients.filter(|(_, c)| c.as_ref().is_some_and(watches)).map(|(number, _)| number).collect()
+    }
+
     pub fn tell(&mut self, number: u32, message: &FromManager<'_>) {
         if let Some(client) = self.get(number as usize) {
             client.tell(message);
@@ -205,6 +244,13 @@ impl Clients {
 }
 
 impl Client {
+    /// All that was named, bundles resolved.
+    pub fn take_names(&mut self) -> Vec<Index> {
+        let mut names = std::mem::take(&mut self.names);
+        names.append(&mut self.bundled);
+        names
+    }
+
     pub fn tell(&mut self, message: &FromManager<'_>) {
         self.lost |= self.waiting_bytes > self.waiting_bytes_max;
         if self.lost {

@@ -19,6 +19,7 @@ use model::service::live_state::{AGAIN, STARTING, UP, WANTED};
 use model::service::manager_request::FromManager;
 use model::service::request::ToInit;
 use model::time::Moment;
+use os::event_loop::Readiness;
 use os::service::database_file::DatabaseFile;
 use os::service::live_dir::{self, MOVED, Making, SERVICE_DIRS};
 use os::service::live_upkeep;
@@ -26,8 +27,10 @@ use os::service::managed::LiveDir;
 use os::service::manager_client;
 use os::trouble::Trouble;
 
-use super::Program;
 use super::askers::Askers;
+use super::conditions::Conditions;
+use super::outputs::Outputs;
+use super::{OUTPUTS, Program};
 use crate::applets::plan::{self, NOT_SWITCHED, OUT_OF_TIME};
 
 /// Who asks the graph to stop what an update stops.
@@ -204,11 +207,14 @@ impl Program {
             client: UPDATER,
             id: 0,
             pid: update.wanted.pid,
-            verb: Verb::Down { essential: true },
+            verb: Verb::DownForNow,
             prune: false,
             all: false,
             detail: update.wanted.detail,
             services: plan.stop,
+            bundled: Vec::new(),
+            controller: None,
+            users: false,
             limit: update.wanted.deadline.map(|at| left(at, now)),
             since: now,
         };
@@ -225,7 +231,7 @@ impl Program {
             let why = format!("cannot write into {path}: {error}");
             return self.fail_update(Failure::refused(why));
         }
-        self.ask(ask);
+        self.ask(ask, None);
     }
 
     /// Forgets of what was stopped whatever comes up again, and what somebody
@@ -282,7 +288,7 @@ impl Program {
         let services: Vec<Index> = self.updates.stopped.iter().map(|s| s.service).collect();
         if !services.is_empty() {
             let pid = std::process::id();
-            self.ask(again(RESTORER, 0, pid, services, self.now));
+            self.ask(again(RESTORER, 0, pid, services, self.now), None);
         }
         for wanted in std::mem::take(&mut self.updates.next) {
             self.begin_update(wanted);
@@ -397,9 +403,14 @@ impl Program {
         };
         let before = std::mem::replace(&mut self.live, live);
         self.graph = Manager::new(Graph::from(&self.live.database()), self.live.bytes());
+        self.outputs = Outputs::new(&self.live, self.graph.graph());
+        if let Some(watches) = self.outputs.watches() {
+            let _ = self.events.add(watches, OUTPUTS, Readiness::IN);
+        }
         self.init.go_over(self.live.bytes().len());
         self.updates = Updates::default();
         self.askers = Askers::default();
+        self.conditions = Conditions::default();
         super::complain(live_upkeep::adopt(&self.live, Some(&before)));
         let keep: Vec<usize> = update.clients.iter().map(|(number, _)| *number).collect();
         if let Err(error) = self.clients.go_over(&self.live, &self.events, &keep) {
@@ -425,7 +436,7 @@ impl Program {
                 limit: wanted.deadline.map(|at| left(at, self.now)),
                 ..again(client, id, wanted.pid, services.clone(), self.now)
             };
-            self.ask(ask);
+            self.ask(ask, None);
         }
     }
 }
@@ -441,6 +452,9 @@ fn again(client: u32, id: u32, pid: u32, services: Vec<Index>, now: Moment) -> A
         all: false,
         detail: false,
         services,
+        bundled: Vec::new(),
+        controller: None,
+        users: false,
         limit: None,
         since: now,
     }
