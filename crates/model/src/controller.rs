@@ -8,7 +8,11 @@
 use alloc::string::String;
 use core::fmt;
 
+pub mod device_event;
+pub mod pattern;
+pub mod rule;
 pub mod settings;
+pub mod uplink;
 
 pub use settings::{Setting, Settings};
 
