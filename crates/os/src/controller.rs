@@ -1,3 +1,5 @@
 //! What controllers need of Linux.
 
+pub mod devices;
+pub mod kernel_events;
 pub mod manager_link;
