@@ -6,6 +6,7 @@ pub mod boot;
 pub mod chain;
 pub mod change;
 pub mod controllers;
+pub mod hotplug;
 pub mod init;
 pub mod logger;
 pub mod machine;
@@ -13,12 +14,14 @@ pub mod manager;
 pub mod peers;
 pub mod people;
 pub mod plan;
+pub mod round_robin;
 pub mod ship;
 
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
     &machine::HALT,
+    &hotplug::COMMAND,
     &init::INIT,
     &people::log::COMMAND,
     &logger::COMMAND,
@@ -29,6 +32,7 @@ pub const TABLE: &[&Command] = &[
     &machine::REEXEC,
     &people::start::RELOAD,
     &people::start::RESTART,
+    &round_robin::COMMAND,
     &peers::s6_applyuidgid::COMMAND,
     &peers::s6_fifodir::CLEANFIFODIR,
     &peers::s6_envdir::COMMAND,

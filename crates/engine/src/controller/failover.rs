@@ -143,11 +143,16 @@ impl Failover {
         }
     }
 
+    /// Whose request this is, unless another took its place.
+    pub fn asked_by(&self, id: u32) -> Option<usize> {
+        let asked = |member: &Member| member.asked.is_some_and(|asked| asked.id == id);
+        self.members.iter().position(asked)
+    }
+
     /// A request has ended.
     pub fn ended(&mut self, now: Moment, id: u32, ok: bool) {
-        let asked = |member: &Member| member.asked.is_some_and(|asked| asked.id == id);
         // An older one was overtaken by what was asked since.
-        let Some(at) = self.members.iter().position(asked) else { return };
+        let Some(at) = self.asked_by(id) else { return };
         let Some(asked) = self.members[at].asked.take() else { return };
         let up = asked.wish != Wish::Down;
         match ok {

@@ -113,10 +113,14 @@ struct Service {
 /// What of a condition was said last.
 type Said = (Option<(Box<[u8]>, u64)>, usize, Option<Wait>);
 
+/// What the manager says of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Told {
-    up: bool,
-    goal: bool,
+pub struct Told {
+    pub up: bool,
+    /// It shall be up.
+    pub goal: bool,
+    /// It did not become, or stay, what it should.
+    pub trouble: bool,
 }
 
 impl Hotplug {
@@ -230,39 +234,51 @@ impl Hotplug {
         Condition { device, count, since, waits: service.waits(now) }
     }
 
-    /// The manager says how a service is, and whether it shall be up.
-    pub fn told(&mut self, now: Moment, service: usize, up: bool, goal: bool) {
+    /// The manager says how a service is.
+    pub fn told(&mut self, now: Moment, service: usize, told: Told) {
         let pace = self.pace;
         let service = &mut self.services[service];
-        let before = service.told.replace(Told { up, goal });
+        let before = service.told.replace(told);
         if let Some(before) = before
             && service.asked.is_none()
         {
-            if before.goal != goal {
+            let fell = (before.up || before.goal) && !told.up && (told.goal || told.trouble);
+            if before.goal != told.goal && !fell {
                 // Not by us, or it would be asked for.
-                service.by_hand = goal == service.devices.is_empty();
-            } else if before.up && !up {
+                service.by_hand = told.goal == service.devices.is_empty();
+            } else if fell && before != told {
                 service.failed(now, &pace);
             }
         }
-        if up {
+        if told.up {
             service.up_since.get_or_insert(now);
         }
+    }
+
+    /// Whether all is known that there is to know, and was acted upon.
+    pub fn is_ready(&self) -> bool {
+        self.walked && self.services.iter().all(|service| service.told.is_some())
+    }
+
+    /// Whose request this is, unless another took its place.
+    pub fn asked_by(&self, id: u32) -> Option<usize> {
+        let asked = |service: &Service| service.asked.is_some_and(|asked| asked.id == id);
+        self.services.iter().position(asked)
     }
 
     /// A request has ended.
     pub fn ended(&mut self, now: Moment, id: u32, ok: bool) {
         let pace = self.pace;
-        let asked = |service: &&mut Service| service.asked.is_some_and(|asked| asked.id == id);
         // An older one was overtaken by what was asked since.
-        let Some(service) = self.services.iter_mut().find(asked) else { return };
+        let Some(at) = self.asked_by(id) else { return };
+        let service = &mut self.services[at];
         let Some(asked) = service.asked.take() else { return };
         if !ok {
             service.failed(now, &pace);
             return;
         }
         let up = asked.wish != Wish::Down;
-        service.told = Some(Told { up, goal: up });
+        service.told = Some(Told { up, goal: up, trouble: false });
         service.up_since = up.then(|| service.up_since.unwrap_or(now));
     }
 

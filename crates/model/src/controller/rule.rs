@@ -231,11 +231,9 @@ fn rule(at: usize, text: &str, wrong: &mut Vec<Wrong>) -> Rule {
                 finish(&mut terms).map(|terms| alternatives.push(terms))
             }
             "settle" => setting.millis().map(|time| rule.settle = time),
-            "replaced" => match setting.value {
-                "keep" => Ok(rule.restart_when_replaced = false),
-                "restart" => Ok(rule.restart_when_replaced = true),
-                value => Err(format!("replaced takes keep or restart, not `{value}`")),
-            },
+            "replaced" => {
+                replaced(setting.value).map(|restart| rule.restart_when_replaced = restart)
+            }
             "link" => link(setting.value).map(|name| rule.link = Some(name)),
             _ => term(&setting).and_then(|term| add(&mut terms, term, setting.key)),
         };
@@ -364,6 +362,14 @@ fn finish(terms: &mut Vec<Term>) -> Result<Box<[Term]>, String> {
         Term::ParentAttribute(..) => 4,
     });
     Ok(terms.into())
+}
+
+fn replaced(value: &str) -> Result<bool, String> {
+    match value {
+        "keep" => Ok(false),
+        "restart" => Ok(true),
+        _ => Err(format!("replaced takes keep or restart, not `{value}`")),
+    }
 }
 
 fn link(value: &str) -> Result<Box<str>, String> {

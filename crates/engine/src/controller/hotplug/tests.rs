@@ -8,6 +8,10 @@ use super::*;
 
 const DISK: &[u8] = b"/devices/usb1/1-1/block/sda";
 
+fn told(up: bool, goal: bool) -> Told {
+    Told { up, goal, trouble: false }
+}
+
 struct Desk {
     machine: Hotplug,
     now: Moment,
@@ -21,7 +25,7 @@ impl Desk {
         let mut desk = Self { machine: Hotplug::new(now, &rules), now };
         desk.machine.walk(now);
         desk.machine.walk_ended(now);
-        desk.machine.told(now, 0, false, false);
+        desk.machine.told(now, 0, told(false, false));
         assert_eq!(desk.decide(), vec![Order::Say { service: 0 }]);
         desk
     }
@@ -52,7 +56,7 @@ impl Desk {
         let [(id, wish)] = asks[..] else { panic!("{asks:?}") };
         self.machine.ended(self.now, id, true);
         let up = wish != Wish::Down;
-        self.machine.told(self.now, 0, up, up);
+        self.machine.told(self.now, 0, told(up, up));
         wish
     }
 
@@ -90,7 +94,7 @@ fn nothing_is_asked_before_all_is_known() {
     let now = Moment::from_nanos(1);
     let mut machine = Hotplug::new(now, &rules);
     let mut orders = Vec::new();
-    machine.told(now, 0, true, true);
+    machine.told(now, 0, told(true, true));
     machine.decide(now, &mut orders);
     assert_eq!((orders.len(), machine.deadline()), (0, None));
     machine.walk(now);
@@ -164,7 +168,7 @@ fn failed_starts_are_repeated_ever_more_seldom_until_it_lasts() {
     assert_eq!(desk.granted(), Wish::Up);
     // It falls over: at once is no better; after it has lasted it counts from one.
     desk.pass(11_000);
-    desk.machine.told(desk.now, 0, false, true);
+    desk.machine.told(desk.now, 0, told(false, true));
     assert_eq!(desk.machine.deadline().map(|at| at.since(desk.now)), Some(Duration::from_secs(1)));
     assert_eq!(desk.machine.condition(desk.now, 0).waits, Some(Wait::Failed(1)));
     // Another device is another try.
@@ -216,7 +220,7 @@ fn what_somebody_takes_down_stays_so_until_the_device_goes() {
     desk.comes(1);
     assert_eq!(desk.granted(), Wish::Up);
     desk.pass(1000);
-    desk.machine.told(desk.now, 0, false, false);
+    desk.machine.told(desk.now, 0, told(false, false));
     assert_eq!((desk.asks(), desk.machine.deadline()), (vec![], None));
     assert_eq!(desk.machine.condition(desk.now, 0).waits, Some(Wait::TakenDown));
     desk.pass(60_000).goes();
@@ -225,7 +229,7 @@ fn what_somebody_takes_down_stays_so_until_the_device_goes() {
     desk.pass(60_000).goes();
     assert_eq!(desk.granted(), Wish::Down);
     // And what somebody brings up without a device is his business.
-    desk.machine.told(desk.now, 0, true, true);
+    desk.machine.told(desk.now, 0, told(true, true));
     assert_eq!(desk.asks(), []);
 }
 
@@ -236,7 +240,7 @@ fn another_manager_is_asked_again() {
     assert_eq!(desk.asks(), [(1, Wish::Up)]);
     desk.machine.again();
     assert_eq!((desk.asks(), desk.machine.deadline()), (vec![], None));
-    desk.machine.told(desk.now, 0, false, true);
+    desk.machine.told(desk.now, 0, told(false, true));
     assert_eq!(desk.asks(), [(2, Wish::Up)]);
 }
 
@@ -250,7 +254,7 @@ fn a_controller_that_was_killed_goes_on() {
         desk.machine.walk(now);
         desk.comes(instance);
         desk.machine.walk_ended(now);
-        desk.machine.told(now, 0, true, true);
+        desk.machine.told(now, 0, told(true, true));
         assert_eq!(desk.asks().first().map(|(_, wish)| *wish), expected);
     }
 }
