@@ -8,6 +8,7 @@
 use alloc::string::String;
 use core::fmt;
 
+pub mod check;
 pub mod settings;
 
 pub use settings::{Setting, Settings};

@@ -176,3 +176,15 @@ pub const GENERATION_FILE_BYTES_MAX: usize = 256 << 10;
 /// Bytes of the name of a partition: one less than `BLKPG_DEVNAMELTH` of Linux
 /// `include/uapi/linux/blkpg.h`.
 pub const PARTITION_NAME_BYTES_MAX: usize = 63;
+
+/// Checks of one service: a round asks all of them at once, each with a socket or two.
+pub const CHECKS_MAX: usize = 32;
+
+/// How often a probe asks within one round: more is a flood, and finds nothing more.
+pub const CHECK_TRIES_MAX: u32 = 20;
+
+/// Bytes that are kept of the last line that a check prints, and of what its failure is told as.
+pub const CHECK_TEXT_BYTES_MAX: usize = 200;
+
+/// Bytes of the name of a network interface: `IFNAMSIZ` of Linux `if.h` less one.
+pub const INTERFACE_BYTES_MAX: usize = 15;

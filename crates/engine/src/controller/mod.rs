@@ -1,0 +1,3 @@
+//! Controllers: what they ask of the manager, and when.
+
+pub mod health;
