@@ -12,6 +12,7 @@ pub mod manager;
 pub mod peers;
 pub mod people;
 pub mod plan;
+pub mod probe;
 pub mod ship;
 
 /// Every applet, in the order of the alphabet.
@@ -24,6 +25,7 @@ pub const TABLE: &[&Command] = &[
     &manager::COMMAND,
     &boot::PHASES,
     &machine::POWEROFF,
+    &probe::COMMAND,
     &machine::REBOOT,
     &machine::REEXEC,
     &people::start::RELOAD,

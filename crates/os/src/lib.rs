@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod clock;
+pub mod controller;
 pub mod deploy;
 pub mod door;
 pub mod event_loop;

@@ -101,6 +101,14 @@ impl Default for Manner {
 }
 
 impl Manner {
+    /// What is good for these checks, where nothing else is said.
+    pub fn fitting(checks: &[Check]) -> Self {
+        match checks.iter().any(|check| matches!(check.method, Method::Command(_))) {
+            true => COMMANDS,
+            false => PROBES,
+        }
+    }
+
     /// The longest time from the moment when everything falls silent until the
     /// service is found sick, unless it has only just come up.
     pub fn detection_max(&self) -> Duration {
@@ -188,9 +196,8 @@ pub fn parse(own: &str, controlled: &[(&str, &str)]) -> Result<HealthCheck, Vec<
             Err(what) => wrongs.push(Wrong { place, line, what }),
         }
     }
-    let has_command = checks.iter().any(|check| matches!(check.method, Method::Command(_)));
-    let mut manner = if has_command { COMMANDS } else { PROBES };
-    let defaults = manner;
+    let defaults = Manner::fitting(&checks);
+    let mut manner = defaults;
     let (mut on_sick, mut all, mut seen) = (None, false, Vec::new());
     for (place, setting) in settings().filter(|(_, it)| !matches!(it.key, "check" | "kind")) {
         let twice = seen.contains(&setting.key);

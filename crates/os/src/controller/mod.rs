@@ -1,0 +1,3 @@
+//! How controllers see the world.
+
+pub mod probe;
