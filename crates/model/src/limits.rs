@@ -29,6 +29,10 @@ pub const DEATH_TALLY_MAX: u32 = 4096;
 /// Bytes of a file that holds one number or one word (`timeout-up`, `type`).
 pub const SETTING_BYTES_MAX: usize = 64;
 
+/// Bytes of one file of settings of a controller: a rule for each of a few
+/// hundred devices.
+pub const CONTROLLER_FILE_BYTES_MAX: usize = 64 << 10;
+
 /// Names that a mistake draws of a cycle; longer ones lose their middle.
 pub const CYCLE_NAMES_MAX: usize = 20;
 
@@ -157,6 +161,13 @@ pub const MANAGER_BACKLOG_BYTES_MAX: usize = 1 << 20;
 /// Bytes of lines that `s6-log` keeps for one target that does not take them;
 /// then it reads no more. Much more than a burst, much less than a router has.
 pub const LOG_KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// Conditions that the manager keeps of one controller for one service: more
+/// than anybody wants to read.
+pub const CONDITIONS_MAX: usize = 32;
+
+/// Bytes of the label of a condition, and of its value: a line of a terminal.
+pub const CONDITION_BYTES_MAX: usize = 120;
 
 /// Requests of which the manager remembers who made them, for `ward why`:
 /// what a person wonders about is among the last of them.

@@ -1,7 +1,7 @@
 //! One wait for descriptors and the deadline (`epoll(7)`).
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use model::time::Moment;
@@ -22,6 +22,11 @@ impl EventLoop {
     pub fn new() -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         Ok(Self { epoll, events: Vec::with_capacity(64) })
+    }
+
+    /// Readable while something of what it watches is: it may be watched itself.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
     }
 
     /// Watches `fd`. Level-triggered unless `interest` says `ET`.

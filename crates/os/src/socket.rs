@@ -99,6 +99,14 @@ impl Connection {
         Ok(Self(socket))
     }
 
+    /// Connects to the listener at `path`, and never waits: not for room among
+    /// those who wait there (`WouldBlock`), and not later.
+    pub fn connect_nonblocking(path: &Path) -> io::Result<Self> {
+        let socket = socket(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+        at(path, |address| Ok(net::connect(&socket, address)?))?;
+        Ok(Self(socket))
+    }
+
     pub fn set_nonblocking(&self) -> io::Result<()> {
         Ok(rustix::io::ioctl_fionbio(&self.0, true)?)
     }

@@ -98,6 +98,21 @@ fn listing(compiled: &Compiled) -> String {
             }
         }
     }
+    for controller in &contents.controllers {
+        let service = database.service(controller.service);
+        let _ = writeln!(text, "controller {}: {}", service.name(), controller.kind.name());
+        for control in &controller.controls {
+            let controlled = database.service(control.service);
+            let starts = controlled.started_by() == Some(controller.service);
+            let how = if starts { "starts" } else { "watches" };
+            let _ = writeln!(text, "  {how} {}: {:?}", controlled.name(), control.text);
+            assert!(controlled.controlled_by().any(|by| by.service().name() == service.name()));
+        }
+    }
+    for reaction in &contents.reactions {
+        let (user, need) = (names(&[reaction.user]), names(&[reaction.need]));
+        let _ = writeln!(text, "on restart of{need}:{user}: {}", reaction.reaction.name());
+    }
     for bundle in &contents.bundles {
         let _ = write!(text, "bundle {}", bundle.name);
         for (is, flag) in [(bundle.essential, " essential"), (bundle.recommended, " recommended")] {

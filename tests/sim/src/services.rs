@@ -57,7 +57,7 @@ pub fn database(dice: &mut Dice, count: usize) -> Contents {
             kind,
         }
     });
-    Contents { services: services.collect(), bundles: vec![] }
+    Contents { services: services.collect(), ..Contents::default() }
 }
 
 /// A database of longruns and oneshots that need what `needs` says, without limits.
@@ -80,7 +80,7 @@ pub fn plain(longruns: usize, needs: &[&[u32]]) -> Contents {
             })
         },
     });
-    Contents { services: services.collect(), bundles: vec![] }
+    Contents { services: services.collect(), ..Contents::default() }
 }
 
 /// Calls `with` with the opened database.

@@ -64,7 +64,7 @@ fn sorted(contents: Contents) -> Contents {
         service.needs = service.needs.iter().map(|need| place(*need)).collect();
         service.needs.sort_unstable();
     }
-    Contents { services, bundles: vec![] }
+    Contents { services, ..Contents::default() }
 }
 
 /// State bytes that a manager can have left: what is up has its needs up.

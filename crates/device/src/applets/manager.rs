@@ -4,6 +4,7 @@
 mod answer;
 mod askers;
 mod clients;
+mod conditions;
 mod init_link;
 mod update;
 
@@ -24,6 +25,7 @@ use os::trouble::Trouble;
 
 use askers::Askers;
 use clients::Clients;
+use conditions::Conditions;
 use init_link::InitLink;
 use update::{RESTORER, UPDATER, Updates};
 
@@ -78,6 +80,7 @@ struct Program {
     actions: Vec<Action>,
     updates: Updates,
     askers: Askers,
+    conditions: Conditions,
     /// How the stopping for an update has ended.
     stopped: Option<Outcome>,
     now: Moment,
@@ -98,6 +101,7 @@ impl Program {
             actions: Vec::new(),
             updates: Updates::default(),
             askers: Askers::default(),
+            conditions: Conditions::default(),
             stopped: None,
             now: clock::now(),
             live,
@@ -110,6 +114,7 @@ impl Program {
         if let Err(error) = self.init.connect_if_due(self.now, &self.live, &self.events) {
             eprintln!("init does not listen ({error}); trying again");
         }
+        self.tell_watchers();
         self.flush();
         let deadline = [self.graph.deadline(), self.init.retry(), self.clients.deadline()];
         let deadline = deadline.into_iter().flatten().min();
@@ -133,11 +138,11 @@ impl Program {
     }
 
     /// Asks the graph for something, and remembers who wanted it.
-    fn ask(&mut self, ask: Ask) {
+    fn ask(&mut self, ask: Ask, because: Option<String>) {
         let (pid, before) = (ask.pid, self.graph.newest());
         self.step(Event::Ask(ask));
         if self.graph.newest() != before {
-            self.askers.note(before + 1, pid, self.now);
+            self.askers.note(before + 1, pid, because, self.now);
         }
     }
 
@@ -245,6 +250,7 @@ impl Program {
 
     fn lose_client(&mut self, number: usize) {
         self.clients.remove(number);
+        self.conditions.forget(number);
         self.updates.forget(number);
         self.step(Event::Gone { client: number as u32 });
     }

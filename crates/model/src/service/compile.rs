@@ -12,6 +12,10 @@ use super::name;
 use super::source::{Tree, order_by_name};
 use crate::limits::{DATABASE_BYTES_MAX, NEAREST_MAX, SERVICES_MAX};
 
+mod controllers;
+
+use controllers::Control;
+
 /// What the compiler makes of source directories.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compiled {
@@ -39,6 +43,7 @@ pub fn compile(tree: &Tree) -> Result<Compiled, Vec<Mistake>> {
         pipelines: Vec::new(),
         names: Vec::new(),
         consumers: Vec::new(),
+        controls: Vec::new(),
         mistakes: Vec::new(),
         unknown: 0,
     };
@@ -66,6 +71,8 @@ struct Compiler<'a> {
     names: Vec<(&'a [u8], u32)>,
     /// What reads from each definition.
     consumers: Vec<u32>,
+    /// Who controls what, by controller.
+    controls: Vec<Control<'a>>,
     mistakes: Vec<Mistake>,
     unknown: usize,
 }
@@ -88,6 +95,9 @@ impl<'a> Compiler<'a> {
         self.join_pipelines();
         let graph = self.connect();
         let order = self.sort(&graph);
+        self.resolve_controls();
+        self.check_controls(&graph);
+        self.check_reactions(&graph);
         if self.mistakes.iter().any(|mistake| !mistake.fault.is_warning()) {
             return None;
         }
@@ -346,6 +356,7 @@ impl<'a> Compiler<'a> {
         }
 
         let mut sets: Vec<Vec<Index>> = sets;
+        let reactions = self.reactions(&indices, &sets);
         let mut contents = Contents::default();
         contents.services.reserve_exact(longruns.len() + oneshots.len());
         for node in longruns.iter().chain(&oneshots).map(|node| *node as usize) {
@@ -384,6 +395,8 @@ impl<'a> Compiler<'a> {
                 });
             }
         }
+        contents.controllers = self.controllers(&indices);
+        contents.reactions = reactions;
         let database = contents.encode();
         if database.len() > DATABASE_BYTES_MAX {
             self.whole(Fault::DatabaseTooLarge);

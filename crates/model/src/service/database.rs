@@ -12,15 +12,19 @@ use core::time::Duration;
 
 use xxhash_rust::xxh64::xxh64;
 
+use crate::controller::Kind as ControllerKind;
 use crate::limits::{DATABASE_BYTES_MAX, SERVICES_MAX};
 
+mod controllers;
 mod encode;
+
+pub use controllers::{ControlEntry, Controller, ControllerEntry, Reaction, ReactionEntry};
 
 /// First bytes of every database; the last is a newline so that a transfer as
 /// text is found out at once.
 const MAGIC: [u8; 12] = *b"ward.svc.db\n";
 /// Changes with every change of the layout.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// magic, version, checksum of all that follows, then ten counts.
 const HEADER_BYTES: usize = 12 + 4 + 8 + 10 * 4;
 const SERVICE_BYTES: usize = 80;
@@ -36,6 +40,10 @@ pub struct Contents {
     /// Longruns first, then oneshots, in the order that lists are printed in.
     pub services: Vec<ServiceEntry>,
     pub bundles: Vec<BundleEntry>,
+    /// By service.
+    pub controllers: Vec<ControllerEntry>,
+    /// By user, then by need.
+    pub reactions: Vec<ReactionEntry>,
 }
 
 /// One longrun or oneshot.
@@ -182,11 +190,17 @@ struct Parts {
     numbers: usize,
     scripts: usize,
     text: usize,
+    controllers: usize,
+    controls: usize,
+    reactions: usize,
     services_at: usize,
     bundles_at: usize,
     order_at: usize,
     numbers_at: usize,
     scripts_at: usize,
+    controllers_at: usize,
+    controls_at: usize,
+    reactions_at: usize,
     text_at: usize,
     end: usize,
 }
@@ -245,13 +259,13 @@ impl<'a> Database<'a> {
                 }
             }
             if i < longruns {
-                let consumer = u32_at(self.bytes, at + 68);
-                (consumer == u32::MAX || (consumer as usize) < longruns).then_some(())?;
+                self.checked_longrun(at + 68)?;
             } else {
                 for script in 0..3 {
                     self.checked_script(at + 44 + script * 8)?;
                 }
             }
+            self.checked_longrun(at + 72)?;
         }
         for i in 0..bundles {
             let at = self.bundle_at(i as u32);
@@ -268,7 +282,13 @@ impl<'a> Database<'a> {
             (last.is_none_or(|last| last < name)).then_some(())?;
             last = Some(name);
         }
-        Some(())
+        self.check_controllers()
+    }
+
+    /// A longrun, or none.
+    fn checked_longrun(&self, at: usize) -> Option<()> {
+        let index = u32_at(self.bytes, at);
+        (index == u32::MAX || (index as usize) < self.parts.longruns).then_some(())
     }
 
     /// Atomic services.
@@ -348,6 +368,8 @@ impl<'a> Database<'a> {
                     contents: b.contents().collect(),
                 })
                 .collect(),
+            controllers: self.controllers().map(|controller| controller.entry()).collect(),
+            reactions: self.reactions().collect(),
         }
     }
 
@@ -427,6 +449,9 @@ impl Parts {
             numbers: count(3),
             scripts: count(4),
             text: count(5),
+            controllers: count(6),
+            controls: count(7),
+            reactions: count(8),
             ..Self::default()
         };
         let sane = parts.longruns <= parts.services
@@ -435,14 +460,21 @@ impl Parts {
             && parts.numbers <= DATABASE_BYTES_MAX
             && parts.scripts <= DATABASE_BYTES_MAX
             && parts.text <= DATABASE_BYTES_MAX
-            && (6..10).all(|n| count(n) == 0);
+            && parts.controllers <= parts.longruns
+            && parts.controls <= DATABASE_BYTES_MAX
+            && parts.reactions <= DATABASE_BYTES_MAX
+            && count(9) == 0;
         sane.then_some(())?;
         parts.services_at = HEADER_BYTES;
         parts.bundles_at = parts.services_at + parts.services * SERVICE_BYTES;
         parts.order_at = parts.bundles_at + parts.bundles * BUNDLE_BYTES;
         parts.numbers_at = parts.order_at + (parts.services + parts.bundles) * 4;
         parts.scripts_at = parts.numbers_at + parts.numbers * 4;
-        parts.text_at = parts.scripts_at + parts.scripts * 8;
+        parts.controllers_at = parts.scripts_at + parts.scripts * 8;
+        parts.controls_at =
+            parts.controllers_at + parts.controllers * controllers::CONTROLLER_BYTES;
+        parts.reactions_at = parts.controls_at + parts.controls * controllers::CONTROL_BYTES;
+        parts.text_at = parts.reactions_at + parts.reactions * controllers::REACTION_BYTES;
         parts.end = parts.text_at + parts.text;
         Some(parts)
     }
@@ -451,7 +483,8 @@ impl Parts {
 /// One longrun or oneshot of a database.
 ///
 /// 80 bytes: name (8), needs (8), needed by (8), timeout up (4), timeout down
-/// (4), flags (4), digest (8), then 36 that the kind decides.
+/// (4), flags (4), digest (8), then 28 that the kind decides, who starts it (4),
+/// and 4 for later.
 #[derive(Clone, Copy)]
 pub struct Service<'a> {
     database: Database<'a>,

@@ -5,12 +5,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::database::{Longrun, Oneshot};
+use super::database::{Longrun, Oneshot, Reaction};
 use super::mistake::{Fault, Mistake};
 use super::name::{self, nearest};
 use super::source::{Content, Directory, Entry, Role, Tree, known_names, role};
 use super::{execline, signal};
-use crate::limits::{DEATH_TALLY_MAX, DESCRIPTOR_MAX};
+use crate::limits::{CONTROLLER_FILE_BYTES_MAX, DEATH_TALLY_MAX, DESCRIPTOR_MAX};
 
 /// What one source directory says of its service. Names are as they were
 /// written: nobody has looked yet whether they exist.
@@ -27,6 +27,8 @@ pub struct Definition<'a> {
     pub timeout_down: Duration,
     /// What it needs or, for a bundle, what it holds.
     pub names: Vec<Reference<'a>>,
+    /// What it does when something that it needs runs afresh.
+    pub reactions: Vec<(Reference<'a>, Reaction)>,
     pub kind: Kind<'a>,
 }
 
@@ -45,6 +47,10 @@ pub struct LongrunDefinition<'a> {
     pub producer_for: Option<Reference<'a>>,
     pub consumer_for: Vec<Reference<'a>>,
     pub pipeline_name: Option<Reference<'a>>,
+    /// The text of its file `controller`.
+    pub controller: Option<&'a str>,
+    /// The files of its folder `controls.d`, each with its text.
+    pub controls: Vec<(Reference<'a>, &'a str)>,
 }
 
 /// A name, and where it was written.
@@ -98,6 +104,7 @@ pub fn parse<'a>(
         timeout_up: Duration::ZERO,
         timeout_down: Duration::ZERO,
         names: Vec::new(),
+        reactions: Vec::new(),
         kind,
     };
     for entry in tree.entries(directory) {
@@ -154,7 +161,9 @@ impl<'a> Parser<'a, '_> {
             (b"flag-essential", _) => definition.essential = true,
             (b"flag-recommended", _) => definition.recommended = true,
             (b"contents.d", Kind::Bundle) => self.folder(entry),
-            (b"dependencies.d", Kind::Longrun(_) | Kind::Oneshot(_)) => self.folder(entry),
+            (b"dependencies.d" | b"on-restart.d", Kind::Longrun(_) | Kind::Oneshot(_)) => {
+                self.folder(entry);
+            }
             (b"contents", Kind::Bundle) => {
                 self.old_list(entry, "contents.d", &mut definition.names);
             }
@@ -177,6 +186,11 @@ impl<'a> Parser<'a, '_> {
                 (Some((b"contents.d", name)), Kind::Bundle)
                 | (Some((b"dependencies.d", name)), Kind::Longrun(_) | Kind::Oneshot(_)) => {
                     definition.names.push(Reference { name, entry, line: 0 });
+                }
+                (Some((b"on-restart.d", name)), Kind::Longrun(_) | Kind::Oneshot(_)) => {
+                    if let Some(reaction) = self.reaction(entry) {
+                        definition.reactions.push((Reference { name, entry, line: 0 }, reaction));
+                    }
                 }
                 (_, Kind::Longrun(longrun)) => self.longrun_entry(entry, path, longrun),
                 (Some(_), _) => {}
@@ -217,11 +231,18 @@ impl<'a> Parser<'a, '_> {
             b"producer-for" => longrun.producer_for = self.one_name(entry),
             b"pipeline-name" => longrun.pipeline_name = self.one_name(entry),
             b"consumer-for" => self.list(entry, &mut longrun.consumer_for),
+            b"controller" => longrun.controller = self.settings(entry),
+            b"controls.d" => self.folder(entry),
             b"data" | b"env" | b"instance" | b"instances" | b"template" => {
                 settings.has_extras = true;
                 self.folder(entry);
             }
             _ => match listed(path) {
+                Some((b"controls.d", name)) => {
+                    if let Some(text) = self.settings(entry) {
+                        longrun.controls.push((Reference { name, entry, line: 0 }, text));
+                    }
+                }
                 // A file to be copied.
                 Some((folder, _)) => {
                     if let (Role::Copied, Content::Unreadable(reason)) =
@@ -266,6 +287,9 @@ impl<'a> Parser<'a, '_> {
                 {
                     self.fault(b"pipeline-name", 0, Fault::NoPipelineEnd);
                 }
+                if self.has(b"controls.d") && !self.has(b"controller") {
+                    self.fault(b"", 0, Fault::Missing { file: "controller" });
+                }
             }
         }
     }
@@ -295,6 +319,28 @@ impl<'a> Parser<'a, '_> {
         };
         self.fault(self.tree.path(entry), 0, fault);
         None
+    }
+
+    /// The text of a file with settings, or a mistake.
+    fn settings(&mut self, entry: &Entry) -> Option<&'a str> {
+        let text = self.text(entry)?;
+        let fault = match core::str::from_utf8(text) {
+            Ok(text) if text.len() <= CONTROLLER_FILE_BYTES_MAX => return Some(text),
+            Ok(_) => Fault::FileTooLarge { max: CONTROLLER_FILE_BYTES_MAX },
+            Err(_) => Fault::NotText,
+        };
+        self.fault(self.tree.path(entry), 0, fault);
+        None
+    }
+
+    fn reaction(&mut self, entry: &Entry) -> Option<Reaction> {
+        let word = core::str::from_utf8(self.text(entry)?).unwrap_or_default().trim_ascii();
+        let known = Reaction::parse(word);
+        if known.is_none() {
+            let fault = Fault::UnknownReaction { found: lossy(word.as_bytes()) };
+            self.fault(self.tree.path(entry), 1, fault);
+        }
+        known
     }
 
     fn folder(&mut self, entry: &Entry) {

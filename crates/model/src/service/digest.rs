@@ -4,8 +4,8 @@
 //! as it was until the next start: `run` and `finish` (which belong together:
 //! the old `finish` cleans up behind the old `run`), the content, names and
 //! modes of `data`, `env`, `template`, `instance` and `instances`, the
-//! descriptors it was given, its session and namespace, its pipes, and both
-//! scripts of a oneshot. It leaves out what init and the manager look up when
+//! descriptors it was given, its session and namespace, its pipes, the settings
+//! of a controller, and both scripts of a oneshot. It leaves out what init and the manager look up when
 //! they need it: times, signals, the death tally, flags, `reload`, and what
 //! the service needs.
 
@@ -41,7 +41,8 @@ pub fn digest(tree: &Tree, directory: u32, kind: &Kind, consumer: &str) -> u64 {
             for entry in tree.entries(&tree.directories()[directory as usize]) {
                 let path = tree.path(entry);
                 let copied = role(top(path)) == Role::Copied;
-                if !copied && path != b"run" && path != b"finish" {
+                let settings = path == b"controller" || top(path) == b"controls.d";
+                if !copied && !settings && path != b"run" && path != b"finish" {
                     continue;
                 }
                 // `run` and `finish` become executable whatever they were.

@@ -9,7 +9,7 @@ use crate::service::request::SlotState;
 use crate::time::Moment;
 
 /// Changes with every change of a message.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// What shall become of services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,39 @@ pub enum ToManager<'a> {
         repeated: bool,
         limit: u32,
     },
+    /// Say how the services that were named are, and again whenever that
+    /// changes. They take the place of those that were watched before.
+    Watch {
+        id: u32,
+    },
+    /// This connection is the one of the controller `name`: the next messages
+    /// are about what it controls.
+    Controller {
+        name: &'a str,
+    },
+    /// What follows of [`ToManager::Condition`] is about this service, and
+    /// takes the place of all that was said before.
+    Conditions {
+        service: &'a str,
+    },
+    Condition(Condition<'a>),
+    /// Why the next [`ToManager::Ask`] is made, for people.
+    Because {
+        text: &'a str,
+    },
+}
+
+/// What a controller goes by for one service, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition<'a> {
+    /// What is looked at.
+    pub label: &'a str,
+    /// How it is.
+    pub value: &'a str,
+    /// The service shall be up, as far as this goes.
+    pub holds: bool,
+    /// Since when it is so.
+    pub since: Moment,
 }
 
 /// What happened to one service.
@@ -148,6 +181,11 @@ pub enum FromManager<'a> {
     Service(ServiceStatus<'a>),
     /// One of the requests that services name, before any of these.
     Asked(Asked<'a>),
+    /// What a controller goes by for the service that was told last.
+    Condition {
+        controller: &'a str,
+        condition: Condition<'a>,
+    },
     /// All services were told.
     StatusEnd {
         id: u32,
@@ -197,6 +235,19 @@ impl<'a> ToManager<'a> {
                 w.u8(5).u32(id).text(database).u8(manner.to_byte()).bool(as_is);
                 w.bool(repeated).u32(limit);
             }
+            Self::Watch { id } => {
+                w.u8(6).u32(id);
+            }
+            Self::Controller { name } => {
+                w.u8(7).text(name);
+            }
+            Self::Conditions { service } => {
+                w.u8(8).text(service);
+            }
+            Self::Condition(condition) => condition.write(w.u8(9)),
+            Self::Because { text } => {
+                w.u8(10).text(text);
+            }
         }
     }
 
@@ -231,8 +282,24 @@ impl<'a> ToManager<'a> {
                 repeated: r.bool()?,
                 limit: r.u32()?,
             },
+            6 => Self::Watch { id: r.u32()? },
+            7 => Self::Controller { name: r.text()? },
+            8 => Self::Conditions { service: r.text()? },
+            9 => Self::Condition(Condition::read(r)?),
+            10 => Self::Because { text: r.text()? },
             _ => return Err(ReadError::Impossible),
         })
+    }
+}
+
+impl<'a> Condition<'a> {
+    fn write(&self, w: &mut Writer) {
+        w.text(self.label).text(self.value).bool(self.holds).u64(self.since.nanos());
+    }
+
+    fn read(r: &mut Reader<'a>) -> Result<Self, ReadError> {
+        let (label, value, holds) = (r.text()?, r.text()?, r.bool()?);
+        Ok(Self { label, value, holds, since: Moment::from_nanos(r.u64()?) })
     }
 }
 
@@ -308,6 +375,9 @@ impl<'a> FromManager<'a> {
             Self::Asked(Asked { request, by, at }) => {
                 w.u8(7).u32(*request).text(by).u64(at.nanos());
             }
+            Self::Condition { controller, condition } => {
+                condition.write(w.u8(8).text(controller));
+            }
             Self::StatusEnd { id } => {
                 w.u8(5).u32(*id);
             }
@@ -331,6 +401,7 @@ impl<'a> FromManager<'a> {
                 by: r.text()?,
                 at: Moment::from_nanos(r.u64()?),
             }),
+            8 => Self::Condition { controller: r.text()?, condition: Condition::read(r)? },
             _ => return Err(ReadError::Impossible),
         })
     }
@@ -346,6 +417,7 @@ mod tests {
     fn messages_read_back_one_behind_the_other() {
         let manner = Manner { all: true, detail: true, ..Manner::default() };
         let since = Moment::from_nanos(7);
+        let condition = Condition { label: "link", value: "up", holds: true, since };
         let asked = [
             ToManager::Hello { protocol: PROTOCOL },
             ToManager::Name { name: "dns" },
@@ -361,6 +433,11 @@ mod tests {
                 repeated: true,
                 limit: 0,
             },
+            ToManager::Watch { id: 4 },
+            ToManager::Controller { name: "uplinks" },
+            ToManager::Conditions { service: "wan" },
+            ToManager::Condition(condition),
+            ToManager::Because { text: "9.9.9.9 does not answer" },
         ];
         let mut w = Writer::new();
         asked.iter().for_each(|message| message.write(&mut w));
@@ -418,6 +495,7 @@ mod tests {
                     limit: None,
                     request: 0,
                 }),
+                FromManager::Condition { controller: "uplinks", condition },
                 FromManager::StatusEnd { id: 1 },
                 FromManager::Switched { id: 1 },
             ];

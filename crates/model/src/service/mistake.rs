@@ -92,6 +92,40 @@ pub enum Fault {
     Cycle {
         names: Vec<String>,
     },
+    /// A file of words that is not UTF-8.
+    NotText,
+    FileTooLarge {
+        max: usize,
+    },
+    /// What is wrong in the settings of a controller.
+    Settings {
+        what: String,
+    },
+    /// Only services are controlled.
+    IsABundle {
+        name: String,
+    },
+    /// Another controller starts the service already.
+    TwoStarters {
+        name: String,
+        earlier: String,
+    },
+    /// A controller needs what it controls: each needs the next.
+    ControlsNeed {
+        names: Vec<String>,
+    },
+    /// Each needs the next, or is started by it, and the last is the first again.
+    ControlCycle {
+        names: Vec<String>,
+    },
+    /// A word of `on-restart.d` that is none.
+    UnknownReaction {
+        found: String,
+    },
+    /// `on-restart.d` speaks of what the service does not need.
+    NotANeed {
+        name: String,
+    },
     /// More services and bundles than a database can hold.
     TooMany,
     /// The database would be larger than it may be.
@@ -172,7 +206,20 @@ impl Fault {
                  path of the script"
                     .into()
             }
-            Self::Cycle { .. } => "one of them must do without the next".into(),
+            Self::Cycle { .. } | Self::ControlCycle { .. } => {
+                "one of them must do without the next".into()
+            }
+            Self::Missing { file: "controller" } => {
+                "a service with `controls.d` is a controller; its file `controller` begins with \
+                 `kind` and what it goes by"
+                    .into()
+            }
+            Self::IsABundle { .. } => "name the services that it holds".into(),
+            Self::TwoStarters { name, .. } => {
+                alloc::format!("a health check beside another controller only watches {name}")
+            }
+            Self::UnknownReaction { .. } => "it must be ignore, notify or restart".into(),
+            Self::NotANeed { name } => alloc::format!("add {name} to what it needs"),
             _ => return None,
         })
     }
@@ -218,6 +265,30 @@ impl fmt::Display for Fault {
                 f.write_str("a cycle: ")?;
                 write_cycle(f, names)
             }
+            Self::NotText => f.write_str("it is no text (UTF-8)"),
+            Self::FileTooLarge { max } => write!(f, "it has more than {max} bytes"),
+            Self::Settings { what } => f.write_str(what),
+            Self::IsABundle { name } => {
+                write!(f, "{name} is a bundle, and only services are controlled")
+            }
+            Self::TwoStarters { name, earlier } => {
+                write!(f, "{name} is started by the controller {earlier} already")
+            }
+            Self::ControlsNeed { names } if names.len() == 1 => f.write_str("it controls itself"),
+            Self::ControlsNeed { names } => {
+                f.write_str("it controls what it needs itself: ")?;
+                write_names(f, names)
+            }
+            Self::ControlCycle { names } => {
+                f.write_str(
+                    "nothing here ever starts, as each needs the next or is started by it: ",
+                )?;
+                write_cycle(f, names)
+            }
+            Self::UnknownReaction { found } => {
+                write!(f, "{found:?} is nothing that can be done when a need runs afresh")
+            }
+            Self::NotANeed { name } => write!(f, "it does not need {name}"),
             Self::TooMany => write!(f, "there are more than {SERVICES_MAX} services and bundles"),
             Self::DatabaseTooLarge => {
                 write!(f, "the database would be larger than {DATABASE_BYTES_MAX} bytes")
@@ -244,24 +315,25 @@ impl fmt::Display for Fault {
     }
 }
 
-/// `a -> b -> a`; what is long loses its middle.
+/// `a -> b -> a`.
 fn write_cycle(f: &mut fmt::Formatter<'_>, names: &[String]) -> fmt::Result {
     let Some(first) = names.first() else { return Ok(()) };
+    write_names(f, names)?;
+    write!(f, " -> {first}")
+}
+
+/// `a -> b`; what is long loses its middle.
+fn write_names(f: &mut fmt::Formatter<'_>, names: &[String]) -> fmt::Result {
     let keep = CYCLE_NAMES_MAX / 2;
-    if names.len() <= CYCLE_NAMES_MAX {
-        for name in names {
-            write!(f, "{name} -> ")?;
-        }
-    } else {
-        for name in &names[..keep] {
-            write!(f, "{name} -> ")?;
-        }
-        write!(f, "({} more) -> ", names.len() - 2 * keep)?;
-        for name in &names[names.len() - keep..] {
-            write!(f, "{name} -> ")?;
+    for (at, name) in names.iter().enumerate() {
+        let arrow = if at == 0 { "" } else { " -> " };
+        if names.len() <= CYCLE_NAMES_MAX || at < keep || at >= names.len() - keep {
+            write!(f, "{arrow}{name}")?;
+        } else if at == keep {
+            write!(f, "{arrow}({} more)", names.len() - 2 * keep)?;
         }
     }
-    f.write_str(first)
+    Ok(())
 }
 
 impl fmt::Display for Mistake {

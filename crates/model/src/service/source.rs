@@ -16,6 +16,8 @@ pub enum Role {
     Text,
     /// A folder; the names in it are read.
     Names,
+    /// A folder; the files in it are read.
+    Texts,
     /// A folder; everything in it is read, to be copied.
     Copied,
     /// Its presence says it all.
@@ -26,10 +28,12 @@ pub enum Role {
 
 /// Every name that means something in a source directory, in the order of the
 /// alphabet.
-const ROLES: [(&str, Role); 31] = [
+const ROLES: [(&str, Role); 34] = [
     ("consumer-for", Role::Text),
     ("contents", Role::Text),
     ("contents.d", Role::Names),
+    ("controller", Role::Text),
+    ("controls.d", Role::Texts),
     ("data", Role::Copied),
     ("dependencies", Role::Text),
     ("dependencies.d", Role::Names),
@@ -47,6 +51,7 @@ const ROLES: [(&str, Role); 31] = [
     ("max-death-tally", Role::Text),
     ("nosetsid", Role::Flag),
     ("notification-fd", Role::Text),
+    ("on-restart.d", Role::Texts),
     ("pipeline-name", Role::Text),
     ("producer-for", Role::Text),
     ("reload", Role::Text),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::service::manage::{Ask, Verb as Goal};
+use engine::service::manage::{Ask, Manager, Verb as Goal};
 use engine::service::update;
 use model::bytes::Reader;
 use model::limits::{MESSAGE_BYTES_MAX, SERVICES_MAX};
@@ -13,11 +13,13 @@ use model::service::manager_request::{
 use model::service::name::nearest;
 use model::time::Moment;
 use os::event_loop::Readiness;
+use os::service::managed::LiveDir;
 use os::service::manager_client::Conversion;
 use os::trouble::Trouble;
 
-use super::Program;
+use super::clients::{Told, Watched};
 use super::update::Wanted;
+use super::{Program, conditions};
 
 /// Exit codes of s6-rc.
 const UNKNOWN_NAME: u8 = 3;
@@ -87,6 +89,18 @@ impl Program {
                     };
                     self.begin_update(wanted);
                 }
+                ToManager::Watch { id } => self.watch(number, id),
+                ToManager::Controller { name } => self.meet_controller(number, name),
+                ToManager::Conditions { service } => {
+                    let Some(controller) = client.controller else { return false };
+                    let database = self.live.database();
+                    let mut controls = database.service(controller).controls();
+                    let service = controls.find(|(index, _)| self.live.name(*index) == service);
+                    let service = service.map(|(index, _)| index);
+                    self.conditions.begin(number, controller, service);
+                }
+                ToManager::Condition(condition) => self.conditions.add(number, &condition),
+                ToManager::Because { text } => client.because = Some(text.to_owned()),
             }
         }
         true
@@ -164,6 +178,21 @@ impl Program {
         let Some(client) = self.clients.get(number) else { return };
         let mut services: Vec<Index> = std::mem::take(&mut client.names);
         let pid = client.pid;
+        let (because, controller) = (client.because.take(), client.controller);
+        if let Some(controller) = controller
+            && !self.graph.goal(controller)
+        {
+            // Otherwise it would bring back what is stopped together with it.
+            let why = format!("{} is being stopped", self.live.name(controller));
+            return self.refuse(number, id, REFUSED, &why, "");
+        }
+        let because = match (because, controller) {
+            (Some(text), Some(controller)) => {
+                Some(conditions::cut(&format!("{}: {text}", self.live.name(controller))))
+            }
+            (Some(text), None) => Some(conditions::cut(&text)),
+            (None, _) => None,
+        };
         if manner.users {
             services = self.graph.with_users(&services);
         }
@@ -184,7 +213,7 @@ impl Program {
             limit: time_limit(limit),
             since,
         };
-        self.ask(ask);
+        self.ask(ask, because);
         // It may want down what an update has stopped and would start again.
         self.remember_stopped();
     }
@@ -227,19 +256,87 @@ impl Program {
             client.tell(&FromManager::Asked(asked));
         }
         for service in services {
-            let trouble = self.graph.trouble(service);
-            client.tell(&FromManager::Service(ServiceStatus {
-                name: self.live.name(service),
-                byte: self.graph.byte(service),
-                goal: self.graph.goal(service),
-                state: self.graph.state(service).copied(),
-                trouble: trouble.map(|reason| reason.map(|other| self.live.name(other))),
-                limit: self.graph.limit(service),
-                request: self.graph.claim(service),
-            }));
+            let told = how_it_is(&self.graph, service);
+            client.tell(&FromManager::Service(status(&self.live, service, told)));
+            for (controller, condition) in self.conditions.of(service) {
+                let controller = self.live.name(controller);
+                client.tell(&FromManager::Condition { controller, condition });
+            }
         }
         client.tell(&FromManager::StatusEnd { id });
     }
+
+    /// From now on, somebody is told of every change of some services.
+    fn watch(&mut self, number: usize, id: u32) {
+        if !self.permits(number, id, false) {
+            return;
+        }
+        let Some(client) = self.clients.get(number) else { return };
+        let mut services = std::mem::take(&mut client.names);
+        services.sort_unstable();
+        services.dedup();
+        let watched = services.into_iter().map(|service| Watched { service, told: None });
+        client.watched = watched.collect();
+    }
+
+    /// Tells those who watch services what has changed.
+    pub(super) fn tell_watchers(&mut self) {
+        // Init is starting anew, and will tell in a moment how everything is.
+        if !self.init.is_welcome() {
+            return;
+        }
+        for number in self.clients.watchers() {
+            let Some(client) = self.clients.get(number) else { continue };
+            let mut watched = std::mem::take(&mut client.watched);
+            for Watched { service, told } in &mut watched {
+                let is = how_it_is(&self.graph, *service);
+                if *told != Some(is) {
+                    *told = Some(is);
+                    client.tell(&FromManager::Service(status(&self.live, *service, is)));
+                }
+            }
+            client.watched = watched;
+        }
+    }
+
+    /// A client says that it is a controller.
+    fn meet_controller(&mut self, number: usize, name: &str) {
+        let Some(client) = self.clients.get(number) else { return };
+        let found = match self.live.database().find(name) {
+            Some(Entry::Service(index)) => {
+                self.live.database().service(index).controller().map(|_| index)
+            }
+            _ => None,
+        };
+        match found {
+            Some(index) if client.may_control => client.controller = Some(index),
+            Some(_) => {
+                let why = "only root and the owner of the services may control them";
+                self.refuse(number, 0, REFUSED, why, "");
+            }
+            None => {
+                let why = format!("there is no controller {name}");
+                self.refuse(number, 0, UNKNOWN_NAME, &why, "");
+            }
+        }
+    }
+}
+
+fn how_it_is(graph: &Manager, service: Index) -> Told {
+    Told {
+        byte: graph.byte(service),
+        goal: graph.goal(service),
+        state: graph.state(service).copied(),
+        trouble: graph.trouble(service),
+        limit: graph.limit(service),
+        request: graph.claim(service),
+    }
+}
+
+fn status(live: &LiveDir, service: Index, told: Told) -> ServiceStatus<'_> {
+    let Told { byte, goal, state, trouble, limit, request } = told;
+    let trouble = trouble.map(|reason| reason.map(|other| live.name(other)));
+    ServiceStatus { name: live.name(service), byte, goal, state, trouble, limit, request }
 }
 
 fn time_limit(millis: u32) -> Option<Duration> {

@@ -21,12 +21,13 @@ struct Asker {
 }
 
 impl Askers {
-    /// A process has made the request with this place.
-    pub fn note(&mut self, order: u32, pid: u32, at: Moment) {
+    /// A process has made the request with this place; `because` is what it
+    /// says about that, after its name where it is a controller.
+    pub fn note(&mut self, order: u32, pid: u32, because: Option<String>, at: Moment) {
         if self.known.len() >= ASKERS_MAX {
             self.known.pop_front();
         }
-        self.known.push_back(Asker { order, by: describe(pid), at });
+        self.known.push_back(Asker { order, by: because.unwrap_or_else(|| describe(pid)), at });
     }
 
     /// Those that are remembered, the oldest first.
@@ -82,7 +83,7 @@ mod tests {
     fn only_the_newest_are_remembered() {
         let mut askers = Askers::default();
         for order in 1..=1000 {
-            askers.note(order, u32::MAX, Moment::from_nanos(u64::from(order)));
+            askers.note(order, u32::MAX, None, Moment::from_nanos(u64::from(order)));
         }
         let known: Vec<u32> = askers.all().map(|asked| asked.request).collect();
         let first = 1001 - ASKERS_MAX as u32;

@@ -11,6 +11,8 @@ use model::limits::{
 };
 use model::service::database::Index;
 use model::service::manager_request::{FromManager, Step};
+use model::service::reason::Reason;
+use model::service::request::SlotState;
 use model::time::Moment;
 use os::door::Door;
 use os::event_loop::{EventLoop, Readiness};
@@ -34,6 +36,12 @@ pub struct Client {
     pub unknown: Option<String>,
     /// For the next update.
     pub conversions: Vec<Conversion>,
+    /// The controller that it is.
+    pub controller: Option<Index>,
+    /// Why it makes its next request.
+    pub because: Option<String>,
+    /// What it is told of, as it was told last.
+    pub watched: Vec<Watched>,
     /// It asked how these are while nobody knew.
     pub curious: Option<(u32, Vec<Index>)>,
     filling: Writer,
@@ -43,6 +51,24 @@ pub struct Client {
     wants_room: bool,
     /// It reads too slowly: nothing more is kept for it.
     pub lost: bool,
+}
+
+/// A service that somebody watches.
+pub struct Watched {
+    pub service: Index,
+    /// What was told of it last; nothing yet.
+    pub told: Option<Told>,
+}
+
+/// What is told of a service.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    pub byte: u8,
+    pub goal: bool,
+    pub state: Option<SlotState>,
+    pub trouble: Option<Reason<Index>>,
+    pub limit: Option<Moment>,
+    pub request: u32,
 }
 
 pub struct Clients {
@@ -115,6 +141,9 @@ impl Clients {
             names: Vec::new(),
             unknown: None,
             conversions: Vec::new(),
+            controller: None,
+            because: None,
+            watched: Vec::new(),
             curious: None,
             filling: Writer::new(),
             waiting: VecDeque::new(),
@@ -160,6 +189,13 @@ impl Clients {
             Some((number, id, services))
         });
         asked.collect()
+    }
+
+    /// Those who watch services.
+    pub fn watchers(&self) -> Vec<usize> {
+        let clients = self.clients.iter().enumerate();
+        let watches = |client: &Client| !client.watched.is_empty();
+        clients.filter(|(_, c)| c.as_ref().is_some_and(watches)).map(|(number, _)| number).collect()
     }
 
     pub fn tell(&mut self, number: u32, message: &FromManager<'_>) {

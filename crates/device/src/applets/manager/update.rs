@@ -28,6 +28,7 @@ use os::trouble::Trouble;
 
 use super::Program;
 use super::askers::Askers;
+use super::conditions::Conditions;
 use crate::applets::plan::{self, NOT_SWITCHED, OUT_OF_TIME};
 
 /// Who asks the graph to stop what an update stops.
@@ -225,7 +226,7 @@ impl Program {
             let why = format!("cannot write into {path}: {error}");
             return self.fail_update(Failure::refused(why));
         }
-        self.ask(ask);
+        self.ask(ask, None);
     }
 
     /// Forgets of what was stopped whatever comes up again, and what somebody
@@ -282,7 +283,7 @@ impl Program {
         let services: Vec<Index> = self.updates.stopped.iter().map(|s| s.service).collect();
         if !services.is_empty() {
             let pid = std::process::id();
-            self.ask(again(RESTORER, 0, pid, services, self.now));
+            self.ask(again(RESTORER, 0, pid, services, self.now), None);
         }
         for wanted in std::mem::take(&mut self.updates.next) {
             self.begin_update(wanted);
@@ -400,6 +401,7 @@ impl Program {
         self.init.go_over(self.live.bytes().len());
         self.updates = Updates::default();
         self.askers = Askers::default();
+        self.conditions = Conditions::default();
         super::complain(live_upkeep::adopt(&self.live, Some(&before)));
         let keep: Vec<usize> = update.clients.iter().map(|(number, _)| *number).collect();
         if let Err(error) = self.clients.go_over(&self.live, &self.events, &keep) {
@@ -425,7 +427,7 @@ impl Program {
                 limit: wanted.deadline.map(|at| left(at, self.now)),
                 ..again(client, id, wanted.pid, services.clone(), self.now)
             };
-            self.ask(ask);
+            self.ask(ask, None);
         }
     }
 }

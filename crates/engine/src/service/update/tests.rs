@@ -27,7 +27,7 @@ fn contents(services: &[(&str, u64, &[u32])], bundles: &[(&str, &[u32])]) -> Con
         recommended: false,
         contents: contents.to_vec(),
     });
-    Contents { services: services.collect(), bundles: bundles.collect() }
+    Contents { services: services.collect(), bundles: bundles.collect(), ..Contents::default() }
 }
 
 fn compare(

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use xxhash_rust::xxh64::xxh64;
 
+use super::controllers::CONTROL_BYTES;
 use super::*;
 use crate::bytes::Writer;
 
@@ -24,11 +25,18 @@ impl Contents {
                 }
             }
         }
-        for (service, needed_by) in self.services.iter().zip(&needed_by) {
-            parts.service(service, needed_by);
+        let starters = self.starters();
+        for ((service, needed_by), starter) in self.services.iter().zip(&needed_by).zip(starters) {
+            parts.service(service, needed_by, starter);
         }
         for bundle in &self.bundles {
             parts.bundle(bundle);
+        }
+        for controller in &self.controllers {
+            parts.controller(controller);
+        }
+        for reaction in &self.reactions {
+            parts.reactions.u32(reaction.user).u32(reaction.need).u32(reaction.reaction as u32);
         }
         let longruns = self.services.iter().filter(|s| matches!(s.kind, Kind::Longrun(_))).count();
         let mut order: Vec<(&[u8], u32)> = (self.services.iter().map(|s| s.name.as_bytes()))
@@ -45,19 +53,43 @@ impl Contents {
             parts.numbers.len() / 4,
             parts.scripts.len() / 8,
             parts.text.len(),
+            self.controllers.len(),
+            parts.controls.len() / CONTROL_BYTES,
+            self.reactions.len(),
+            0,
         ] {
             body.u32(count as u32);
         }
-        body.put(&[0; 16]).put(parts.services.as_bytes()).put(parts.bundles.as_bytes());
+        body.put(parts.services.as_bytes()).put(parts.bundles.as_bytes());
         for (_, entry) in order {
             body.u32(entry);
         }
-        body.put(parts.numbers.as_bytes()).put(parts.scripts.as_bytes()).put(parts.text.as_bytes());
+        body.put(parts.numbers.as_bytes()).put(parts.scripts.as_bytes());
+        body.put(parts.controllers.as_bytes()).put(parts.controls.as_bytes());
+        body.put(parts.reactions.as_bytes()).put(parts.text.as_bytes());
 
         let mut file = Writer::new();
         file.put(&MAGIC).u32(VERSION).u64(xxh64(body.as_bytes(), u64::from(VERSION)));
         file.put(body.as_bytes());
         file.into_bytes()
+    }
+
+    /// The controller that starts each service, [`u32::MAX`] where none does.
+    fn starters(&self) -> Vec<u32> {
+        let mut starters: Vec<u32> = self.services.iter().map(|_| u32::MAX).collect();
+        for true_starters in [true, false] {
+            let of_kind = |c: &&ControllerEntry| c.kind.starts() == true_starters;
+            for controller in self.controllers.iter().filter(of_kind) {
+                for control in &controller.controls {
+                    if let Some(starter) = starters.get_mut(control.service as usize)
+                        && *starter == u32::MAX
+                    {
+                        *starter = controller.service;
+                    }
+                }
+            }
+        }
+        starters
     }
 }
 
@@ -68,17 +100,20 @@ struct Encoder {
     bundles: Writer,
     numbers: Writer,
     scripts: Writer,
+    controllers: Writer,
+    controls: Writer,
+    reactions: Writer,
     text: Writer,
 }
 
 impl Encoder {
-    fn service(&mut self, service: &ServiceEntry, needed_by: &[Index]) {
+    fn service(&mut self, service: &ServiceEntry, needed_by: &[Index], starter: u32) {
         let name = self.add_text(service.name.as_bytes());
         let needs = self.add_numbers(&service.needs);
         let needed_by = self.add_numbers(needed_by);
         let mut flags =
             u32::from(service.essential) * ESSENTIAL + u32::from(service.recommended) * RECOMMENDED;
-        let kind: [u32; 9] = match &service.kind {
+        let kind: [u32; 7] = match &service.kind {
             Kind::Longrun(longrun) => {
                 for (set, flag) in [
                     (longrun.has_finish, HAS_FINISH),
@@ -101,8 +136,6 @@ impl Encoder {
                         | u32::from(longrun.reload_signal) << 8
                         | longrun.death_tally_max.min(0xffff) << 16,
                     longrun.consumer.unwrap_or(u32::MAX),
-                    0,
-                    0,
                 ]
             }
             Kind::Oneshot(oneshot) => {
@@ -111,7 +144,7 @@ impl Encoder {
                     Some(words) => self.add_script(words),
                     None => [u32::MAX, 0],
                 };
-                [up[0], up[1], down[0], down[1], reload[0], reload[1], 0, 0, 0]
+                [up[0], up[1], down[0], down[1], reload[0], reload[1], 0]
             }
         };
         for pair in [name, needs, needed_by] {
@@ -121,6 +154,18 @@ impl Encoder {
         self.services.u32(flags).u64(service.digest);
         for word in kind {
             self.services.u32(word);
+        }
+        self.services.u32(starter).u32(0);
+    }
+
+    fn controller(&mut self, controller: &ControllerEntry) {
+        let own = self.add_text(controller.own.as_bytes());
+        let first = (self.controls.len() / CONTROL_BYTES) as u32;
+        self.controllers.u32(controller.service).u32(controller.kind as u32);
+        self.controllers.u32(own[0]).u32(own[1]).u32(first).u32(controller.controls.len() as u32);
+        for control in &controller.controls {
+            let text = self.add_text(control.text.as_bytes());
+            self.controls.u32(control.service).u32(controller.service).u32(text[0]).u32(text[1]);
         }
     }
 

@@ -48,6 +48,13 @@ fn sample() -> Contents {
             recommended: true,
             contents: vec![0, 2],
         }],
+        controllers: vec![ControllerEntry {
+            service: 1,
+            kind: ControllerKind::Hotplug,
+            own: "kind hotplug\n".into(),
+            controls: vec![ControlEntry { service: 2, text: "match subsystem=net".into() }],
+        }],
+        reactions: vec![ReactionEntry { user: 0, need: 2, reaction: Reaction::Restart }],
     }
 }
 
@@ -65,6 +72,13 @@ fn what_was_encoded_reads_back() {
     assert_eq!(needed_by, [0]);
     let names: Vec<_> = database.names().collect();
     assert_eq!(names, ["default", "dns", "lan", "log"]);
+    let lan = database.service(2);
+    assert_eq!(lan.started_by(), Some(1));
+    let controllers: Vec<_> = lan.controlled_by().map(|by| by.service().name()).collect();
+    assert_eq!((controllers, lan.controller().is_none()), (vec!["log"], true));
+    let log = database.service(1);
+    let controls: Vec<_> = log.controls().collect();
+    assert_eq!((controls, log.started_by()), (vec![(2, "match subsystem=net")], None));
 }
 
 #[test]

@@ -96,19 +96,20 @@ impl Reader {
                     };
                     self.add(0, content);
                 }
-                Role::Names | Role::Copied => match folder(directory, name) {
+                Role::Names | Role::Texts | Role::Copied => match folder(directory, name) {
                     Err(Errno::NOTDIR) => self.add(0, Content::Present),
                     Err(error) => self.add_unreadable(&reason(error)),
-                    Ok(folder) if role == Role::Names => self.names(&folder),
-                    Ok(folder) => self.copied(&folder, 1),
+                    Ok(folder) if role == Role::Copied => self.copied(&folder, 1),
+                    Ok(folder) => self.names(&folder, role == Role::Texts),
                 },
             }
         }
         Ok(())
     }
 
-    /// Adds the folder at `path`, and the names in it.
-    fn names(&mut self, folder: &OwnedFd) {
+    /// Adds the folder at `path`, and the names in it; with the bytes of the
+    /// files, where `texts` are wanted.
+    fn names(&mut self, folder: &OwnedFd, texts: bool) {
         let length = self.path.len();
         let mut names = [MaybeUninit::uninit(); NAMES_BYTES];
         let mut names = RawDir::new(folder, &mut names);
@@ -119,7 +120,13 @@ impl Reader {
             let name = entry.file_name().to_bytes();
             if !name.starts_with(b".") && !self.tree.is_full() {
                 self.descend(name);
-                self.add(0, Content::Present);
+                let content = match texts {
+                    false => Content::Present,
+                    true => self
+                        .text(folder, entry.file_name(), entry.file_type())
+                        .unwrap_or_else(|error| self.unreadable(&reason(error))),
+                };
+                self.add(0, content);
                 self.path.truncate(length);
             }
         }

@@ -1,0 +1,3 @@
+//! What controllers need of Linux.
+
+pub mod manager_link;
