@@ -6,6 +6,7 @@ pub mod boot;
 pub mod chain;
 pub mod change;
 pub mod controllers;
+pub mod health_check;
 pub mod init;
 pub mod logger;
 pub mod machine;
@@ -20,6 +21,7 @@ pub mod ship;
 pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
     &machine::HALT,
+    &health_check::COMMAND,
     &init::INIT,
     &people::log::COMMAND,
     &logger::COMMAND,

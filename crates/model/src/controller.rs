@@ -87,9 +87,9 @@ pub fn kind_of(own: &str) -> Result<Kind, Wrong> {
 /// those of each service that it controls.
 pub fn check_all(kind: Kind, own: &str, controlled: &[(&str, &str)]) -> Vec<Wrong> {
     // Each kind has a parser, whose mistakes these are.
-    let _ = (own, controlled);
     match kind {
-        Kind::Hotplug | Kind::RoundRobin | Kind::HealthCheck => Vec::new(),
+        Kind::Hotplug | Kind::RoundRobin => Vec::new(),
+        Kind::HealthCheck => check::parse(own, controlled).err().unwrap_or_default(),
         Kind::Other => Vec::new(),
     }
 }

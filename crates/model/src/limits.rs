@@ -188,8 +188,9 @@ pub const GENERATION_FILE_BYTES_MAX: usize = 256 << 10;
 /// `include/uapi/linux/blkpg.h`.
 pub const PARTITION_NAME_BYTES_MAX: usize = 63;
 
-/// Checks of one service: a round asks all of them at once, each with a socket or two.
-pub const CHECKS_MAX: usize = 32;
+/// Checks of one service: a round asks all of them at once, each with a socket or two, and each
+/// is a condition beside the one that says what comes of all.
+pub const CHECKS_MAX: usize = CONDITIONS_MAX - 1;
 
 /// How often a probe asks within one round: more is a flood, and finds nothing more.
 pub const CHECK_TRIES_MAX: u32 = 20;

@@ -1,3 +1,4 @@
 //! What controllers need of Linux.
 
 pub mod manager_link;
+pub mod probe;

@@ -73,10 +73,15 @@ pub enum Event {
 /// How the checked service is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Service {
+    /// It came up and was not taken down since.
     pub up: bool,
-    /// It shall be up.
+    /// It is up, and its process runs, where it has one.
+    pub serves: bool,
+    /// It shall be up, or was to be and failed.
     pub wanted: bool,
-    /// Since when it is as it is: another start has another.
+    /// Counts its starts: what was asked of another one counts for nothing.
+    pub start: u32,
+    /// Since when it is like this.
     pub since: Moment,
 }
 
@@ -315,20 +320,22 @@ impl Machine {
         use Wish::{Due, Told};
         let before = self.service.replace(service);
         self.heard = true;
-        let same = before.is_some_and(|old| old.up == service.up && old.since == service.since);
+        let like = |old: Service| (old.up, old.serves, old.start);
+        let same = before.is_some_and(|old| like(old) == like(service));
         if !same {
             self.forget(now);
             self.rest(world);
         }
-        self.wish = match (service.up, self.wish) {
+        self.wish = match self.wish {
             // What was to be reached is reached, by whomever.
-            (true, Due { order: Up, .. } | Told { order: Up }) => Wish::None,
-            (true, Due { .. } | Told { order: Restart }) if !same => Wish::None,
-            (false, Due { order: Down | Restart, .. } | Told { order: Down }) => Wish::None,
-            (_, wish) => wish,
+            Due { order: Up, .. } | Told { order: Up } if service.up => Wish::None,
+            Told { order: Restart } if service.serves && !same => Wish::None,
+            Told { order: Down } if !service.up => Wish::None,
+            Due { order: Restart | Down, .. } if !same => Wish::None,
+            wish => wish,
         };
         let is_idle = matches!(self.phase, Phase::Resting);
-        if service.up && is_idle && !matches!(self.wish, Told { .. }) {
+        if service.serves && is_idle && !matches!(self.wish, Told { .. }) {
             self.phase = Phase::Pausing { until: now + self.jitter() };
         }
         // Where somebody has stopped it, it stays stopped until this program starts anew.
@@ -343,11 +350,11 @@ impl Machine {
         self.changed = true;
         self.wish = Wish::None;
         let Some(service) = self.service else { return };
-        if service.up {
+        if service.serves {
             // Nothing came of it: the service is asked on.
             self.phase = Phase::Pausing { until: now + self.jitter() };
             self.bad = 0;
-        } else if !good && self.keeps_up && service.wanted {
+        } else if !good && !service.up && self.keeps_up && service.wanted {
             self.wish = Wish::Due { order: Order::Up, at: now + self.next_wait() };
         }
     }

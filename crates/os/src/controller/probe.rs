@@ -4,7 +4,7 @@ mod ask;
 mod command;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use engine::controller::health::Ended;
@@ -17,8 +17,7 @@ use crate::clock;
 use crate::event_loop::{EventLoop, Readiness};
 use crate::sys::signals::{self, number};
 
-/// Tokens from here on belong to probes: so many to each check.
-pub const TOKENS: u64 = 1 << 32;
+/// Tokens of each check.
 const TOKENS_EACH: u64 = 64;
 
 /// How a check has ended.
@@ -33,6 +32,7 @@ pub struct Outcome {
 
 /// The checks of one service.
 pub struct Probes {
+    events: EventLoop,
     checks: Vec<(Check, State)>,
     timeout: Duration,
     tries: u32,
@@ -60,7 +60,10 @@ enum State {
 impl Probes {
     /// `name` is what the processes of commands are known by, should this
     /// program be killed: those that an earlier one has left are killed.
-    pub fn new(checks: &[Check], manner: &Manner, name: &str) -> Self {
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    pub fn new(checks: &[Check], manner: &Manner, name: &str) -> io::Result<Self> {
         let checks: Vec<_> =
             checks.iter().map(|check| (check.clone(), State::Idle { peer: None })).collect();
         let mark = format!("WARD_CHECK={name}");
@@ -68,20 +71,26 @@ impl Probes {
             command::kill_marked(&mark);
         }
         let (timeout, tries) = (manner.timeout, manner.tries);
-        Self { checks, timeout, tries, mark, orphans: Orphans::default() }
+        let (events, orphans) = (EventLoop::new()?, Orphans::default());
+        Ok(Self { events, checks, timeout, tries, mark, orphans })
     }
 
-    /// Begins a check that is not under way. How it ends is told by `advance`,
-    /// `hear` or `reap`, or here.
-    pub fn begin(&mut self, at: usize, round: u32, events: &EventLoop) -> Option<Outcome> {
-        let token = TOKENS + at as u64 * TOKENS_EACH;
+    /// Readable when [`Probes::read`] has something to do.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.events.descriptor()
+    }
+
+    /// Begins a check that is not under way. How it ends is told by `read` or
+    /// `reap`, or here.
+    pub fn begin(&mut self, at: usize, round: u32) -> Option<Outcome> {
+        let token = at as u64 * TOKENS_EACH;
         let (check, state) = &mut self.checks[at];
         let State::Idle { peer } = *state else { return None };
         let outcome = |text| Some(Outcome { check: at, round, good: false, text });
         if let Method::Command(words) = &check.method {
             let started = self.orphans.adopt().and_then(|()| {
                 let command = Command::start(words, &self.mark)?;
-                events.add(&command.output, token, Readiness::IN)?;
+                self.events.add(&command.output, token, Readiness::IN)?;
                 Ok(command)
             });
             return match started {
@@ -97,7 +106,7 @@ impl Probes {
         }
         let ask = Ask::new(check, self.timeout, self.tries, peer, token);
         *state = State::Asking { round, ask: Box::new(ask) };
-        self.look(at, |ask, check| ask.advance(check, events))
+        self.look(at, Ask::advance)
     }
 
     /// Ends a check that takes too long.
@@ -119,7 +128,7 @@ impl Probes {
         }
     }
 
-    /// When `advance` is to be called.
+    /// When `read` is to be called, if not before.
     pub fn deadline(&self) -> Option<Moment> {
         let asks = self.checks.iter().filter_map(|(_, state)| match state {
             State::Asking { ask, .. } => ask.deadline(),
@@ -128,34 +137,38 @@ impl Probes {
         asks.min()
     }
 
-    /// Asks again where no answer came.
-    pub fn advance(&mut self, events: &EventLoop) -> Vec<Outcome> {
-        let now = clock::now();
+    /// Hears what has come, and asks again where no answer came.
+    ///
+    /// # Errors
+    /// The system does not say what has come.
+    pub fn read(&mut self) -> io::Result<Vec<Outcome>> {
         let mut outcomes = Vec::new();
+        for (token, _) in self.events.wait(Some(clock::now()))? {
+            outcomes.extend(self.hear(token));
+        }
+        let now = clock::now();
         for at in 0..self.checks.len() {
             if let (_, State::Asking { ask, .. }) = &self.checks[at]
                 && ask.deadline().is_some_and(|deadline| now >= deadline)
             {
-                outcomes.extend(self.look(at, |ask, check| ask.advance(check, events)));
+                outcomes.extend(self.look(at, Ask::advance));
             }
         }
-        outcomes
+        Ok(outcomes)
     }
 
-    /// Something has come for a token.
-    pub fn hear(&mut self, token: u64, events: &EventLoop) -> Option<Outcome> {
-        let token = token.checked_sub(TOKENS)?;
+    fn hear(&mut self, token: u64) -> Option<Outcome> {
         let at = (token / TOKENS_EACH) as usize;
         match &mut self.checks.get_mut(at)?.1 {
             State::Idle { .. } => None,
             State::Asking { .. } => {
                 let line = (token % TOKENS_EACH) as usize;
-                self.look(at, |ask, check| ask.hear(check, line, events))
+                self.look(at, |ask, check, events| ask.hear(check, line, events))
             }
             State::Running { command, .. } => {
                 if !command.read() {
                     // It is not over: a child may have closed what it says it through.
-                    let _ = events.remove(&command.output);
+                    let _ = self.events.remove(&command.output);
                 }
                 None
             }
@@ -200,11 +213,11 @@ impl Probes {
     fn look(
         &mut self,
         at: usize,
-        what: impl FnOnce(&mut Ask, &Check) -> Option<(bool, String)>,
+        what: impl FnOnce(&mut Ask, &Check, &EventLoop) -> Option<(bool, String)>,
     ) -> Option<Outcome> {
         let (check, state) = &mut self.checks[at];
         let State::Asking { round, ask } = state else { return None };
-        let (good, text) = what(ask, check)?;
+        let (good, text) = what(ask, check, &self.events)?;
         let outcome = Outcome { check: at, round: *round, good, text };
         // An address that does not answer may be an old one.
         let peer = ask.peer().filter(|_| good);
@@ -218,41 +231,41 @@ pub fn signals() -> io::Result<OwnedFd> {
     signals::read_from(&[number::CHLD, number::TERM, number::INT, number::HUP])
 }
 
+/// Where the jitter of a health check comes from: another one on each device.
+pub fn seed() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
 /// Makes one check, here and now.
 pub fn once(check: &Check, manner: &Manner, name: &str) -> io::Result<Outcome> {
     const SIGNALS: u64 = 0;
+    const PROBES: u64 = 1;
     let mut events = EventLoop::new()?;
     let told = signals()?;
     events.add(&told, SIGNALS, Readiness::IN)?;
-    let mut probes = Probes::new(std::slice::from_ref(check), manner, name);
+    let mut probes = Probes::new(std::slice::from_ref(check), manner, name)?;
+    events.add(probes.descriptor(), PROBES, Readiness::IN)?;
     let until = clock::now() + manner.timeout;
-    let mut outcome = probes.begin(0, 1, &events);
+    let mut outcome = probes.begin(0, 1);
     while outcome.is_none() {
-        let now = clock::now();
-        if now >= until {
-            let Ended { text, gone } = probes.end(0);
-            if !gone {
-                probes.end_all();
-            }
-            return Ok(Outcome { check: 0, round: 1, good: false, text });
+        if clock::now() >= until {
+            let Ended { text, .. } = probes.end(0);
+            outcome = Some(Outcome { check: 0, round: 1, good: false, text });
+            break;
         }
         let deadline = probes.deadline().map_or(until, |deadline| deadline.min(until));
-        for (token, _) in events.wait(Some(deadline))? {
-            if token != SIGNALS {
-                outcome = outcome.or(probes.hear(token, &events));
-                continue;
-            }
-            while let Some(signal) = signals::next(std::os::fd::AsFd::as_fd(&told))? {
-                if signal != number::CHLD {
-                    probes.end_all();
-                    return Err(io::ErrorKind::Interrupted.into());
-                }
-            }
-            outcome = outcome.or(probes.reap().pop());
+        events.wait(Some(deadline))?;
+        let mut ended = false;
+        while let Some(signal) = signals::next(told.as_fd())? {
+            ended |= signal != number::CHLD;
         }
-        if outcome.is_none() {
-            outcome = probes.advance(&events).pop();
+        if ended {
+            probes.end_all();
+            return Err(io::ErrorKind::Interrupted.into());
         }
+        outcome = probes.reap().pop().or(probes.read()?.pop());
     }
     probes.end_all();
     Ok(outcome.expect("the loop ends with one"))

@@ -53,7 +53,8 @@ impl Trial {
     }
 
     fn service(&mut self, up: bool, since: Moment) {
-        self.hear(Event::Service(Service { up, wanted: true, since }));
+        let start = since.nanos() as u32;
+        self.hear(Event::Service(Service { up, serves: up, wanted: true, start, since }));
     }
 
     /// Waits for the next round, and answers what is said of each check: nothing is silence.
@@ -255,7 +256,8 @@ fn a_manager_that_comes_back_is_told_again_only_what_is_still_to_be_done() {
 #[test]
 fn who_alone_starts_a_service_keeps_it_up() {
     let mut trial = Trial::new(manner(), OnSick::Restart, true, 1);
-    let news = |up, wanted, since| Event::Service(Service { up, wanted, since });
+    let news =
+        |up, wanted, since| Event::Service(Service { up, serves: up, wanted, start: 1, since });
     trial.hear(news(false, false, at(90)));
     assert_eq!(trial.asked()[0].0, Order::Up);
     trial.hear(news(false, true, at(90)));

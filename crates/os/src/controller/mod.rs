@@ -1,3 +1,0 @@
-//! How controllers see the world.
-
-pub mod probe;
