@@ -3,7 +3,8 @@
 //!
 //! `laws` says what must hold. `linux` has the processes; `streets` is what
 //! init sees of them; `root` is init, `office` the manager, `wire` the socket
-//! between them; `judge` watches; `town` puts them together.
+//! between them; `judge` watches; `town` puts them together. `surgery` is a world
+//! of its own: the health check with its targets.
 
 pub mod dice;
 pub mod judge;
@@ -14,5 +15,6 @@ pub mod root;
 pub mod services;
 pub mod story;
 pub mod streets;
+pub mod surgery;
 pub mod town;
 pub mod wire;

@@ -224,8 +224,9 @@ impl Machine {
             Phase::Pausing { until } | Phase::Asking { until, .. } => Some(until),
         };
         let wish = match self.wish {
-            Wish::Due { at, .. } => Some(at),
-            Wish::None | Wish::Told { .. } => None,
+            // Until a manager is there, there is nobody to tell.
+            Wish::Due { order, at } if self.can_tell(order) => Some(at),
+            Wish::None | Wish::Due { .. } | Wish::Told { .. } => None,
         };
         [round, wish].into_iter().flatten().min()
     }
@@ -292,7 +293,7 @@ impl Machine {
     fn go_on(&mut self, now: Moment, world: &mut impl World) {
         if let Wish::Due { order, at } = self.wish
             && now >= at
-            && self.heard
+            && self.can_tell(order)
         {
             self.tell(now, order, world);
         }
@@ -313,6 +314,11 @@ impl Machine {
             }
             _ => {}
         }
+    }
+
+    /// There is a manager, and no round under way that may tell otherwise.
+    fn can_tell(&self, order: Order) -> bool {
+        self.heard && (order == Order::Up || !matches!(self.phase, Phase::Asking { .. }))
     }
 
     fn hear_service(&mut self, now: Moment, service: Service, world: &mut impl World) {
@@ -452,6 +458,10 @@ impl Machine {
             self.good = self.good.saturating_add(1);
             self.changed |= self.bad > 0 || self.health != Health::Healthy;
             self.bad = 0;
+            // What begins to answer is not restarted for what it was.
+            if let Wish::Due { order: Order::Restart | Order::Down, .. } = self.wish {
+                self.wish = Wish::None;
+            }
         } else {
             self.good = 0;
             if self.was_good || self.is_old_enough(since) {
@@ -462,9 +472,6 @@ impl Machine {
             self.be_sick(now, world);
         } else if self.good >= self.manner.rise && self.health != Health::Healthy {
             self.turn(now, Health::Healthy);
-            if let Wish::Due { .. } = self.wish {
-                self.wish = Wish::None;
-            }
         }
     }
 
@@ -477,14 +484,12 @@ impl Machine {
         if self.health != Health::Sick {
             self.turn(now, Health::Sick);
         }
-        if self.wish != Wish::None {
-            return;
-        }
-        match self.on_sick {
-            OnSick::Down => self.wish = Wish::Due { order: Order::Down, at: now },
-            OnSick::Restart => {
-                self.wish = Wish::Due { order: Order::Restart, at: now.max(self.earliest) };
-            }
+        if self.wish == Wish::None {
+            let (order, at) = match self.on_sick {
+                OnSick::Down => (Order::Down, now),
+                OnSick::Restart => (Order::Restart, now.max(self.earliest)),
+            };
+            self.wish = Wish::Due { order, at };
         }
         self.go_on(now, world);
     }

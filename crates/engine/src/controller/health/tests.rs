@@ -250,6 +250,8 @@ fn a_manager_that_comes_back_is_told_again_only_what_is_still_to_be_done() {
     trial.round(&[None]);
     trial.round(&[None]);
     trial.service(true, at(100));
+    assert_eq!(trial.asked(), [], "a round is under way");
+    trial.round(&[None]);
     assert_eq!(trial.asked().len(), 1);
 }
 
