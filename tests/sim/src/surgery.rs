@@ -75,7 +75,14 @@ enum Coming {
 struct Begun {
     number: u64,
     round: u32,
-    killed: bool,
+    killed: Option<Moment>,
+}
+
+impl Begun {
+    /// It was killed, and does not go away.
+    fn is_stuck(self, now: Moment) -> bool {
+        self.killed.is_some_and(|killed| now - killed >= Duration::from_secs(1))
+    }
 }
 
 /// All of it but the machine.
@@ -104,6 +111,8 @@ pub struct Surgery {
     /// count.
     rounds: Vec<(u32, u32)>,
     was_good: bool,
+    /// What did not die has, and nothing was begun since.
+    was_stuck: bool,
     /// Orders, and when they were given.
     pub asked: Vec<(Order, Moment)>,
     /// Restarts since nothing was healthy for long.
@@ -201,7 +210,8 @@ impl World for Surgery {
         }
         self.order += 1;
         let number = self.order;
-        self.begun[check] = Some(Begun { number, round, killed: false });
+        self.begun[check] = Some(Begun { number, round, killed: None });
+        self.was_stuck = false;
         let Target { is_command, is_dead, .. } = self.targets[check];
         let bad = is_dead || self.sick;
         if is_command && bad && self.dice.percent(50) {
@@ -222,7 +232,7 @@ impl World for Surgery {
             self.begun[check] = None;
             return Ended { text, gone: true };
         }
-        begun.killed = true;
+        begun.killed = Some(self.now);
         let Begun { number, round, .. } = *begun;
         if !is_stuck {
             let after = self.dice.millis(0, 20);
@@ -236,12 +246,14 @@ impl World for Surgery {
         if order != Order::Up {
             // Whoever counts for himself what the machine was answered comes to the same.
             let is_bad = |round: &&(u32, u32)| round.1 < quorum; // An early one is not.
-            let bad = self.rounds.iter().rev().take_while(is_bad).count();
+            let first = self.rounds.iter().rev().take_while(is_bad).last();
+            // Numbers that are missing are rounds in which everything was stuck.
+            let bad = first.map_or(0, |first| self.rounds[self.rounds.len() - 1].0 - first.0 + 1);
             // Of those that are not begun because the one before is still there, it sees nothing.
-            let killed = |it: &&Option<Begun>| it.is_some_and(|begun| begun.killed);
-            let left = self.begun.iter().filter(killed).count();
-            let is_stuck = self.targets.len() - left < quorum as usize;
-            if bad < threshold as usize && !is_stuck || !because.contains("bad rounds in a row") {
+            let stuck = |it: &&Option<Begun>| it.is_some_and(|begun| begun.is_stuck(self.now));
+            let left = self.begun.iter().filter(stuck).count();
+            let is_stuck = self.was_stuck || self.targets.len() - left < quorum as usize;
+            if bad < threshold && !is_stuck || !because.contains("bad rounds in a row") {
                 let rounds = &self.rounds[self.rounds.len().saturating_sub(5)..];
                 let what = format!("{order:?} after {bad} bad rounds: {rounds:?}: {because}");
                 broken(Law::NoCause, what);
@@ -297,6 +309,7 @@ impl Story {
             told: None,
             rounds: Vec::new(),
             was_good: false,
+            was_stuck: false,
             asked: Vec::new(),
             last_restart: None,
             steps: 0,
@@ -357,7 +370,8 @@ impl Story {
                     return;
                 };
                 // What it said while it was killed is nothing.
-                let good = good && !known.killed;
+                let good = good && known.killed.is_none();
+                world.was_stuck |= known.is_stuck(world.now);
                 if good
                     && let Some(last) = world.rounds.last_mut()
                     && last.0 == round
@@ -430,7 +444,7 @@ impl Surgery {
         for check in 0..self.targets.len() {
             self.targets[check].is_dead = false;
             self.targets[check].is_stuck = false;
-            if let Some(Begun { number, round, killed: true }) = self.begun[check] {
+            if let Some(Begun { number, round, killed: Some(_) }) = self.begun[check] {
                 let ends = Coming::Ends { check, begun: number, round, good: false };
                 self.send(Duration::ZERO, ends);
             }
