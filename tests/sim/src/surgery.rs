@@ -111,7 +111,7 @@ pub struct Surgery {
     /// count.
     rounds: Vec<(u32, u32)>,
     was_good: bool,
-    /// What did not die has, and nothing was begun since.
+    /// What did not die at first has ended since the last good round.
     was_stuck: bool,
     /// Orders, and when they were given.
     pub asked: Vec<(Order, Moment)>,
@@ -211,7 +211,6 @@ impl World for Surgery {
         self.order += 1;
         let number = self.order;
         self.begun[check] = Some(Begun { number, round, killed: None });
-        self.was_stuck = false;
         let Target { is_command, is_dead, .. } = self.targets[check];
         let bad = is_dead || self.sick;
         if is_command && bad && self.dice.percent(50) {
@@ -377,7 +376,9 @@ impl Story {
                     && last.0 == round
                 {
                     last.1 = if last.1 == EARLY { 1 } else { last.1 + 1 };
-                    world.was_good |= last.1 >= world.manner.quorum;
+                    if last.1 >= world.manner.quorum {
+                        (world.was_good, world.was_stuck) = (true, false);
+                    }
                 }
                 world.begun[check] = None;
                 let text = if good { "answered" } else { "no answer" }.to_owned();
