@@ -117,6 +117,8 @@ pub struct Surgery {
     pub asked: Vec<(Order, Moment)>,
     /// Restarts since nothing was healthy for long.
     last_restart: Option<(Moment, u64)>,
+    /// What was asked last, of which manager, for which start.
+    last_asked: Option<(Order, Option<u64>, u32)>,
     pub steps: u64,
 }
 
@@ -242,7 +244,12 @@ impl World for Surgery {
 
     fn ask(&mut self, order: Order, because: &str) {
         let Manner { threshold, quorum, wait, calm, .. } = self.manner;
-        if order != Order::Up {
+        let start = self.told.map_or(0, |told| told.start);
+        let before = self.last_asked.replace((order, self.manager, start));
+        // Of what the manager was told that died nobody knows what came of it.
+        let again = before
+            .is_some_and(|(asked, to, of)| asked == order && to != self.manager && of == start);
+        if order != Order::Up && !(again && because.contains("bad rounds in a row")) {
             // Whoever counts for himself what the machine was answered comes to the same.
             let is_bad = |round: &&(u32, u32)| round.1 < quorum; // An early one is not.
             let first = self.rounds.iter().rev().take_while(is_bad).last();
@@ -311,6 +318,7 @@ impl Story {
             was_stuck: false,
             asked: Vec::new(),
             last_restart: None,
+            last_asked: None,
             steps: 0,
         };
         let mut story = Self { machine, world };

@@ -165,6 +165,8 @@ pub struct Machine {
     /// A round was good since the service came up.
     was_good: bool,
     wish: Wish,
+    /// Why it is sick, as it was told.
+    reason: String,
     /// No restart before that.
     earliest: Moment,
     /// The wait behind the next one.
@@ -209,6 +211,7 @@ impl Machine {
             bad: 0,
             was_good: false,
             wish: Wish::None,
+            reason: String::new(),
             earliest: Moment::ZERO,
             wait: manner.wait,
             changed: true,
@@ -505,17 +508,19 @@ impl Machine {
     }
 
     fn tell(&mut self, now: Moment, order: Order, world: &mut impl World) {
-        let because = match order {
-            Order::Up => String::new(),
-            Order::Down | Order::Restart => self.because(),
-        };
+        // A manager that comes in the middle of it hears the same as the one before.
+        if order == Order::Up {
+            self.reason.clear();
+        } else if self.bad > 0 || self.reason.is_empty() {
+            self.reason = self.because();
+        }
         self.wish = Wish::Told { order };
         if order == Order::Restart {
             self.earliest = now + self.next_wait();
         }
         self.changed = true;
         self.rest(world);
-        world.ask(order, &because);
+        world.ask(order, &self.reason);
     }
 
     fn next_wait(&mut self) -> Duration {
