@@ -338,7 +338,7 @@ impl Machine {
         self.wish = match self.wish {
             // What was to be reached is reached, by whomever.
             Due { order: Up, .. } | Told { order: Up } if service.up => Wish::None,
-            Told { order: Restart } if service.serves && !same => Wish::None,
+            Told { order: Restart | Down } if service.serves && !same => Wish::None,
             Told { order: Down } if !service.up => Wish::None,
             Due { order: Restart | Down, .. } if !same => Wish::None,
             wish => wish,
