@@ -125,6 +125,7 @@ pub struct Surgery {
 /// The machine, and its world.
 pub struct Story {
     pub machine: Machine,
+    pub keeps_up: bool,
     pub world: Surgery,
 }
 
@@ -321,7 +322,7 @@ impl Story {
             last_asked: None,
             steps: 0,
         };
-        let mut story = Self { machine, world };
+        let mut story = Self { machine, keeps_up, world };
         story.world.send(Duration::ZERO, Coming::Manager);
         story
     }

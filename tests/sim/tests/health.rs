@@ -100,9 +100,13 @@ fn nothing_is_restarted_without_cause_and_all_heals_when_the_dice_rest() {
                 story.world.service.wanted = true;
                 story.world.start_service();
             } else {
-                story.run_for(manner.wait_max * 2);
-                if !story.world.service.up {
-                    story.world.start_service();
+                story.run_for(manner.wait_max * 2 + Duration::from_secs(10));
+                match story.world.service.up {
+                    true => {}
+                    false if story.keeps_up => {
+                        broken(Law::Heals, format!("nobody starts it: {:?}", story.machine));
+                    }
+                    false => story.world.start_service(),
                 }
             }
         }
