@@ -7,6 +7,7 @@ use cli::{Args, Command, Exit, Failure};
 use engine::controller::health::{Ended, Event, Health, Machine, Order, Seen, Service, World};
 use model::controller::Kind;
 use model::controller::check::{self, OnSick};
+use model::service::request::Phase;
 use os::clock;
 use os::controller::manager_link::{Condition, ManagerLink, News, State, Verb};
 use os::controller::probe::{self, Outcome, Probes};
@@ -38,7 +39,12 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let plan = check::parse(start.own(), &start.controlled()).map_err(|it| start.wrong(&it))?;
     let (index, _) = start.controller().controls().next().expect("the parser saw one service");
     let keeps_up = start.controller().starts(index);
-    let is_longrun = start.database().service(index).longrun().is_some();
+    let longrun = start.database().service(index).longrun();
+    // The phase in which it is to be asked; none where it is no process.
+    let serving = longrun.map(|longrun| match longrun.notification_fd {
+        Some(_) => Phase::Ready,
+        None => Phase::Up,
+    });
     // Who else starts the service has something to put in its place.
     let usual = if keeps_up { OnSick::Restart } else { OnSick::Down };
     let on_sick = plan.on_sick.unwrap_or(usual);
@@ -81,7 +87,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
                     told.push(Event::Again);
                 }
                 News::State(state) if *state.service == *service => {
-                    told.push(Event::Service(seen(&state, is_longrun)));
+                    told.push(Event::Service(seen(&state, serving)));
                 }
                 News::State(_) => {}
                 News::Ended { id, ok, why } if id == hands.asked => {
@@ -121,10 +127,10 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
 }
 
 /// What the manager says, as the machine sees it.
-fn seen(state: &State, is_longrun: bool) -> Service {
+fn seen(state: &State, serving: Option<Phase>) -> Service {
     Service {
         up: state.up,
-        serves: state.up && (state.ready || !is_longrun),
+        serves: state.up && serving.is_none_or(|phase| phase == state.phase),
         wanted: state.goal || state.trouble.is_some(),
         start: state.starts,
         since: state.since,

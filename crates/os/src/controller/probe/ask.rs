@@ -108,8 +108,9 @@ impl Ask {
 
     /// Why no answer came.
     pub fn why_not(&self) -> String {
+        let is_lookup = |line: &Line| matches!(line.talk, Talk::Lookup { .. });
         let what = match self.peer {
-            None if !self.lines.is_empty() && self.trouble.is_none() => "no name server answered",
+            None if self.lines.iter().any(is_lookup) => "no name server answered",
             _ => "no answer",
         };
         let times = if self.tries == 1 { "" } else { "s" };
@@ -143,8 +144,9 @@ impl Ask {
                 format!("no interface has the address {source}")
             }
             (.., Some(Errno::PERM | Errno::ACCESS)) => {
-                format!("the system does not let this program ask: {error}")
+                format!("the system does not let this program ask")
             }
+            (.., Some(errno)) => plain(errno),
             _ => error.to_string(),
         }
     }
