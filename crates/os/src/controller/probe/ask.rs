@@ -144,7 +144,7 @@ impl Ask {
                 format!("no interface has the address {source}")
             }
             (.., Some(Errno::PERM | Errno::ACCESS)) => {
-                format!("the system does not let this program ask")
+                "the system does not let this program ask".into()
             }
             (.., Some(errno)) => plain(errno),
             _ => error.to_string(),
