@@ -1,3 +1,5 @@
+//! The machine, one deed after the other: what it does, and what it does not.
+
 use super::*;
 
 const S: u64 = 1_000_000_000;

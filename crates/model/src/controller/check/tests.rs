@@ -1,3 +1,5 @@
+//! What is read, what is refused, and with which hint.
+
 use alloc::string::ToString;
 
 use super::*;
