@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use e2e::client::{Client, Said};
 use e2e::device::{Device, PATIENCE, alive, signal};
+use e2e::process::{descriptors, memory, switches};
 use e2e::{applet, applets, wait_for, ward};
 use rustix::process::Signal;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -138,6 +139,31 @@ fn a_check_that_hangs_has_failed_and_is_killed_with_its_children() {
     assert!(alive(other));
     device.rc("-d change check").expect(0);
     wait_for("nothing is left", PATIENCE, || marked(&mark).is_empty().then_some(()));
+}
+
+#[test]
+fn it_wakes_for_its_checks_alone_and_keeps_nothing_of_them() {
+    let device = Device::new("health-idle");
+    device.sleeper("wan");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it has one").port();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let checks = format!("check tcp 127.0.0.1 {port}\ncheck icmp 127.0.0.1\ncheck command true\n");
+    checked_by(&device, "check", &format!("interval 200\njitter 0\n{checks}"));
+    device.bundle("default", &["check"]);
+    device.start();
+    healthy(&device);
+    let pid = device.wait_pid("check");
+    let (files, manager) = (descriptors(pid), device.manager_pid());
+    let (before, of_manager, begun) = (switches(pid), switches(manager), Instant::now());
+    thread::sleep(Duration::from_secs(6));
+    let rounds = begun.elapsed().as_millis() as u64 / 200 + 1;
+    let woken = switches(pid) - before;
+    // The deadline, each socket, the output, the end of the command, and starting it.
+    assert!(woken <= rounds * 10, "{woken} times in {rounds} rounds");
+    assert!(switches(manager) - of_manager <= 3, "good answers are no news for the manager");
+    assert!(descriptors(pid) <= files + 3, "{} descriptors, {files} before", descriptors(pid));
+    eprintln!("woken {woken} times in {rounds} rounds; {} kB of memory", memory(pid));
 }
 
 /// Processes that have this in their environment.
