@@ -7,7 +7,7 @@ let
   # What the files below have in common.
   help = {
     inherit lib pkgs;
-    inherit (services) longrun oneshot bundle serviceType outputsOf controlled onRestart outputRef;
+    inherit (services) longrun oneshot bundle serviceType outputsOf controlled joined onRestart outputRef;
 
     # A word of a script, or an output of a service that becomes one.
     word = types.either types.str services.outputRefType;
@@ -48,6 +48,7 @@ in
   bridge.members = template "bridge.members" "bridge-members";
   dnsmasq = template "dnsmasq" "dnsmasq";
   firewall = template "firewall" "firewall";
+  health-check = template "health-check" "health-check";
   hostname = template "hostname" "hostname";
   log-shipping = template "log-shipping" "log-shipping";
   # Those that are not of a kind.
@@ -62,8 +63,10 @@ in
   oneshot = plain services.oneshot;
   bundle = plain services.bundle;
   pppoe = template "pppoe" "pppoe";
+  round-robin = template "round-robin" "round-robin";
   ssh = template "ssh" "ssh";
   syslog = template "syslog" "syslog";
+  uevent-rule = template "uevent-rule" "uevent-rule";
   vlan = template "vlan" "vlan";
   watchdog = template "watchdog" "watchdog";
 }

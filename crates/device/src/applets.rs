@@ -6,6 +6,8 @@ pub mod boot;
 pub mod chain;
 pub mod change;
 pub mod controllers;
+pub mod hotplug;
+pub mod health_check;
 pub mod init;
 pub mod logger;
 pub mod machine;
@@ -13,6 +15,8 @@ pub mod manager;
 pub mod peers;
 pub mod people;
 pub mod plan;
+pub mod round_robin;
+pub mod probe;
 pub mod ship;
 
 /// Every applet, in the order of the alphabet.
@@ -20,6 +24,8 @@ pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
     &people::graph::COMMAND,
     &machine::HALT,
+    &hotplug::COMMAND,
+    &health_check::COMMAND,
     &init::INIT,
     &people::log::COMMAND,
     &logger::COMMAND,
@@ -27,10 +33,12 @@ pub const TABLE: &[&Command] = &[
     &people::output::COMMAND,
     &boot::PHASES,
     &machine::POWEROFF,
+    &probe::COMMAND,
     &machine::REBOOT,
     &machine::REEXEC,
     &people::start::RELOAD,
     &people::start::RESTART,
+    &round_robin::COMMAND,
     &peers::s6_applyuidgid::COMMAND,
     &peers::s6_fifodir::CLEANFIFODIR,
     &peers::s6_envdir::COMMAND,

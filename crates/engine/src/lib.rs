@@ -5,6 +5,7 @@
 
 extern crate alloc;
 
+pub mod controller;
 pub mod log;
 pub mod machine;
 pub mod service;

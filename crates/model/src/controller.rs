@@ -10,7 +10,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+pub mod check;
+pub mod device_event;
+pub mod pattern;
+pub mod rule;
 pub mod settings;
+pub mod uplink;
 
 pub use settings::{Setting, Settings};
 
@@ -86,9 +91,10 @@ pub fn kind_of(own: &str) -> Result<Kind, Wrong> {
 /// those of each service that it controls.
 pub fn check_all(kind: Kind, own: &str, controlled: &[(&str, &str)]) -> Vec<Wrong> {
     // Each kind has a parser, whose mistakes these are.
-    let _ = (own, controlled);
     match kind {
-        Kind::Hotplug | Kind::RoundRobin | Kind::HealthCheck => Vec::new(),
+        Kind::Hotplug => rule::parse(own, controlled).err().unwrap_or_default(),
+        Kind::RoundRobin => uplink::parse(own, controlled).err().unwrap_or_default(),
+        Kind::HealthCheck => check::parse(own, controlled).err().unwrap_or_default(),
         Kind::Other => Vec::new(),
     }
 }

@@ -193,3 +193,38 @@ pub const GENERATION_FILE_BYTES_MAX: usize = 256 << 10;
 /// Bytes of the name of a partition: one less than `BLKPG_DEVNAMELTH` of Linux
 /// `include/uapi/linux/blkpg.h`.
 pub const PARTITION_NAME_BYTES_MAX: usize = 63;
+
+/// Bytes of a device's path below `/sys`: what the kernel has for all of a
+/// message (`UEVENT_BUFFER_SIZE`, Linux `include/linux/kobject.h`).
+pub const DEVICE_PATH_BYTES_MAX: usize = 2048;
+
+/// Bytes of the name of an attribute or a property of a device, and of a link
+/// to it. Names in `/sys` have a dozen.
+pub const DEVICE_NAME_BYTES_MAX: usize = 255;
+
+/// Alternatives in one rule: whoever writes more means a pattern.
+pub const ALTERNATIVES_MAX: usize = 64;
+
+/// Bytes of one message of the kernel about a device or a link, of a file
+/// `uevent`, or of an attribute that a rule asks for: a page, and `uevent` in
+/// `/sys` has no more (`sysfs.rst`). Messages about links have a few kB.
+pub const DEVICE_MESSAGE_BYTES_MAX: usize = 16 << 10;
+
+/// Devices that one rule counts. Ports of large switches are a few hundred;
+/// the rest of what a rule matches that is true of everything is not kept.
+pub const DEVICES_OF_A_RULE_MAX: usize = 4096;
+
+/// Services that one round-robin takes in turn.
+pub const MEMBERS_MAX: usize = 64;
+/// Checks of one service: a round asks all of them at once, each with a socket or two, and each
+/// is a condition beside the one that says what comes of all.
+pub const CHECKS_MAX: usize = CONDITIONS_MAX - 1;
+
+/// How often a probe asks within one round: more is a flood, and finds nothing more.
+pub const CHECK_TRIES_MAX: u32 = 20;
+
+/// Bytes that are kept of the last line that a check prints, and of what its failure is told as.
+pub const CHECK_TEXT_BYTES_MAX: usize = 200;
+
+/// Bytes of the name of a network interface: `IFNAMSIZ` of Linux `if.h` less one.
+pub const INTERFACE_BYTES_MAX: usize = 15;

@@ -76,8 +76,34 @@ laws! {
         "Nothing starts any more once its class was told to go.";
     EndsInTime, "ends in time":
         "However stuck everything is, the end comes within the patience of all stages.";
+    Follows, "follows devices":
+        "Soon after all is calm, each service is up exactly where a device matches its rule.";
+    Current, "is current":
+        "What is up for devices started while one was there, and none was missing since.";
+    Patience, "patience":
+        "What keeps failing, or comes and goes, is started ever more seldom.";
+    OneServes, "one serves":
+        "Of services in turn one is up, or two while a better one shows that it lasts.";
+    NextServes, "the next serves":
+        "Where a member has been fit for long enough, one is up.";
+    ComesBack, "comes back":
+        "Once the preferred member has been fit for long enough, it is the one that is up.";
+    Steady, "steady":
+        "While all that serves is fit, nothing is changed but for the better.";
     NothingLeft, "nothing left":
         "When the end is finished nothing runs but what was killed.";
+    OneCheck, "one check":
+        "A check is begun only when nothing is left of the one before.";
+    OnlyWhileUp, "only while up":
+        "A service is asked only while it serves, as far as the manager has told.";
+    NoCause, "no cause":
+        "A service is restarted only after so many bad rounds in a row since it came up.";
+    BackOff, "back-off":
+        "Two restarts have the wait between them, and a service that stays sick longer ones.";
+    InTime, "sick in time":
+        "When everything falls silent, the service is found sick within the stated time.";
+    Heals, "heals":
+        "When the dice rest, the service comes to be up and healthy, and nothing more is asked for.";
 }
 
 /// Ends the story: `law` does not hold, as `what` shows.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use cli::{Args, Failure, Opt, text};
 use model::controller::{Kind, Wrong};
 use model::service::database::{Controller, Database, Entry};
-use os::controller::manager_link::ManagerLink;
+use os::controller::manager_link::{ManagerLink, News};
 use os::service::database_file::DatabaseFile;
 use os::sys::{inherit, signals};
 
@@ -111,5 +111,18 @@ impl Start {
         {
             let _ = File::from(descriptor).write_all(b"\n");
         }
+    }
+}
+
+/// What the manager has said. What came before it was there anew means nothing any more: then the
+/// first of both is true, and also while it is away.
+pub fn news(link: &mut ManagerLink) -> (bool, Vec<News>) {
+    let mut news = link.read();
+    if !link.connected() {
+        return (true, Vec::new());
+    }
+    match news.iter().rposition(|news| *news == News::Again) {
+        Some(at) => (true, news.split_off(at)),
+        None => (false, news),
     }
 }
