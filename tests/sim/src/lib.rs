@@ -6,6 +6,7 @@
 //! between them; `judge` watches; `town` puts them together.
 
 pub mod dice;
+pub mod disk;
 pub mod judge;
 pub mod laws;
 pub mod linux;
