@@ -13,6 +13,7 @@ pub mod peers;
 pub mod people;
 pub mod plan;
 pub mod ship;
+pub mod store;
 
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
@@ -23,6 +24,7 @@ pub const TABLE: &[&Command] = &[
     &logger::COMMAND,
     &manager::COMMAND,
     &boot::PHASES,
+    &store::COLLECT_GARBAGE,
     &machine::POWEROFF,
     &machine::REBOOT,
     &machine::REEXEC,
@@ -73,5 +75,6 @@ pub const TABLE: &[&Command] = &[
     &people::start::START,
     &people::status::COMMAND,
     &people::start::STOP,
+    &store::COMMAND,
     &people::why::COMMAND,
 ];

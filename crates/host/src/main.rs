@@ -3,6 +3,7 @@
 
 mod archive;
 mod commands;
+mod copy;
 mod nix;
 mod places;
 mod router;

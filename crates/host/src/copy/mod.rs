@@ -1,0 +1,5 @@
+//! Copying store paths to a device: what is missing, as small as it can be said, over one connection.
+
+pub mod closure;
+pub mod difference;
+pub mod parcel;
