@@ -1,19 +1,24 @@
 //! What Nix says of store paths on this machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cli::Failure;
 use model::deploy::nar_hash::NarHash;
 use model::deploy::path_info::PathInfo;
-use model::deploy::store_path::StorePath;
+use model::deploy::store_path::{STORE, StorePath};
 use serde_json::Value;
 
 use crate::nix::call::Nix;
 
 /// The closure of these paths: what each is, and what it refers to.
 pub fn closure(nix: &Nix, paths: &[String]) -> Result<Vec<PathInfo>, Failure> {
+    described(nix, paths, true)
+}
+
+fn described(nix: &Nix, paths: &[String], with_needs: bool) -> Result<Vec<PathInfo>, Failure> {
     let mut command = nix.command("nix");
-    command.args(["--extra-experimental-features", "nix-command", "path-info", "--json", "-r"]);
+    command.args(["--extra-experimental-features", "nix-command", "path-info", "--json"]);
+    command.args(with_needs.then_some("-r"));
     command.args(paths);
     let text = nix.ask(&mut command)?;
     let value: Value = serde_json::from_str(&text)
@@ -32,6 +37,18 @@ pub fn closure(nix: &Nix, paths: &[String]) -> Result<Vec<PathInfo>, Failure> {
         _ => return Err(odd("neither a list nor a map")),
     }
     found.into_iter().map(|(path, one)| info(path, one).ok_or_else(|| odd(path))).collect()
+}
+
+/// What is known of those of these paths that this machine has.
+pub fn here(nix: &Nix, paths: &BTreeSet<&StorePath>) -> Result<Vec<PathInfo>, Failure> {
+    let full = |path: &&&StorePath| format!("{STORE}/{path}");
+    let mut command = nix.command("nix-store");
+    command.args(["--check-validity", "--print-invalid"]);
+    let invalid = nix.ask(command.args(paths.iter().map(|path| full(&path))))?;
+    let valid = paths.iter().map(|path| full(&path));
+    let valid: Vec<String> =
+        valid.filter(|path| invalid.lines().all(|line| line != path)).collect();
+    if valid.is_empty() { Ok(Vec::new()) } else { described(nix, &valid, false) }
 }
 
 fn info(path: &str, one: &Value) -> Option<PathInfo> {

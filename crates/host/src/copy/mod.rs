@@ -2,4 +2,9 @@
 
 pub mod closure;
 pub mod difference;
+pub mod line;
 pub mod parcel;
+pub mod plain;
+pub mod plan;
+pub mod progress;
+pub mod send;

@@ -173,11 +173,6 @@ pub fn make(
     Ok(Parcel { info: info.clone(), way: Way::Whole { window }, data })
 }
 
-/// The same, as if there was no older path.
-pub fn make_whole(root: &Path, info: &PathInfo, window: u32) -> Result<Parcel, Failure> {
-    make(root, info, None, window)
-}
-
 fn whole(archive: &[u8], window: u32) -> (u32, Vec<u8>) {
     let window = fitting(window, archive.len());
     (window, packed(archive, window, false))
