@@ -3,10 +3,12 @@
 pub mod base;
 pub mod collect;
 pub mod files;
+pub mod http;
 pub mod lease;
 pub mod modules;
 pub mod mounts;
 pub mod phases;
+pub mod pull;
 pub mod receive;
 pub mod root;
 pub mod roots;
