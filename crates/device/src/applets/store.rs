@@ -60,7 +60,10 @@ pub const COLLECT_GARBAGE: Command = Command {
     about: "The same as `ward store collect`.",
     run: |args, out| {
         let options = Options::read(args)?;
-        collect(&options, out)
+        match args.operand() {
+            None => collect(&options, out),
+            Some(word) => Err(Failure::usage(format!("{} is nothing to it", word.display()))),
+        }
     },
 };
 
@@ -97,18 +100,22 @@ impl Options {
 
 fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     let mut options = Options::read(args)?;
-    let verb = args.operand().ok_or_else(|| Failure::usage("it needs a verb"))?;
-    // Options may stand on either side of the verb.
-    options.add(args)?;
-    match verb.to_str() {
-        Some("receive") => receive(&options.root),
-        Some("query") => query(&options.root, out),
-        Some("verify") => verify(&options, out),
-        Some("collect") => collect(&options, out),
-        Some("pull") => pull(args, &options, out),
-        Some("keep") => keep(args, &options.root),
-        Some("forget") => forget(args, &options.root),
-        _ => Err(Failure::usage(format!("there is no verb {}", verb.display()))),
+    // Options may stand anywhere: what is behind them must never mean another system.
+    let mut words = Vec::new();
+    while let Some(word) = args.operand() {
+        words.push(cli::text(&word)?.to_owned());
+        options.add(args)?;
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["receive"] => receive(&options.root),
+        ["query"] => query(&options.root, out),
+        ["verify"] => verify(&options, out),
+        ["collect"] => collect(&options, out),
+        ["pull", url, path] => pull(&options, url, path, out),
+        ["keep", name, path] => keep(&options.root, name, path),
+        ["forget", name] => forget(&options.root, name),
+        _ => Err(Failure::usage("that is no verb with what it needs")),
     }
 }
 
@@ -214,11 +221,6 @@ fn collect(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
     Ok(Exit::DONE)
 }
 
-fn name(args: &mut Args) -> Result<String, Failure> {
-    let name = args.operand().ok_or_else(|| Failure::usage("it needs a name"))?;
-    checked(cli::text(&name)?)
-}
-
 fn checked(name: &str) -> Result<String, Failure> {
     match model::deploy::transfer::is_root_name(name) {
         true => Ok(name.into()),
@@ -226,19 +228,17 @@ fn checked(name: &str) -> Result<String, Failure> {
     }
 }
 
-fn path(args: &mut Args) -> Result<StorePath, Failure> {
-    let path = args.operand().ok_or_else(|| Failure::usage("it needs a store path"))?;
-    let path = StorePath::parse_full(cli::text(&path)?);
-    path.map_err(|error| Failure::usage(format!("that is no store path: {error}")))
+fn path(text: &str) -> Result<StorePath, Failure> {
+    StorePath::parse_full(text)
+        .map_err(|error| Failure::usage(format!("that is no store path: {error}")))
 }
 
-fn pull(args: &mut Args, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+fn pull(options: &Options, url: &str, wanted: &str, out: &mut dyn Write) -> Result<Exit, Failure> {
     os::files::clear_umask();
-    let url = args.operand().ok_or_else(|| Failure::usage("it needs an address"))?;
     let mut pull = Pull {
         root: &options.root,
-        url: cli::text(&url)?,
-        path: path(args)?,
+        url,
+        path: path(wanted)?,
         unsigned: options.unsigned,
         keep: options.keep.as_deref(),
         told: &mut |path, size| {
@@ -254,9 +254,8 @@ fn pull(args: &mut Args, options: &Options, out: &mut dyn Write) -> Result<Exit,
     Ok(Exit::DONE)
 }
 
-fn keep(args: &mut Args, root: &Path) -> Result<Exit, Failure> {
-    let name = name(args)?;
-    let path = path(args)?;
+fn keep(root: &Path, name: &str, wanted: &str) -> Result<Exit, Failure> {
+    let (name, path) = (checked(name)?, path(wanted)?);
     let mut disk = StoreDir::open(root).map_err(refused)?;
     if store::contents(&mut disk).map_err(refused)?.get(&path).is_none() {
         return Err(Failure::not_achieved(format!("{STORE}/{path} is not there")));
@@ -265,8 +264,8 @@ fn keep(args: &mut Args, root: &Path) -> Result<Exit, Failure> {
     Ok(Exit::DONE)
 }
 
-fn forget(args: &mut Args, root: &Path) -> Result<Exit, Failure> {
-    let name = name(args)?;
+fn forget(root: &Path, name: &str) -> Result<Exit, Failure> {
+    let name = checked(name)?;
     let link = root.join("nix/var/doorward/roots").join(&name);
     std::fs::remove_file(&link)
         .map_err(|error| Failure::refused(format!("cannot forget {name}: {error}")))?;
