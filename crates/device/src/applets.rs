@@ -18,6 +18,7 @@ pub mod plan;
 pub mod round_robin;
 pub mod probe;
 pub mod ship;
+pub mod store;
 
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
@@ -32,6 +33,7 @@ pub const TABLE: &[&Command] = &[
     &manager::COMMAND,
     &people::output::COMMAND,
     &boot::PHASES,
+    &store::COLLECT_GARBAGE,
     &machine::POWEROFF,
     &probe::COMMAND,
     &machine::REBOOT,
@@ -84,5 +86,6 @@ pub const TABLE: &[&Command] = &[
     &people::start::START,
     &people::status::COMMAND,
     &people::start::STOP,
+    &store::COMMAND,
     &people::why::COMMAND,
 ];

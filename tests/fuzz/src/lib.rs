@@ -11,6 +11,7 @@ pub mod machines;
 pub mod mutate;
 pub mod probes;
 pub mod ships;
+pub mod store;
 pub mod system;
 pub mod tools;
 
@@ -63,6 +64,15 @@ pub const TARGETS: &[Target] = &[
     ("to_init", formats::to_init),
     ("to_logger", formats::to_logger),
     ("to_manager", formats::to_manager),
+    ("store_archive", store::archive),
+    ("store_from_receiver", store::from_receiver),
+    ("store_keys", store::keys),
+    ("store_lzma", store::lzma),
+    ("store_nar_info", store::nar_info),
+    ("store_orders", store::orders),
+    ("store_path_info", store::path_info),
+    ("store_to_receiver", store::to_receiver),
+    ("store_xz", store::xz),
     ("zone", tools::zone),
 ];
 

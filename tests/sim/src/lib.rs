@@ -12,6 +12,7 @@
 
 pub mod clerk;
 pub mod dice;
+pub mod disk;
 pub mod judge;
 pub mod laws;
 pub mod linux;
