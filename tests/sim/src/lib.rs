@@ -3,7 +3,8 @@
 //!
 //! `laws` says what must hold. `linux` has the processes; `streets` is what
 //! init sees of them; `root` is init, `office` the manager, `wire` the socket
-//! between them; `judge` watches; `town` puts them together.
+//! between them; `judge` watches; `town` puts them together. `trial` is a world of
+//! its own: a device that goes from one generation to another.
 
 pub mod dice;
 pub mod judge;
@@ -15,4 +16,5 @@ pub mod services;
 pub mod story;
 pub mod streets;
 pub mod town;
+pub mod trial;
 pub mod wire;
