@@ -5,6 +5,7 @@ use cli::Command;
 pub mod boot;
 pub mod chain;
 pub mod change;
+pub mod generation;
 pub mod init;
 pub mod logger;
 pub mod machine;
@@ -13,10 +14,12 @@ pub mod peers;
 pub mod people;
 pub mod plan;
 pub mod ship;
+pub mod trial;
 
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
+    &generation::COMMAND,
     &machine::HALT,
     &init::INIT,
     &people::log::COMMAND,
@@ -73,5 +76,6 @@ pub const TABLE: &[&Command] = &[
     &people::start::START,
     &people::status::COMMAND,
     &people::start::STOP,
+    &trial::COMMAND,
     &people::why::COMMAND,
 ];

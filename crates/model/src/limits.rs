@@ -208,3 +208,6 @@ pub const TRIAL_BOOTS_MAX: u32 = 10;
 
 /// How often the process that owns a trial begins a phase again after it was killed.
 pub const TRIAL_RESUMES_MAX: u32 = 3;
+
+/// Bytes of the story of one trial: a line for each service of a large device.
+pub const TRIAL_LOG_BYTES_MAX: u64 = 128 << 10;

@@ -193,6 +193,7 @@ impl Device {
                     by: "the dice".into(),
                     attempts: 0,
                     boots: 0,
+                    up: Vec::new(),
                 };
                 self.do_deeds(deeds::pend(&pending));
                 self.restart(true);

@@ -97,6 +97,11 @@ pub fn pend(pending: &Pending) -> Vec<Deed> {
     replace(PENDING, pending.write(), TOP).into()
 }
 
+/// No start tries anything any more.
+pub fn forget_pending() -> Vec<Deed> {
+    remove(PENDING, TOP).into()
+}
+
 /// No start tries it any more, and its record says why. The trial ends first: a record that says
 /// so while starts go on would be a lie, and a trial without an end would be worse.
 pub fn give_up(number: Number, record: &Record) -> Vec<Deed> {

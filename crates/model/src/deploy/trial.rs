@@ -124,6 +124,8 @@ pub struct Pending {
     pub attempts: u32,
     /// All starts.
     pub boots: u32,
+    /// Services that were up before: they have to come up again.
+    pub up: Vec<String>,
 }
 
 /// What a start does about a pending trial.
@@ -145,7 +147,11 @@ impl Pending {
         writing.put("id", &self.id).put("number", self.number).put("new", &self.new);
         writing.put("deadline", self.deadline.as_secs()).put("confirm", self.confirm);
         writing.put("by", &self.by);
-        writing.put("attempts", self.attempts).put("boots", self.boots).end()
+        writing.put("attempts", self.attempts).put("boots", self.boots);
+        for name in &self.up {
+            writing.put("up", name);
+        }
+        writing.end()
     }
 
     pub fn read(bytes: &[u8]) -> Option<Self> {
@@ -159,6 +165,7 @@ impl Pending {
             by: fields.text("by"),
             attempts: fields.number("attempts")?,
             boots: fields.number("boots")?,
+            up: fields.all("up").map(ToString::to_string).collect(),
         })
     }
 
@@ -313,6 +320,7 @@ mod tests {
             by: "somebody".into(),
             attempts: 0,
             boots: 0,
+            up: ["sshd".into(), "dns".into()].into(),
         }
     }
 
