@@ -211,3 +211,8 @@ pub const TRIAL_RESUMES_MAX: u32 = 3;
 
 /// Bytes of the story of one trial: a line for each service of a large device.
 pub const TRIAL_LOG_BYTES_MAX: u64 = 128 << 10;
+
+/// How long a generation on trial may take to start, at least and at most, before it counts as one
+/// that hangs: four times what the last start took.
+pub const TRIAL_START_MIN: Duration = Duration::from_secs(20);
+pub const TRIAL_START_MAX: Duration = Duration::from_secs(600);

@@ -189,6 +189,7 @@ impl Device {
                     number: number(),
                     new,
                     deadline: DEADLINE,
+                    start_max: Duration::from_secs(60),
                     confirm,
                     by: "the dice".into(),
                     attempts: 0,

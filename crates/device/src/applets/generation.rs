@@ -65,7 +65,7 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
                 "notice",
             ];
             let failure = Failure::usage(format!("there is no `ward generation {other}`"));
-            Err(match model::service::name::nearest(other, words.into_iter()) {
+            Err(match model::service::name::nearest(other, words) {
                 Some(near) => failure.hint(format!("did you mean {near}?")),
                 None => failure,
             })

@@ -1,7 +1,7 @@
 //! `ward trial`: owns the trial of a generation. Init starts it, and starts it again.
 
 pub mod gate;
-pub mod guard;
+mod guard;
 mod owner;
 pub mod switch;
 mod worker;

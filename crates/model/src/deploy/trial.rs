@@ -8,7 +8,10 @@ use core::time::Duration;
 
 use crate::deploy::fields::{Fields, Writing};
 use crate::deploy::history::Number;
-use crate::limits::{TRIAL_ATTEMPTS_MAX, TRIAL_BOOTS_MAX, TRIAL_DEADLINE_MAX, TRIAL_ID_BYTES_MAX};
+use crate::limits::{
+    TRIAL_ATTEMPTS_MAX, TRIAL_BOOTS_MAX, TRIAL_DEADLINE_MAX, TRIAL_ID_BYTES_MAX, TRIAL_START_MAX,
+    TRIAL_START_MIN,
+};
 use crate::time::Moment;
 
 /// A trial that the next start shall go on with.
@@ -117,6 +120,8 @@ pub struct Pending {
     pub number: Number,
     pub new: String,
     pub deadline: Duration,
+    /// How long a start of this device may take, before the deadline counts.
+    pub start_max: Duration,
     pub confirm: bool,
     pub by: String,
     /// Starts that ended in a crash or a power cut, or go on. A restart that a person asks for
@@ -145,7 +150,8 @@ impl Pending {
     pub fn write(&self) -> String {
         let mut writing = Writing::default();
         writing.put("id", &self.id).put("number", self.number).put("new", &self.new);
-        writing.put("deadline", self.deadline.as_secs()).put("confirm", self.confirm);
+        writing.put("deadline", self.deadline.as_secs());
+        writing.put("start-max", self.start_max.as_secs()).put("confirm", self.confirm);
         writing.put("by", &self.by);
         writing.put("attempts", self.attempts).put("boots", self.boots);
         for name in &self.up {
@@ -161,6 +167,8 @@ impl Pending {
             number: Number::parse(fields.first("number")?)?,
             new: path(fields.first("new")?)?,
             deadline: deadline(fields)?,
+            start_max: Duration::from_secs(fields.number("start-max")?)
+                .clamp(TRIAL_START_MIN, TRIAL_START_MAX),
             confirm: fields.number("confirm")?,
             by: fields.text("by"),
             attempts: fields.number("attempts")?,
@@ -197,6 +205,11 @@ impl Pending {
     pub fn after_clean_end(&self) -> Self {
         Self { attempts: self.attempts.saturating_sub(1), ..self.clone() }
     }
+}
+
+/// How long a start may take on a device whose last one has taken so long.
+pub fn start_max(last: Duration) -> Duration {
+    last.saturating_mul(4).clamp(TRIAL_START_MIN, TRIAL_START_MAX)
 }
 
 /// How far a trial is.
@@ -316,6 +329,7 @@ mod tests {
             number: Number::FIRST,
             new: "/nix/store/new".into(),
             deadline: DEADLINE,
+            start_max: TRIAL_START_MIN,
             confirm: true,
             by: "somebody".into(),
             attempts: 0,

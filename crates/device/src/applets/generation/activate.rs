@@ -8,7 +8,7 @@ use std::time::Duration;
 use cli::{Args, Exit, Failure};
 use engine::deploy::deeds;
 use model::deploy::history::{FOLDER, Number, Outcome, Record};
-use model::deploy::trial::{DEADLINE, Id, Pending, Phase, Plan, Way};
+use model::deploy::trial::{DEADLINE, Id, Pending, Phase, Plan, Way, start_max};
 use model::limits::{FIELD_BYTES_MAX, TRIAL_DEADLINE_MAX};
 use os::clock;
 use os::deploy::generations::{self, Generations, Numbered};
@@ -144,8 +144,10 @@ fn begin(wanted: Wanted, out: &mut dyn Write) -> Result<Exit, Failure> {
     let (id, deadline, confirm, by) =
         (wanted.id.clone(), wanted.deadline, wanted.confirm, wanted.by.clone());
     if wanted.reboot {
+        let (new, attempts, boots) = (path, 0, 0);
+        let start_max = start_max(last_start());
         let pending =
-            Pending { id, number, new: path, deadline, confirm, by, attempts: 0, boots: 0, up };
+            Pending { id, number, new, deadline, start_max, confirm, by, attempts, boots, up };
         here.carry_out(&deeds::pend(&pending)).map_err(Failure::refused)?;
         writeln!(out, "the device restarts, and tries generation {number}")?;
         out.flush()?;
@@ -165,6 +167,12 @@ fn begin(wanted: Wanted, out: &mut dyn Write) -> Result<Exit, Failure> {
     writeln!(out, "generation {number} is on trial")?;
     out.flush()?;
     if wanted.detach { Ok(Exit::DONE) } else { follow(&dir, &plan, true, out) }
+}
+
+/// How long the start of this device took; a minute where nobody knows.
+fn last_start() -> Duration {
+    let noted = os::deploy::phases::noted().unwrap_or_default();
+    model::deploy::phases::took(&noted).unwrap_or(Duration::from_secs(60))
 }
 
 /// Looks whether it is a generation, and one for this device.

@@ -41,7 +41,7 @@ pub fn list(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
 
 fn list_json(state: &State, out: &mut dyn Write) -> Result<Exit, Failure> {
     let objects = state.all.iter().map(|one| {
-        let mut object = Object::new();
+        let mut object = Object::begin();
         object.raw("number", &one.number.to_string());
         object.text("path", &one.path);
         object.raw("running", if one.path == state.running { "true" } else { "false" });

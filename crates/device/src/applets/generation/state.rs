@@ -96,9 +96,9 @@ pub fn status(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
 
 impl State {
     pub fn json(&self) -> String {
-        let mut object = Object::new();
+        let mut object = Object::begin();
         for (name, path) in [("running", &self.running), ("boot", &self.boot)] {
-            let mut one = Object::new();
+            let mut one = Object::begin();
             one.text("path", path);
             if let Some(number) = self.number_of(path) {
                 one.raw("number", &number.to_string());
@@ -106,7 +106,7 @@ impl State {
             object.raw(name, &one.end());
         }
         if let Some((plan, progress)) = &self.trial {
-            let mut one = Object::new();
+            let mut one = Object::begin();
             one.text("id", plan.id.as_str());
             one.raw("number", &plan.number.to_string());
             one.text("path", &plan.new);
@@ -121,7 +121,7 @@ impl State {
             object.raw("trial", &one.end());
         }
         if let Some(pending) = &self.pending {
-            let mut one = Object::new();
+            let mut one = Object::begin();
             one.text("id", pending.id.as_str());
             one.raw("number", &pending.number.to_string());
             one.text("path", &pending.new);
@@ -131,7 +131,7 @@ impl State {
         // What became of those that are no trial any more.
         let last = self.all.iter().filter_map(|one| Some((one, one.record.as_ref()?)));
         if let Some((one, record)) = last.max_by_key(|(one, record)| (record.ended, one.number)) {
-            let mut last = Object::new();
+            let mut last = Object::begin();
             last.text("id", &record.id);
             last.raw("number", &one.number.to_string());
             last.text("outcome", record.outcome.name());

@@ -14,7 +14,7 @@ use os::deploy::trial_dir;
 use os::sys::exec;
 use os::trouble::{Trouble, While};
 
-use crate::applets::trial::{guard, now};
+use crate::applets::trial::now;
 
 /// What the power, or a crash, has ended.
 const ENDED: &str = "the device restarted while it was on trial: it fell, was restarted, or lost its \
@@ -70,7 +70,7 @@ fn try_it(own: &str, pending: &Pending, words: &[OsString]) -> String {
     super::early::say(&format!("generation {number} is tried, attempt {attempts}"));
     let program = Path::new(own).join("init");
     let program = program.canonicalize().unwrap_or(program);
-    let seconds = (guard::START_MAX + pending.deadline).as_secs().to_string();
+    let seconds = (pending.start_max + pending.deadline).as_secs().to_string();
     let mut guard = Command::new(program);
     guard.args(["trial", "--guard", id.as_str(), &seconds]).stdin(Stdio::null());
     if let Err(error) = guard.spawn() {

@@ -153,7 +153,7 @@ fn print_json(services: &Services<'_>, chosen: &[Index], text: &mut String) {
     for (at, &index) in chosen.iter().enumerate() {
         let service = services.database.service(index);
         let seen = &services.seen[index as usize];
-        let mut object = Object::new();
+        let mut object = Object::begin();
         object.text("name", service.name());
         object.text("type", if service.is_longrun() { "longrun" } else { "oneshot" });
         object.raw("up", if is_up(seen.byte) { "true" } else { "false" });
@@ -199,7 +199,7 @@ fn print_json(services: &Services<'_>, chosen: &[Index], text: &mut String) {
 pub struct Object(String);
 
 impl Object {
-    pub fn new() -> Self {
+    pub fn begin() -> Self {
         Self(String::from("{"))
     }
 

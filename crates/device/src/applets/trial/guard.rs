@@ -16,9 +16,6 @@ use os::deploy::generations::{self, Generations};
 
 use super::owner::{now, restart_device};
 
-/// How long the new generation may take to start its services, before its deadline counts.
-pub const START_MAX: Duration = Duration::from_secs(120);
-
 /// From one look to the next: it may have been confirmed, and then nobody needs a guard.
 const LOOK: Duration = Duration::from_secs(5);
 
