@@ -216,3 +216,43 @@ pub const TRIAL_LOG_BYTES_MAX: u64 = 128 << 10;
 /// that hangs: four times what the last start took.
 pub const TRIAL_START_MIN: Duration = Duration::from_secs(20);
 pub const TRIAL_START_MAX: Duration = Duration::from_secs(600);
+
+/// Folders inside each other in a store path. The deepest of Debian's packages has a dozen.
+pub const NAR_DEPTH_MAX: usize = 64;
+
+/// Bytes of the name of a file: `NAME_MAX` of Linux `limits.h`.
+pub const NAR_NAME_BYTES_MAX: usize = 255;
+
+/// Bytes of what a link leads to: `PATH_MAX` of Linux `limits.h`, less its zero byte.
+pub const NAR_LINK_BYTES_MAX: usize = 4095;
+
+/// Store paths that one store path refers to. A generation refers to all of its packages, of which a
+/// router has a hundred; a message with all of them stays small beside the memory of a receiver.
+pub const REFERENCES_MAX: usize = 1024;
+
+/// Signatures of one store path: one for each key that signs for somebody.
+pub const SIGNATURES_MAX: usize = 16;
+
+/// Bytes of a file about one store path, and of a `.narinfo`: that many references and signatures.
+pub const PATH_INFO_BYTES_MAX: usize = 512 << 10;
+
+/// Store paths of one device, and of one copy: a router has a hundred; a list of these takes the
+/// receiver two megabytes.
+pub const STORE_PATHS_MAX: usize = 8192;
+
+/// Bytes of one message between sender and receiver: all about a path with that many references.
+pub const TRANSFER_MESSAGE_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of the window of a compressed path, which the receiver holds in memory. Twice as much saves
+/// 1 % of a large library.
+pub const WINDOW_BYTES_MAX: u32 = 4 << 20;
+
+/// The same, of what web servers have: Nix compresses so without being told otherwise (`xz -6`).
+pub const PULLED_WINDOW_BYTES_MAX: u32 = 8 << 20;
+
+/// Bytes of the archive of one store path. Larger ones are images for computers with disks, and sizes
+/// stay far from where arithmetic ends.
+pub const NAR_BYTES_MAX: u64 = 1 << 40;
+
+/// Keys whose signatures count.
+pub const TRUSTED_KEYS_MAX: usize = 64;

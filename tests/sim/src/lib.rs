@@ -7,6 +7,7 @@
 //! its own: a device that goes from one generation to another.
 
 pub mod dice;
+pub mod disk;
 pub mod judge;
 pub mod laws;
 pub mod linux;

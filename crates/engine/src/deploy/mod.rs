@@ -1,4 +1,6 @@
-//! Deployment: how a device comes to run another generation, and returns from it.
+//! Deployment: how store paths come to be there, whole, and how they go; how a device comes to run
+//! another generation, and returns from it.
 
 pub mod activate;
 pub mod deeds;
+pub mod disk;
