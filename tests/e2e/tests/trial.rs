@@ -361,7 +361,7 @@ fn what_hangs_while_it_starts_is_given_up_by_the_guard_of_the_old_one() {
     let (shell, busybox) = (shell.trim(), "busybox");
     assert!(shell.ends_with(busybox), "{shell}");
     let script = format!(
-        "#!{shell} sh\ncase $1 in --version) echo ward; exit 0;; esac\nwhile :; do {shell} sleep 1000; done\n"
+        "#!{shell} sh\ncase $1 in --version) echo ward 0; exit 0;; esac\nwhile :; do {shell} sleep 1000; done\n"
     );
     fs::remove_file(on_disk(hung).join("init")).expect("it was there");
     fs::write(on_disk(hung).join("init"), script).expect("it can be written");

@@ -49,8 +49,7 @@ pub struct Disk {
     acts: Vec<Act>,
     /// Nodes that there were when the record begins.
     before: Vec<Node>,
-    /// The sync of this number does nothing.
-    pub broken_sync: Option<usize>,
+    broken_sync: Option<usize>,
     syncs: usize,
     /// Bytes that still fit.
     pub room: usize,
@@ -83,6 +82,11 @@ impl Disk {
     /// The same, as if it had been so for ever.
     pub fn settled(self) -> Self {
         Self { before: self.nodes.clone(), nodes: self.nodes, room: self.room, ..Self::default() }
+    }
+
+    /// The same, whose sync of this number does nothing.
+    pub fn without_sync(self, number: Option<usize>) -> Self {
+        Self { broken_sync: number, ..self }
     }
 
     /// How often something was to be synced.
@@ -386,8 +390,7 @@ mod tests {
         disk.rename(b"b", b"a").unwrap();
         assert_eq!(found(&disk, b"a"), some(&[b"old", b"new!", b"", b"ne", b"\0\0\0\0"]));
 
-        let mut disk = disk.clone();
-        disk.broken_sync = Some(0);
+        let mut disk = disk.clone().without_sync(Some(0));
         disk.sync_all().unwrap();
         assert_eq!(found(&disk, b"a").len(), 5, "a sync that does nothing");
         disk.sync_all().unwrap();

@@ -35,10 +35,7 @@ impl Flash {
                 self.files.insert(to.clone(), what);
             }
             Deed::Remove { path } => drop(self.files.remove(path)),
-            Deed::Folder { .. }
-            | Deed::Sync { .. }
-            | Deed::SyncFolder { .. }
-            | Deed::SyncAll { .. } => {}
+            Deed::Folder { .. } | Deed::SyncFolder { .. } | Deed::SyncAll { .. } => {}
         }
     }
 

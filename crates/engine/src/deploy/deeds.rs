@@ -10,6 +10,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::deploy::disk::Disk;
 use model::deploy::history::{BOOT, FOLDER, Number, Record};
 use model::deploy::trial::{PENDING, Pending};
 
@@ -18,12 +19,10 @@ use model::deploy::trial::{PENDING, Pending};
 pub enum Deed {
     /// Makes a folder, if it is not there.
     Folder { path: String },
-    /// Makes a file with these bytes, whatever was there.
+    /// Makes a file with these bytes, whatever was there, and syncs it: they stay when the power goes.
     Write { path: String, bytes: String },
     /// Makes a link, whatever was there.
     Link { path: String, target: String },
-    /// What is in this file stays when the power goes.
-    Sync { path: String },
     /// What this folder names stays when the power goes.
     SyncFolder { path: String },
     /// All that was written to the file system of this path stays.
@@ -41,11 +40,10 @@ fn fresh(path: &str) -> String {
 }
 
 /// Replaces a file: whoever reads it, also after a power cut, finds the old or the new one, whole.
-fn replace(path: &str, bytes: String, folder: &str) -> [Deed; 4] {
+fn replace(path: &str, bytes: String, folder: &str) -> [Deed; 3] {
     let new = fresh(path);
     [
         Deed::Write { path: new.clone(), bytes },
-        Deed::Sync { path: new.clone() },
         Deed::Rename { from: new, to: path.to_owned() },
         Deed::SyncFolder { path: folder.to_owned() },
     ]
@@ -68,11 +66,15 @@ fn remove(path: &str, folder: &str) -> [Deed; 2] {
 
 /// Gives the generation at `path` a number. Whatever has copied it: all of it is on the flash then.
 pub fn add(number: Number, path: &str, record: &Record) -> Vec<Deed> {
-    let mut deeds = vec![
-        Deed::SyncAll { path: path.to_owned() },
-        Deed::Folder { path: FOLDER.to_owned() },
-        Deed::SyncFolder { path: TOP.to_owned() },
-    ];
+    let mut deeds = vec![Deed::SyncAll { path: path.to_owned() }];
+    deeds.extend(name(number, path, record));
+    deeds
+}
+
+/// The same for one that the device has started with: all of it is there.
+pub fn name(number: Number, path: &str, record: &Record) -> Vec<Deed> {
+    let mut deeds =
+        vec![Deed::Folder { path: FOLDER.to_owned() }, Deed::SyncFolder { path: TOP.to_owned() }];
     deeds.extend(replace(&number.record(), record.write(), FOLDER));
     deeds.extend(lead(&number.link(), path, FOLDER));
     deeds
@@ -122,4 +124,41 @@ pub fn delete(number: Number) -> Vec<Deed> {
     let mut deeds: Vec<Deed> = remove(&number.link(), FOLDER).into();
     deeds.extend(remove(&number.record(), FOLDER));
     deeds
+}
+
+/// Does one after the other, and stops at what cannot be done.
+pub fn carry_out<D: Disk>(disk: &mut D, deeds: &[Deed]) -> Result<(), D::Error> {
+    deeds.iter().try_for_each(|deed| carry_out_one(disk, deed))
+}
+
+fn carry_out_one<D: Disk>(disk: &mut D, deed: &Deed) -> Result<(), D::Error> {
+    let plain = |path: &str| path.trim_start_matches('/').as_bytes().to_vec();
+    match deed {
+        Deed::Folder { path } => match disk.look(&plain(path))? {
+            Some(_) => Ok(()),
+            None => disk.make_folder(&plain(path)),
+        },
+        Deed::Write { path, bytes } => {
+            clear(disk, &plain(path))?;
+            let mut file = disk.create(&plain(path), false)?;
+            disk.write(&mut file, bytes.as_bytes())?;
+            disk.sync_file(&file)
+        }
+        Deed::Link { path, target } => {
+            clear(disk, &plain(path))?;
+            disk.make_link(&plain(path), target.as_bytes())
+        }
+        Deed::SyncFolder { path } => disk.sync_folder(&plain(path)),
+        Deed::SyncAll { .. } => disk.sync_all(),
+        Deed::Rename { from, to } => disk.rename(&plain(from), &plain(to)),
+        Deed::Remove { path } => clear(disk, &plain(path)),
+    }
+}
+
+/// Takes away what is there, if anything is.
+fn clear<D: Disk>(disk: &mut D, path: &[u8]) -> Result<(), D::Error> {
+    match disk.look(path)? {
+        Some(_) => disk.remove(path),
+        None => Ok(()),
+    }
 }

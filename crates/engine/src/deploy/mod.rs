@@ -2,5 +2,9 @@
 //! another generation, and returns from it.
 
 pub mod activate;
+pub mod archive;
+pub mod collect;
 pub mod deeds;
 pub mod disk;
+pub mod receive;
+pub mod store;

@@ -111,16 +111,15 @@ impl Generations {
                 self.clear(path)?;
                 let mut options = File::options();
                 let file = options.write(true).create_new(true).mode(0o644).open(self.at(path));
-                file.and_then(|mut file| file.write_all(bytes.as_bytes()))
-                    .to(|| format!("write {path}"))
+                let written = file.and_then(|mut file| {
+                    file.write_all(bytes.as_bytes())?;
+                    file.sync_all()
+                });
+                written.to(|| format!("write {path}"))
             }
             Deed::Link { path, target } => {
                 self.clear(path)?;
                 symlink(target, self.at(path)).to(|| format!("make the link {path}"))
-            }
-            Deed::Sync { path } => {
-                let file = File::options().write(true).open(self.at(path));
-                file.and_then(|file| file.sync_all()).to(|| format!("sync {path}"))
             }
             Deed::SyncFolder { path } => {
                 File::open(self.at(path)).and_then(|it| it.sync_all()).to(|| format!("sync {path}"))
@@ -154,7 +153,7 @@ impl Generations {
         let boot = self.boot().to(|| format!("read {BOOT}"))?;
         if !all.iter().any(|one| one.path == boot) && boot != path {
             let number = next(&all)?;
-            self.carry_out(&deeds::add(number, &boot, image))?;
+            self.carry_out(&deeds::name(number, &boot, image))?;
             all.push(Numbered { number, path: boot, record: Some(image.clone()) });
         }
         match all.iter().find(|one| one.path == path) {

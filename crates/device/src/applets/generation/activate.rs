@@ -190,9 +190,9 @@ fn check(wanted: &Wanted) -> Result<String, Failure> {
                 .hint("outputs.systemConfiguration of a configuration is one"));
         }
     }
-    let said = std::process::Command::new(path.join("init")).arg("--version").output();
-    let starts = said.as_ref().is_ok_and(|said| said.status.success() || !said.stdout.is_empty());
-    if !starts {
+    let ward = path.join("init").canonicalize().map_err(Failure::refused)?;
+    let said = std::process::Command::new(ward).arg("--version").output();
+    if !said.is_ok_and(|said| said.stdout.starts_with(b"ward")) {
         let why = format!("the ward of {shown} cannot be executed here");
         return Err(Failure::not_achieved(why).hint("is it for another processor?"));
     }
