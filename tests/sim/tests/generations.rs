@@ -235,8 +235,7 @@ fn stories() -> Vec<(&'static str, Vec<Step>)> {
 /// Plays a story with all cuts, of which the sync of this number does nothing; the first thing that is
 /// found wrong.
 fn play(steps: &[Step], broken: Option<usize>) -> (Option<(Law, String)>, usize) {
-    let mut disk = device();
-    disk.broken_sync = broken;
+    let mut disk = device().without_sync(broken);
     // From so many acts on this is so.
     let mut promises: Vec<(usize, usize)> = Vec::new();
     for (at, (deeds, _)) in steps.iter().enumerate() {
