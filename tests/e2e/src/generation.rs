@@ -103,7 +103,9 @@ impl Generation {
 
     fn enter(&self, options: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--target={}", self.init)).args(["--mount", "--net", "--pid", "--ipc"]);
+        command
+            .arg(format!("--target={}", self.init))
+            .args(["--mount", "--net", "--pid", "--ipc", "--uts"]);
         if !rustix::process::geteuid().is_root() {
             command.args(["--user", "--preserve-credentials"]);
         }

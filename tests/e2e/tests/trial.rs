@@ -94,6 +94,13 @@ fn status(device: &Generation) -> Value {
     serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out))
 }
 
+/// What its trial is in, while it may not even have begun to start.
+fn phase(device: &Generation) -> Option<String> {
+    let said = generation(device, &["status", "--json"]);
+    let status: Value = serde_json::from_str(&said.out).ok()?;
+    Some(status["trial"]["phase"].as_str()?.to_owned())
+}
+
 fn pid(device: &Generation, service: &str) -> String {
     let asked = device.ask(&["s6-svstat", "-o", "pid", &format!("/run/service/{service}")]);
     asked.unwrap_or_default().trim().to_owned()
@@ -196,9 +203,7 @@ fn what_nobody_confirms_is_gone_after_its_deadline() {
     let said = activate(&device, &new, &["--deadline", "5"]);
     assert_eq!(said.code, Some(0), "{}{}\n{}", said.out, said.err, device.log());
     let began = Instant::now();
-    wait_for("the way back", LIMIT, || {
-        (status(&device)["trial"]["phase"] == "returned").then_some(())
-    });
+    wait_for("the way back", LIMIT, || (phase(&device)? == "returned").then_some(()));
     assert!(began.elapsed() < Duration::from_secs(5 + 10), "it took {:?}", began.elapsed());
     runs(&device, &old, &old);
     assert_eq!(pid(&device, "still"), still, "it was not touched on the way back either");
@@ -284,9 +289,7 @@ fn ward_itself_goes_over_and_comes_back_without_a_service_noticing() {
         program(&device, &manager(&device)?).contains("other-ward").then_some(())
     });
     assert_eq!(["still", "moves", "user"].map(|name| pid(&device, name)), pids);
-    wait_for("the way back", LIMIT, || {
-        (status(&device)["trial"]["phase"] == "returned").then_some(())
-    });
+    wait_for("the way back", LIMIT, || (phase(&device)? == "returned").then_some(()));
     assert_eq!(program(&device, "1"), was);
     assert_eq!(["still", "moves", "user"].map(|name| pid(&device, name)), pids);
     assert_eq!(device.end(), Some(0));
@@ -307,9 +310,7 @@ fn a_restart_tries_it_once_it_is_confirmed_it_starts_again() {
     let device = restarted(device);
     device.wait_until_up("more");
     runs(&device, &new, &old);
-    wait_for("its health", LIMIT, || {
-        (status(&device)["trial"]["phase"] == "awaiting").then_some(())
-    });
+    wait_for("its health", LIMIT, || (phase(&device)? == "awaiting").then_some(()));
     // A restart that somebody wants does not count, a fall does.
     assert_eq!(status(&device)["pending"]["attempts"], 1);
     assert!(device.ask(&["reboot"]).is_some());
@@ -335,9 +336,8 @@ fn what_falls_at_each_start_is_given_up() {
     assert_eq!(activate(&device, &new, &["--reboot"]).code, Some(0));
     let mut device = restarted(device);
     for attempt in 1..=3 {
-        wait_for("the new generation", LIMIT, || {
-            (status(&device)["running"]["path"] == *new).then_some(())
-        });
+        wait_for("the new generation", LIMIT, || phase(&device));
+        assert_eq!(status(&device)["running"]["path"], *new);
         assert_eq!(status(&device)["pending"]["attempts"], attempt);
         device = device.boot_again();
     }

@@ -1,7 +1,7 @@
 //! The process that owns a trial: what happens comes in, the machine decides, and workers do it.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -200,11 +200,11 @@ impl Owner {
             set_nonblocking(&output)?;
             self.events.add(&output, WORKER, Readiness::IN)?;
             let (heard, warnings) = (Vec::new(), Vec::new());
-            Ok(Worker { action, child, output, heard, warnings })
+            std::io::Result::Ok(Worker { action, child, output, heard, warnings })
         })();
         match spawned {
             Ok(worker) => self.worker = Some(worker),
-            Err(error) => self.failed(action, format!("cannot {step}: {}", Shown(error))),
+            Err(error) => self.failed(action, format!("nobody can be started for it: {error}")),
         }
     }
 
@@ -226,7 +226,8 @@ impl Owner {
             match read(&worker.output, &mut buffer) {
                 Ok(0) => break,
                 Ok(count) => worker.heard.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return self.obey(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return self.obey(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
             if worker.heard.len() > 4 * LOG_LINE_BYTES_MAX {
@@ -234,11 +235,15 @@ impl Owner {
             }
         }
         // It has ended: what it said last counts, and if that was nothing, that does.
+        let ended = self.worker.as_ref().map(|worker| worker.child.id());
         self.obey();
-        let Some(worker) = &self.worker else { return };
+        let Some(worker) = self.worker.as_mut().filter(|it| Some(it.child.id()) == ended) else {
+            return; // What it said has led to the next step, which somebody else does by now.
+        };
         let action = worker.action;
+        let status = worker.child.wait().map_or_else(|e| e.to_string(), |it| it.to_string());
         self.dismiss();
-        self.failed(action, "whoever did it ended before it was done".into());
+        self.failed(action, format!("whoever did it ended before it was done ({status})"));
     }
 
     /// Obeys whole lines.
@@ -314,14 +319,6 @@ impl Owner {
             let _ = self.here.carry_out(&deeds::pend(&pending));
         }
         let _ = self.dir.set_uncounted(false);
-    }
-}
-
-struct Shown(std::io::Error);
-
-impl std::fmt::Display for Shown {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
     }
 }
 
