@@ -15,6 +15,7 @@ pub mod people;
 pub mod plan;
 pub mod ship;
 pub mod trial;
+pub mod store;
 
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
@@ -26,6 +27,7 @@ pub const TABLE: &[&Command] = &[
     &logger::COMMAND,
     &manager::COMMAND,
     &boot::PHASES,
+    &store::COLLECT_GARBAGE,
     &machine::POWEROFF,
     &machine::REBOOT,
     &machine::REEXEC,
@@ -77,5 +79,6 @@ pub const TABLE: &[&Command] = &[
     &people::status::COMMAND,
     &people::start::STOP,
     &trial::COMMAND,
+    &store::COMMAND,
     &people::why::COMMAND,
 ];

@@ -1,0 +1,233 @@
+//! `ward store`: what lies in the store, how it comes there, and how it goes.
+
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use cli::{Args, Command, Exit, Failure, Opt};
+use engine::deploy::store;
+use model::deploy::store_path::{STORE, StorePath};
+use model::deploy::transfer::FileSystem;
+use os::deploy::collect::{self, Finding};
+use os::deploy::receive::{self, End};
+use os::deploy::store_dir::StoreDir;
+use os::trouble::Trouble;
+
+pub const COMMAND: Command = Command {
+    name: "store",
+    summary: "Receive store paths, look at them, and collect what nobody needs",
+    usage: "ward store receive | query | verify [--repair] | collect [--dry-run] \
+            | keep NAME PATH | forget NAME [--root DIR]",
+    options: &[
+        Opt("--dry-run", "Only say what would be collected"),
+        Opt(
+            "--repair",
+            "Forget what is known of paths that have changed: the next copy brings them again",
+        ),
+        Opt("--root DIR", "The root directory of another system (default: /)"),
+    ],
+    about: "\
+receive takes store paths from standard input, as `doorward copy` sends them. It needs no shell
+and writes nowhere but to the store: for a key that may do nothing else, write
+`restrict,command=\"ward store receive\"` before it in authorized_keys.
+
+query prints what there is: a line for each path, its hash and the bytes of its archive, and how
+much room is left.
+
+verify reads every path as it lies on the disk, and names those that are not what they were.
+
+collect removes what no generation, no kept path, no running process and no copy needs. It can be
+done beside a copy, and be cut off at any moment.
+
+keep has a path stay, under a name; forget takes that back.
+
+Exit codes: 0 done; 1 something is not whole, or somebody else is at it; 100 wrong usage; 111 the
+system refused.",
+    run,
+};
+
+pub const COLLECT_GARBAGE: Command = Command {
+    name: "min-collect-garbage",
+    summary: "Remove store paths that nobody needs",
+    usage: "min-collect-garbage [--dry-run]",
+    options: &[Opt("--dry-run", "Only say what would be removed")],
+    about: "The same as `ward store collect`.",
+    run: |args, out| {
+        let options = Options::read(args)?;
+        collect(&options, out)
+    },
+};
+
+struct Options {
+    root: PathBuf,
+    is_dry: bool,
+    repair: bool,
+}
+
+impl Options {
+    fn read(args: &mut Args) -> Result<Self, Failure> {
+        let mut options = Self { root: "/".into(), is_dry: false, repair: false };
+        options.add(args)?;
+        Ok(options)
+    }
+
+    fn add(&mut self, args: &mut Args) -> Result<(), Failure> {
+        while let Some(option) = args.option()? {
+            match option.as_str() {
+                "root" => self.root = args.value()?.into(),
+                "dry-run" => self.is_dry = true,
+                "repair" => self.repair = true,
+                _ => return Err(args.unknown(&option)),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let mut options = Options::read(args)?;
+    let verb = args.operand().ok_or_else(|| Failure::usage("it needs a verb"))?;
+    // Options may stand on either side of the verb.
+    options.add(args)?;
+    match verb.to_str() {
+        Some("receive") => receive(&options.root),
+        Some("query") => query(&options.root, out),
+        Some("verify") => verify(&options, out),
+        Some("collect") => collect(&options, out),
+        Some("keep") => keep(args, &options.root),
+        Some("forget") => forget(args, &options.root),
+        _ => Err(Failure::usage(format!("there is no verb {}", verb.display()))),
+    }
+}
+
+pub fn refused(trouble: Trouble) -> Failure {
+    Failure::refused(trouble)
+}
+
+fn receive(root: &Path) -> Result<Exit, Failure> {
+    os::sys::signals::ignore_pipe();
+    os::files::clear_umask();
+    let (input, output) = (std::io::stdin(), std::io::stdout());
+    match receive::run(root, input.as_fd(), output.as_fd()) {
+        Ok(End::Bye) => Ok(Exit::DONE),
+        Ok(End::Silence) => Err(Failure::not_achieved("the sender has gone before the end")),
+        Ok(End::Refused(why)) => Err(Failure::not_achieved(why)),
+        Err(receive::Failure::Line(error)) => {
+            Err(Failure::refused(format!("cannot talk with the sender: {error}")))
+        }
+        Err(receive::Failure::Trouble(trouble)) => Err(refused(trouble)),
+    }
+}
+
+fn query(root: &Path, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let mut disk = StoreDir::open(root).map_err(refused)?;
+    let room = disk.room().map_err(refused)?;
+    for (path, info) in store::contents(&mut disk).map_err(refused)? {
+        match info {
+            Some(info) => writeln!(out, "path {STORE}/{path} {} {}", info.hash, info.size)?,
+            None => writeln!(out, "unknown {STORE}/{path}")?,
+        }
+    }
+    writeln!(out, "free-bytes {}", room.bytes)?;
+    if let Some(files) = room.files {
+        writeln!(out, "free-files {files}")?;
+    }
+    writeln!(out, "block-bytes {}", room.block_bytes)?;
+    if room.erase_bytes > 0 {
+        writeln!(out, "erase-bytes {}", room.erase_bytes)?;
+    }
+    let kind = match room.file_system {
+        FileSystem::Jffs2 => "jffs2",
+        FileSystem::Ubifs => "ubifs",
+        FileSystem::Memory => "memory",
+        FileSystem::Other => "other",
+    };
+    writeln!(out, "file-system {kind}")?;
+    writeln!(out, "writable {}", if room.is_read_only { "no" } else { "yes" })?;
+    writeln!(out, "memory-bytes {}", receive::memory())?;
+    Ok(Exit::DONE)
+}
+
+fn verify(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let (mut whole, mut broken, mut unknown) = (0, 0, 0);
+    let mut outcome = Ok(());
+    let told = &mut |path: &StorePath, findings: &[Finding]| {
+        for finding in findings {
+            let line = match finding {
+                Finding::Changed => "is not what it was".to_owned(),
+                Finding::Unreadable(why) => why.clone(),
+                Finding::Lacks(needs) => format!("refers to {needs}, which is not there"),
+                Finding::Unknown => continue,
+            };
+            outcome = writeln!(out, "{STORE}/{path}: {line}");
+        }
+        match findings {
+            [] => whole += 1,
+            [Finding::Unknown] => unknown += 1,
+            _ => broken += 1,
+        }
+    };
+    collect::verify(&options.root, options.repair, told).map_err(refused)?;
+    outcome?;
+    write!(out, "{whole} paths are whole")?;
+    if unknown > 0 {
+        write!(out, ", of {unknown} nobody has said what they should be")?;
+    }
+    if broken > 0 {
+        writeln!(out, ", {broken} are not")?;
+        return Ok(Exit::NOT_ACHIEVED);
+    }
+    writeln!(out)?;
+    Ok(Exit::DONE)
+}
+
+fn collect(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let collected = collect::run(&options.root, options.is_dry, &mut |_| {}).map_err(refused)?;
+    if collected.is_busy {
+        return Err(Failure::not_achieved("a copy to this device is just beginning")
+            .hint("try again in a moment: what it needs is not known yet"));
+    }
+    for (path, bytes) in &collected.gone {
+        writeln!(out, "{bytes:>10} {STORE}/{path}")?;
+    }
+    let bytes: u64 = collected.gone.iter().map(|(_, bytes)| bytes).sum();
+    let count = collected.gone.len();
+    match options.is_dry {
+        true => writeln!(out, "{count} paths of {bytes} bytes would be removed")?,
+        false => {
+            let freed = collected.freed;
+            writeln!(out, "{count} paths of {bytes} bytes are gone, {freed} bytes more are free")?;
+        }
+    }
+    Ok(Exit::DONE)
+}
+
+fn name(args: &mut Args) -> Result<String, Failure> {
+    let name = args.operand().ok_or_else(|| Failure::usage("it needs a name"))?;
+    let name = cli::text(&name)?;
+    match model::deploy::transfer::is_root_name(name) {
+        true => Ok(name.into()),
+        false => Err(Failure::usage(format!("{name:?} can be no name of what is kept"))),
+    }
+}
+
+fn keep(args: &mut Args, root: &Path) -> Result<Exit, Failure> {
+    let name = name(args)?;
+    let path = args.operand().ok_or_else(|| Failure::usage("it needs a store path"))?;
+    let path = StorePath::parse_full(cli::text(&path)?);
+    let path = path.map_err(|error| Failure::usage(format!("that is no store path: {error}")))?;
+    let mut disk = StoreDir::open(root).map_err(refused)?;
+    if store::contents(&mut disk).map_err(refused)?.get(&path).is_none() {
+        return Err(Failure::not_achieved(format!("{STORE}/{path} is not there")));
+    }
+    receive::keep(root, &name, &path).map_err(refused)?;
+    Ok(Exit::DONE)
+}
+
+fn forget(args: &mut Args, root: &Path) -> Result<Exit, Failure> {
+    let name = name(args)?;
+    let link = root.join("nix/var/doorward/roots").join(&name);
+    std::fs::remove_file(&link)
+        .map_err(|error| Failure::refused(format!("cannot forget {name}: {error}")))?;
+    Ok(Exit::DONE)
+}
