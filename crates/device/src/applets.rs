@@ -14,8 +14,8 @@ pub mod peers;
 pub mod people;
 pub mod plan;
 pub mod ship;
-pub mod trial;
 pub mod store;
+pub mod trial;
 
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[

@@ -13,11 +13,13 @@ use model::limits::{FIELD_BYTES_MAX, TRIAL_DEADLINE_MAX};
 use os::clock;
 use os::deploy::generations::{self, Generations, Numbered};
 use os::deploy::trial_dir::{self, TrialDir};
+use os::service::database_file::DatabaseFile;
 use os::trouble::While;
 
 use super::history::named;
 use super::kernel;
 use super::state::{State, sentence};
+use crate::applets::plan;
 use crate::applets::trial::gate::services;
 use crate::applets::trial::now;
 use crate::applets::trial::restart_device;
@@ -198,6 +200,16 @@ fn check(wanted: &Wanted) -> Result<String, Failure> {
     }
     if !wanted.any_kernel {
         kernel::check(&path)?;
+    }
+    // The manager that runs would have to read them.
+    let services = path.join("services");
+    let file = DatabaseFile::read(&services)
+        .map_err(|error| plan::unreadable(&services.display().to_string(), &error))?;
+    if let Err(error) = file.database()
+        && !wanted.reboot
+    {
+        let failure = plan::unusable(&services.display().to_string(), &error);
+        return Err(failure.hint("services for another ward begin with a restart: --reboot"));
     }
     path.to_str().map(str::to_owned).ok_or_else(|| Failure::refused("its path is not UTF-8"))
 }

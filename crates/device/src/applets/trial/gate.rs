@@ -16,7 +16,7 @@ use super::switch::LIVE;
 use crate::applets::peers::s6_rc::list::{open, read_database};
 
 /// What is well has to stay so for this long.
-const SETTLED: Duration = Duration::from_secs(3);
+const SETTLED: Duration = Duration::from_millis(1500);
 
 /// A service that has ended and begun again so often does not work.
 const RESTARTS_MAX: u32 = 3;
@@ -218,8 +218,8 @@ mod tests {
         let mut gate = gate(&["sshd", "gone"]);
         let up = world(&[("sshd", seen(true, 1)), ("new", seen(false, 0))]);
         assert!(matches!(gate.judge(at(0), &up), Verdict::NotYet(_)));
-        assert!(matches!(gate.judge(at(2900), &up), Verdict::NotYet(_)));
-        assert_eq!(gate.judge(at(3000), &up), Verdict::Healthy);
+        assert!(matches!(gate.judge(at(1400), &up), Verdict::NotYet(_)));
+        assert_eq!(gate.judge(at(1500), &up), Verdict::Healthy);
     }
 
     #[test]
