@@ -212,9 +212,11 @@ pub const TRIAL_RESUMES_MAX: u32 = 3;
 /// Bytes of the story of one trial: a line for each service of a large device.
 pub const TRIAL_LOG_BYTES_MAX: u64 = 128 << 10;
 
-/// How long a generation on trial may take to start, at least and at most, before it counts as one
-/// that hangs: four times what the last start took.
+/// How long a generation on trial may take to start before it counts as one that hangs, at least: the
+/// clock of a device that starts within a second is no measure for one that makes its keys.
 pub const TRIAL_START_MIN: Duration = Duration::from_secs(20);
+
+/// The same at most: a device that took longer has not started at all.
 pub const TRIAL_START_MAX: Duration = Duration::from_secs(600);
 
 /// Folders inside each other in a store path. The deepest of Debian's packages has a dozen.

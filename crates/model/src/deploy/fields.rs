@@ -54,7 +54,11 @@ impl<'a> Fields<'a> {
         }
         let text = core::str::from_utf8(bytes).ok()?.strip_suffix("end\n")?;
         let whole = text.is_empty() || text.ends_with('\n');
-        whole.then_some(Self(text))
+        let is_plain = |line: &str| {
+            let value = line.split_once('\t').map_or("", |(_, value)| value);
+            value.len() <= FIELD_BYTES_MAX && !value.contains(char::is_control)
+        };
+        (whole && text.split('\n').all(is_plain)).then_some(Self(text))
     }
 
     /// The values of a name, in order.
@@ -96,7 +100,10 @@ mod tests {
         for cut in 0..text.len() {
             assert!(Fields::read(&text.as_bytes()[..cut]).is_none(), "cut at {cut}");
         }
-        assert!(Fields::read(b"xend\n").is_none());
+        let long = ["line\t", &"x".repeat(FIELD_BYTES_MAX + 1), "\nend\n"].concat();
+        for text in ["xend\n", "a\tb\tc\nend\n", "a\tb\x1b[2J\nend\n", &long] {
+            assert!(Fields::read(text.as_bytes()).is_none(), "{text:?}");
+        }
     }
 
     #[test]

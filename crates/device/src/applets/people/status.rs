@@ -1,7 +1,7 @@
 //! `ward status`: how services are.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cli::{Args, Command, Exit, Failure, Opt, text};
 use model::service::database::{Entry, Index};
@@ -10,6 +10,8 @@ use model::service::name::nearest;
 use model::service::status::Exit as Ended;
 
 use super::services::{Mood, Services, look};
+use crate::applets::generation;
+use crate::applets::trial::switch::LIVE;
 
 pub const COMMAND: Command = Command {
     name: "status",
@@ -49,6 +51,13 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         }
         services.warn();
         out.write_all(text.as_bytes())?;
+        // What concerns the whole device is no part of the list.
+        if !json
+            && live == Path::new(LIVE)
+            && let Some(notice) = generation::notice(false)
+        {
+            eprint!("{notice}");
+        }
         let bad = chosen.iter().any(|&index| services.word(index).1 == Mood::Bad);
         Ok(if bad { Exit::NOT_ACHIEVED } else { Exit::DONE })
     })

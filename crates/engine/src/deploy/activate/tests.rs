@@ -1,3 +1,5 @@
+//! Trials step by step: what is kept, what is not, and that no phase lasts for ever.
+
 use super::*;
 use alloc::vec;
 use model::deploy::history::Number;
