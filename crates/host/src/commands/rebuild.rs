@@ -81,7 +81,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     };
     copy::bring(&mut wish, &mut Progress::new(false))?;
     if dry_run {
-        for line in preview::services(&target, &nix.on_disk(&path))? {
+        for line in preview::services(&target, nix, &path)? {
             println!("{line}");
         }
         return Ok(Exit::DONE);

@@ -1,16 +1,15 @@
 //! What an update would do on a device, found out here: the device only says what it runs by now.
 
-use std::path::Path;
-
 use cli::Failure;
 use engine::service::update::{Manner, plan};
 use model::service::database::{Database, Entry};
 
 use super::device::visit;
 use crate::copy::line::Target;
+use crate::nix::call::Nix;
 
 /// What would become of services, in lines for people.
-pub fn services(target: &Target, generation: &Path) -> Result<Vec<String>, Failure> {
+pub fn services(target: &Target, nix: &Nix, generation: &str) -> Result<Vec<String>, Failure> {
     let host = &target.host;
     let fetch = |file: &str| {
         let output = visit(target, &format!("cat {file}"))?;
@@ -23,7 +22,12 @@ pub fn services(target: &Target, generation: &Path) -> Result<Vec<String>, Failu
         }
     };
     let (old, bytes) = (fetch("/run/s6-rc/compiled/db")?, fetch("/run/s6-rc/state")?);
-    let file = generation.join("services/db");
+    // A link in a store elsewhere leads to where it does on the device.
+    let link = nix.on_disk(generation).join("services");
+    let services = std::fs::read_link(&link);
+    let services = services
+        .map_err(|error| Failure::refused(format!("cannot read {}: {error}", link.display())))?;
+    let file = nix.on_disk(&services.to_string_lossy()).join("db");
     let new = std::fs::read(&file)
         .map_err(|error| Failure::refused(format!("cannot read {}: {error}", file.display())))?;
     let open = |bytes, whose: &str| {
