@@ -247,7 +247,7 @@ pub const TRANSFER_MESSAGE_BYTES_MAX: usize = 256 << 10;
 
 /// Bytes of the window of a compressed path, which the receiver holds in memory. Twice as much saves
 /// 1 % of a large library.
-pub const WINDOW_BYTES_MAX: u32 = 4 << 20;
+pub const WINDOW_BYTES_MAX: u32 = 2 << 20;
 
 /// The same, of what web servers have: Nix compresses so without being told otherwise (`xz -6`).
 pub const PULLED_WINDOW_BYTES_MAX: u32 = 8 << 20;

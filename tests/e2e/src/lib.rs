@@ -15,6 +15,7 @@ pub mod peer_tree;
 pub mod pretend_init;
 pub mod process;
 pub mod rsyslog;
+pub mod store;
 pub mod vm;
 
 use std::ffi::OsStr;

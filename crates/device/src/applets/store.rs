@@ -9,6 +9,7 @@ use engine::deploy::store;
 use model::deploy::store_path::{STORE, StorePath};
 use model::deploy::transfer::FileSystem;
 use os::deploy::collect::{self, Finding};
+use os::deploy::pull::{self, NotPulled, Pull};
 use os::deploy::receive::{self, End};
 use os::deploy::store_dir::StoreDir;
 use os::trouble::Trouble;
@@ -17,13 +18,15 @@ pub const COMMAND: Command = Command {
     name: "store",
     summary: "Receive store paths, look at them, and collect what nobody needs",
     usage: "ward store receive | query | verify [--repair] | collect [--dry-run] \
-            | keep NAME PATH | forget NAME [--root DIR]",
+            | keep NAME PATH | forget NAME | pull [--unsigned] [--keep NAME] URL PATH [--root DIR]",
     options: &[
         Opt("--dry-run", "Only say what would be collected"),
         Opt(
             "--repair",
             "Forget what is known of paths that have changed: the next copy brings them again",
         ),
+        Opt("--unsigned", "Take what nobody has signed, where no key is trusted"),
+        Opt("--keep NAME", "Have the path stay under this name"),
         Opt("--root DIR", "The root directory of another system (default: /)"),
     ],
     about: "\
@@ -38,6 +41,9 @@ verify reads every path as it lies on the disk, and names those that are not wha
 
 collect removes what no generation, no kept path, no running process and no copy needs. It can be
 done beside a copy, and be cut off at any moment.
+
+pull fetches a path, with all that it needs, from a Nix binary cache by HTTP: one that is served
+by any web server, of files that are compressed with xz or not at all. It needs up to 9 MB of memory.
 
 keep has a path stay, under a name; forget takes that back.
 
@@ -62,11 +68,14 @@ struct Options {
     root: PathBuf,
     is_dry: bool,
     repair: bool,
+    unsigned: bool,
+    keep: Option<String>,
 }
 
 impl Options {
     fn read(args: &mut Args) -> Result<Self, Failure> {
-        let mut options = Self { root: "/".into(), is_dry: false, repair: false };
+        let mut options =
+            Self { root: "/".into(), is_dry: false, repair: false, unsigned: false, keep: None };
         options.add(args)?;
         Ok(options)
     }
@@ -77,6 +86,8 @@ impl Options {
                 "root" => self.root = args.value()?.into(),
                 "dry-run" => self.is_dry = true,
                 "repair" => self.repair = true,
+                "unsigned" => self.unsigned = true,
+                "keep" => self.keep = Some(checked(&args.text()?)?),
                 _ => return Err(args.unknown(&option)),
             }
         }
@@ -94,6 +105,7 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         Some("query") => query(&options.root, out),
         Some("verify") => verify(&options, out),
         Some("collect") => collect(&options, out),
+        Some("pull") => pull(args, &options, out),
         Some("keep") => keep(args, &options.root),
         Some("forget") => forget(args, &options.root),
         _ => Err(Failure::usage(format!("there is no verb {}", verb.display()))),
@@ -204,18 +216,47 @@ fn collect(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
 
 fn name(args: &mut Args) -> Result<String, Failure> {
     let name = args.operand().ok_or_else(|| Failure::usage("it needs a name"))?;
-    let name = cli::text(&name)?;
+    checked(cli::text(&name)?)
+}
+
+fn checked(name: &str) -> Result<String, Failure> {
     match model::deploy::transfer::is_root_name(name) {
         true => Ok(name.into()),
         false => Err(Failure::usage(format!("{name:?} can be no name of what is kept"))),
     }
 }
 
-fn keep(args: &mut Args, root: &Path) -> Result<Exit, Failure> {
-    let name = name(args)?;
+fn path(args: &mut Args) -> Result<StorePath, Failure> {
     let path = args.operand().ok_or_else(|| Failure::usage("it needs a store path"))?;
     let path = StorePath::parse_full(cli::text(&path)?);
-    let path = path.map_err(|error| Failure::usage(format!("that is no store path: {error}")))?;
+    path.map_err(|error| Failure::usage(format!("that is no store path: {error}")))
+}
+
+fn pull(args: &mut Args, options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+    os::files::clear_umask();
+    let url = args.operand().ok_or_else(|| Failure::usage("it needs an address"))?;
+    let mut pull = Pull {
+        root: &options.root,
+        url: cli::text(&url)?,
+        path: path(args)?,
+        unsigned: options.unsigned,
+        keep: options.keep.as_deref(),
+        told: &mut |path, size| {
+            let _ = writeln!(out, "{size:>10} {STORE}/{path}");
+        },
+    };
+    match pull::run(&mut pull) {
+        Ok(0) => writeln!(out, "everything is there already")?,
+        Ok(count) => writeln!(out, "{count} paths came")?,
+        Err(NotPulled::Refused(why)) => return Err(Failure::not_achieved(why)),
+        Err(NotPulled::Trouble(trouble)) => return Err(refused(trouble)),
+    }
+    Ok(Exit::DONE)
+}
+
+fn keep(args: &mut Args, root: &Path) -> Result<Exit, Failure> {
+    let name = name(args)?;
+    let path = path(args)?;
     let mut disk = StoreDir::open(root).map_err(refused)?;
     if store::contents(&mut disk).map_err(refused)?.get(&path).is_none() {
         return Err(Failure::not_achieved(format!("{STORE}/{path} is not there")));

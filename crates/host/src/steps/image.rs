@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use model::deploy::generation::{self, Entry};
+use model::deploy::nar_hash::NarHash;
+use model::deploy::path_info::PathInfo;
+use model::deploy::store_path;
 
 use super::attributes::{Attribute, Wrong, output};
 use super::closure::{self, StorePath, grouped};
@@ -122,6 +125,7 @@ fn build_tree(
     let mut copy = Command::new(busybox.join("bin/cp"));
     copy.arg("-a").args(paths.iter().map(|path| &path.path)).arg(&store);
     run(&mut copy)?;
+    describe(tree, paths)?;
     for entry in entries {
         let place = tree.join(&entry.path()[1..]);
         let made = match entry {
@@ -137,11 +141,36 @@ fn build_tree(
     }
     let link = tree.join("boot/system");
     symlink(generation, &link).map_err(|error| format!("{}: {error}", link.display()))?;
-    for folder in [tree, &tree.join("nix"), &store, &tree.join("boot"), &tree.join("dev")] {
+    let folders = ["", "nix", "nix/store", "nix/var", "nix/var/doorward", INFO, "boot", "dev"];
+    for folder in folders.map(|folder| tree.join(folder)) {
         let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(folder, mode).map_err(|e| format!("{}: {e}", folder.display()))?;
+        fs::set_permissions(&folder, mode).map_err(|e| format!("{}: {e}", folder.display()))?;
     }
     settle(tree, busybox)
+}
+
+/// Where a device looks for what is known of its store paths.
+const INFO: &str = "nix/var/doorward/info";
+
+/// Writes down what each path should be, so that a new device knows what it has.
+fn describe(tree: &Path, paths: &[StorePath]) -> Result<(), Wrong> {
+    let folder = tree.join(INFO);
+    make_folder(&folder)?;
+    for path in paths {
+        let odd = || format!("{}: what Nix says of it makes no sense", path.path);
+        let name = |path: &str| store_path::StorePath::parse_full(path).map_err(|_| odd());
+        let references: Result<_, Wrong> = path.references.iter().map(|path| name(path)).collect();
+        let info = PathInfo {
+            path: name(&path.path)?,
+            hash: NarHash::parse(&path.hash).ok_or_else(odd)?,
+            size: path.size,
+            references: references?,
+            signatures: Vec::new(),
+        };
+        let info = info.checked().map_err(|_| odd())?;
+        write(&folder.join(info.path.as_str()), info.encode())?;
+    }
+    Ok(())
 }
 
 /// Takes the time of the build away: it says nothing, and would make each image another one.

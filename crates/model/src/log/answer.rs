@@ -1,5 +1,5 @@
 //! What an HTTP server answers (RFC 9112), as far as one wants to know whether it took something:
-//! the status, and where the answer ends. Nothing of it is kept.
+//! the status, and where the answer ends. Nothing of it is kept, but its body can be had as it comes.
 
 /// Bytes of all lines before the body.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -46,6 +46,7 @@ pub struct Answer {
     chunked: bool,
     /// Of the head, or of the body.
     bytes: u64,
+    body_bytes_max: u64,
     line: [u8; LINE_BYTES],
     line_bytes: usize,
 }
@@ -59,6 +60,7 @@ impl Default for Answer {
             length: None,
             chunked: false,
             bytes: 0,
+            body_bytes_max: BODY_BYTES_MAX,
             line: [0; LINE_BYTES],
             line_bytes: 0,
         }
@@ -66,12 +68,29 @@ impl Default for Answer {
 }
 
 impl Answer {
+    /// An answer whose body may have so many bytes, with what is around them.
+    pub fn up_to(body_bytes_max: u64) -> Self {
+        Self { body_bytes_max, ..Self::default() }
+    }
+
+    /// The status, once it was read.
+    pub fn status(&self) -> Option<u16> {
+        (!matches!(self.state, State::Status | State::Headers | State::Wrong))
+            .then_some(self.status)
+    }
+
     /// Takes what came.
-    pub fn push(&mut self, mut bytes: &[u8]) -> Outcome {
+    pub fn push(&mut self, bytes: &[u8]) -> Outcome {
+        self.push_to(bytes, &mut |_| {})
+    }
+
+    /// The same; `body` is given what of it is the body.
+    pub fn push_to(&mut self, mut bytes: &[u8], body: &mut dyn FnMut(&[u8])) -> Outcome {
         while let Some((&byte, rest)) = bytes.split_first() {
             let taken = match self.state {
                 State::Body(left) | State::Chunk(left) => {
                     let taken = left.min(bytes.len() as u64);
+                    body(&bytes[..taken as usize]);
                     let left = left - taken;
                     self.state = match self.state {
                         State::Body(_) if left == 0 => State::Over,
@@ -81,7 +100,10 @@ impl Answer {
                     };
                     taken as usize
                 }
-                State::Rest => bytes.len(),
+                State::Rest => {
+                    body(bytes);
+                    bytes.len()
+                }
                 // What comes behind an answer that nobody asked for.
                 State::Over => {
                     self.keeps = false;
@@ -106,7 +128,7 @@ impl Answer {
             self.bytes += taken as u64;
             let most = match self.state {
                 State::Status | State::Headers => HEAD_BYTES_MAX as u64,
-                _ => BODY_BYTES_MAX,
+                _ => self.body_bytes_max,
             };
             if self.bytes > most {
                 self.state = State::Wrong;
@@ -258,6 +280,31 @@ mod tests {
         ] {
             assert_eq!(read(text.as_bytes()).0, expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_body_is_given_as_it_comes_and_nothing_else() {
+        for (text, expected) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcd", "abc"),
+            ("HTTP/1.1 200 OK\r\n\r\nabc\r\n", "abc\r\n"),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+                "abcde",
+            ),
+            ("HTTP/1.1 204 OK\r\n\r\nabc", ""),
+        ] {
+            for piece in [1, 4, 1000] {
+                let (mut answer, mut body) = (Answer::up_to(100), alloc::vec::Vec::new());
+                for bytes in text.as_bytes().chunks(piece) {
+                    answer.push_to(bytes, &mut |more| body.extend_from_slice(more));
+                }
+                assert_eq!(body, expected.as_bytes(), "{text:?}");
+            }
+        }
+        let mut small = Answer::up_to(2);
+        let outcome = small.push(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
+        assert_eq!(outcome, Outcome::Wrong);
+        assert_eq!(Answer::default().status(), None);
     }
 
     #[test]
