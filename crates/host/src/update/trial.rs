@@ -52,8 +52,11 @@ pub fn run(wish: &Wish) -> Result<Exit, Failure> {
     if let Begun::Not(code) = begun {
         return refused(wish, code);
     }
-    if let Begun::Lost = begun {
-        say("the connection is gone; the trial is the device's own, and goes on");
+    match begun {
+        Begun::Lost => say("the connection is gone; the trial is the device's own, and goes on"),
+        // It has just said that it waits for that.
+        _ if wish.confirm && !wish.reboot => confirm(wish)?,
+        _ => {}
     }
     let until = began + wish.deadline + SLACK;
     let mut told = String::new();
@@ -160,16 +163,9 @@ fn refused(wish: &Wish, code: i32) -> Result<Exit, Failure> {
     }
 }
 
-/// Confirms it, by its name. That this was heard is shown by what the device says next.
+/// Confirms it, by its name. Whether that was heard, and what came of it, the device says next.
 fn confirm(wish: &Wish) -> Result<(), Failure> {
-    let output = visit(&wish.then, &format!("ward generation confirm {}", wish.id))?;
-    if !output.status.success() && output.status.code() != Some(NO_CONNECTION) {
-        let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        if !text.is_empty() {
-            say(&text);
-        }
-    }
-    Ok(())
+    visit(&wish.then, &format!("ward generation confirm {}", wish.id)).map(drop)
 }
 
 /// How it has ended, if it has.
