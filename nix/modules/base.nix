@@ -58,6 +58,8 @@ in
       "/etc/profile".text = mkDefault ''
         export PATH=/bin
         export PS1='\u@\h:\w\$ '
+        # What became of the last update, where somebody reads it.
+        [ ! -t 1 ] || ward generation notice
       '';
       "/etc/protocols".source = mkDefault "${pkgs.iana-etc}/etc/protocols";
       "/etc/services".source = mkDefault "${pkgs.iana-etc}/etc/services";

@@ -8,6 +8,7 @@ pub mod change;
 pub mod controllers;
 pub mod hotplug;
 pub mod health_check;
+pub mod generation;
 pub mod init;
 pub mod logger;
 pub mod machine;
@@ -19,11 +20,13 @@ pub mod round_robin;
 pub mod probe;
 pub mod ship;
 pub mod store;
+pub mod trial;
 
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
     &people::graph::COMMAND,
+    &generation::COMMAND,
     &machine::HALT,
     &hotplug::COMMAND,
     &health_check::COMMAND,
@@ -86,6 +89,7 @@ pub const TABLE: &[&Command] = &[
     &people::start::START,
     &people::status::COMMAND,
     &people::start::STOP,
+    &trial::COMMAND,
     &store::COMMAND,
     &people::why::COMMAND,
 ];

@@ -4,20 +4,24 @@ use clap::{ArgMatches, Command};
 use cli::{Exit, Failure};
 
 mod build;
+mod collect;
 mod copy;
 mod make;
 mod packages;
+mod rebuild;
 mod run;
 mod services;
 mod vm;
 
 /// The arguments of every command, in the order of help.
-pub fn all() -> [Command; 7] {
+pub fn all() -> [Command; 9] {
     [
         build::command(),
+        collect::command(),
         copy::command(),
         make::command(),
         packages::command(),
+        rebuild::command(),
         run::command(),
         services::command(),
         vm::command(),
@@ -28,9 +32,11 @@ pub fn all() -> [Command; 7] {
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     match matches.subcommand() {
         Some(("build", matches)) => build::run(matches),
+        Some(("collect", matches)) => collect::run(matches),
         Some(("copy", matches)) => copy::run(matches),
         Some(("make", matches)) => make::run(matches),
         Some(("packages", matches)) => packages::run(matches),
+        Some(("rebuild", matches)) => rebuild::run(matches),
         Some(("run", matches)) => run::run(matches),
         Some(("services", matches)) => services::run(matches),
         Some(("vm", matches)) => vm::run(matches),

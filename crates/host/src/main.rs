@@ -9,6 +9,7 @@ mod places;
 mod router;
 mod say;
 mod steps;
+mod update;
 mod vm;
 
 use std::ffi::OsString;
@@ -31,12 +32,20 @@ fn main() -> ExitCode {
     ExitCode::from(outcome.unwrap_or_else(|failure| report(&failure)).0)
 }
 
+/// Names that people know some of its commands by.
+const NAMES: [(&str, &str); 3] = [
+    ("liminix-rebuild", "rebuild"),
+    ("min-collect-garbage", "collect"),
+    ("min-copy-closure", "copy"),
+];
+
 /// What it was called with. By another name that people know it is one of its commands.
 fn words() -> Vec<OsString> {
     let mut words: Vec<OsString> = std::env::args_os().collect();
     let called = words.first().map(Path::new).and_then(Path::file_name);
-    if called.is_some_and(|name| name == "min-copy-closure") {
-        words.insert(1, "copy".into());
+    let known = NAMES.iter().find(|(name, _)| called.is_some_and(|called| called == *name));
+    if let Some((_, command)) = known {
+        words.insert(1, command.into());
     }
     words
 }

@@ -1,5 +1,7 @@
 //! Every upper bound in one place, each with its reason.
 
+use core::time::Duration;
+
 /// Bytes of a service name. A name is a file name (`NAME_MAX` is 255, Linux
 /// `limits.h`), and the live directory puts a suffix such as `.new` behind it.
 pub const NAME_BYTES_MAX: usize = 240;
@@ -228,6 +230,46 @@ pub const CHECK_TEXT_BYTES_MAX: usize = 200;
 
 /// Bytes of the name of a network interface: `IFNAMSIZ` of Linux `if.h` less one.
 pub const INTERFACE_BYTES_MAX: usize = 15;
+/// Bytes of one value in a file about generations and trials: a few lines of a terminal.
+pub const FIELD_BYTES_MAX: usize = 400;
+
+/// Bytes of such a file. It is read before the first service.
+pub const FIELD_FILE_BYTES_MAX: usize = 16 << 10;
+
+/// The highest number of a generation: one every ten minutes, for nineteen years.
+pub const GENERATION_NUMBER_MAX: u32 = 999_999;
+
+/// Generations that are kept; each is a link and a file in the folder that boots.
+pub const GENERATIONS_MAX: usize = 999;
+
+/// Lines of the log that are kept of a trial that failed.
+pub const RECORD_LINES_MAX: usize = 30;
+
+/// Bytes of the name of a trial: a UUID has 36.
+pub const TRIAL_ID_BYTES_MAX: usize = 64;
+
+/// How long a trial may wait to be confirmed: somebody may have to go there.
+pub const TRIAL_DEADLINE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Starts of a generation on trial that may end in a crash or a power cut. One may be bad luck.
+pub const TRIAL_ATTEMPTS_MAX: u32 = 3;
+
+/// All starts of a generation on trial: one that restarts itself in good order must not do so for ever.
+pub const TRIAL_BOOTS_MAX: u32 = 10;
+
+/// How often the process that owns a trial begins a phase again after it was killed.
+pub const TRIAL_RESUMES_MAX: u32 = 3;
+
+/// Bytes of the story of one trial: a line for each service of a large device.
+pub const TRIAL_LOG_BYTES_MAX: u64 = 128 << 10;
+
+/// How long a generation on trial may take to start before it counts as one that hangs, at least: the
+/// clock of a device that starts within a second is no measure for one that makes its keys.
+pub const TRIAL_START_MIN: Duration = Duration::from_secs(20);
+
+/// The same at most: a device that took longer has not started at all.
+pub const TRIAL_START_MAX: Duration = Duration::from_secs(600);
+
 /// Folders inside each other in a store path. The deepest of Debian's packages has a dozen.
 pub const NAR_DEPTH_MAX: usize = 64;
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 use crate::nix::store;
 use crate::{Folder, wait_for};
 
-/// `$1`: a folder for the root directory; `$2`: the store; `$3`: the generation.
+/// `$1`: a folder for the root directory; `$2`: the store; `$3`: the generation; `$4`: the folder
+/// `/boot`, which outlives it.
 const BOOT: &str = r#"
 set -eu
 root=$1
@@ -19,7 +20,8 @@ mount -t tmpfs -o mode=0755 run /run
 mount -t tmpfs -o mode=0755 root "$root"
 mkdir -p "$root/nix/store" "$root/boot" "$root/dev"
 mount --bind "$2/nix/store" "$root/nix/store"
-ln -s "$3" "$root/boot/system"
+mount --bind "$4" "$root/boot"
+[ -L "$root/boot/system" ] || ln -s "$3" "$root/boot/system"
 mount --rbind /dev "$root/dev"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 for name in home provider; do ip netns add $name; ip -netns $name link set lo up; done
@@ -46,8 +48,23 @@ impl Generation {
     /// Boots it, and waits until pid 1 is its `ward`.
     pub fn boot(path: &str) -> Self {
         let folder = Folder::new("boot");
+        for name in ["root", "flash"] {
+            fs::create_dir(folder.join(name)).expect("a folder can be made");
+        }
+        Self::start(folder, path)
+    }
+
+    /// Boots again what the boot link names by now, as after a restart or a power cut.
+    pub fn boot_again(mut self) -> Self {
+        let _ = self.outer.kill();
+        let _ = self.outer.wait();
+        let folder = std::mem::replace(&mut self.folder, Folder::new("none"));
+        drop(self);
+        Self::start(folder, "")
+    }
+
+    fn start(folder: Folder, path: &str) -> Self {
         let (root, console) = (folder.join("root"), folder.join("console"));
-        fs::create_dir(&root).expect("a folder can be made");
         let output = fs::File::create(&console).expect("a file can be made");
         let mut unshare = Command::new("unshare");
         if !rustix::process::geteuid().is_root() {
@@ -55,6 +72,7 @@ impl Generation {
         }
         unshare.args(["--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]);
         unshare.args(["/bin/sh", "-c", BOOT, "boot"]).arg(root).arg(store()).arg(path);
+        unshare.arg(folder.join("flash"));
         unshare.stdin(Stdio::null()).stderr(output.try_clone().expect("a descriptor"));
         let outer = unshare.stdout(output).spawn().expect("unshare runs");
         let mut generation = Self { outer, init: 0, folder };
@@ -63,7 +81,8 @@ impl Generation {
             let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
             let child: u32 = children.ok()?.split_whitespace().next()?.parse().ok()?;
             let words = fs::read(format!("/proc/{child}/cmdline")).ok()?;
-            words.starts_with(b"/boot/system/init\0").then_some(child)
+            let program = words.split(|b| *b == 0).next()?;
+            program.ends_with(b"/init").then_some(child)
         });
         generation
     }
@@ -84,7 +103,9 @@ impl Generation {
 
     fn enter(&self, options: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--target={}", self.init)).args(["--mount", "--net", "--pid", "--ipc"]);
+        command
+            .arg(format!("--target={}", self.init))
+            .args(["--mount", "--net", "--pid", "--ipc", "--uts"]);
         if !rustix::process::geteuid().is_root() {
             command.args(["--user", "--preserve-credentials"]);
         }
@@ -133,6 +154,21 @@ impl Generation {
             self.outer.try_wait().expect("it can be waited for")
         })
         .code()
+    }
+
+    /// Whether it has ended by itself, as for a restart.
+    pub fn has_ended(&mut self) -> bool {
+        self.outer.try_wait().expect("it can be waited for").is_some()
+    }
+
+    /// Pid 1, as this machine numbers it.
+    pub fn init(&self) -> u32 {
+        self.init
+    }
+
+    /// A file of its folder `/boot`, also while it does not run.
+    pub fn flash(&self, name: &str) -> PathBuf {
+        self.folder.join("flash").join(name)
     }
 
     /// Where a file of the generation's root directory is for this machine.

@@ -37,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     ("from_init", formats::from_init),
     ("from_logger", formats::from_logger),
     ("from_manager", formats::from_manager),
+    ("generation_files", deploy::generation_files),
     ("groups", system::groups),
     ("image", formats::image),
     ("labels", tools::labels),

@@ -104,6 +104,16 @@ laws! {
         "When everything falls silent, the service is found sick within the stated time.";
     Heals, "heals":
         "When the dice rest, the service comes to be up and healthy, and nothing more is asked for.";
+    OneGeneration, "one generation":
+        "When the dice rest the device runs one generation, whole, and it is the one that starts next.";
+    Confirmed, "confirmed":
+        "What starts next changes only to a generation that was healthy, and confirmed by its own name.";
+    GoesBack, "goes back":
+        "A trial is over within its deadline and the time that going back may take.";
+    PointOfNoReturn, "no return":
+        "What was committed is not gone back from.";
+    Told, "told":
+        "What the record of a generation says is what has become of it.";
 }
 
 /// Ends the story: `law` does not hold, as `what` shows.

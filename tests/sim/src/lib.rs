@@ -9,6 +9,8 @@
 //! has devices that come and go, `uplinks` has services in turn.
 //! between them; `judge` watches; `town` puts them together. `surgery` is a world
 //! of its own: the health check with its targets.
+//! between them; `judge` watches; `town` puts them together. `trial` is a world of
+//! its own: a device that goes from one generation to another.
 
 pub mod clerk;
 pub mod dice;
@@ -25,4 +27,5 @@ pub mod streets;
 pub mod surgery;
 pub mod town;
 pub mod uplinks;
+pub mod trial;
 pub mod wire;

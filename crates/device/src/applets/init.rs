@@ -2,13 +2,14 @@
 //! of its names.
 
 mod conversation;
-mod early;
+pub mod early;
 mod ending;
 mod orders;
 mod program;
 mod ramdisk;
 mod relief;
 mod server;
+mod tried;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -141,9 +142,15 @@ fn start(args: &mut Args, kind: Kind) -> Result<Exit, Failure> {
             return Err(ramdisk::leave());
         }
         if let Some(generation) = early::generation_of(&args.called) {
+            said = tried::choose(&generation, &words);
+            said.iter().for_each(|text| early::say(text));
             let early = early::prepare(&generation);
             words.splice(0..0, early.words);
-            said = early.said;
+            said.extend(early.said);
+            if let Err(trouble) = tried::prepare(&generation) {
+                early::say(&trouble.to_string());
+                said.push(trouble.to_string());
+            }
         }
     }
     let mut args = Args::new(&args.name, words.iter().cloned());

@@ -24,49 +24,12 @@ pub fn command() -> Command {
              flash is taken. docs/guide/configuration.md tells how to write a configuration.",
         )
         .arg(
-            words("configuration")
-                .short('c')
-                .long("configuration")
-                .value_name("FILE")
-                .help("The configuration: the same as -I doorward-config=FILE"),
-        )
-        .arg(
-            words("device")
-                .short('d')
-                .long("device")
-                .value_name("DEVICE")
-                .help("The device: a name in devices/, or a folder [default: qemu-x86_64]"),
-        )
-        .arg(
             words("attribute")
                 .short('A')
                 .long("attr")
                 .value_name("NAME")
                 .action(ArgAction::Append)
                 .help("outputs.NAME or pkgs.NAME [default: outputs.default]"),
-        )
-        .arg(
-            words("include")
-                .short('I')
-                .value_name("NAME=PATH")
-                .action(ArgAction::Append)
-                .help("Where <NAME> is found, such as liminix-config"),
-        )
-        .arg(
-            words("arg")
-                .long("arg")
-                .value_names(["NAME", "EXPRESSION"])
-                .num_args(2)
-                .action(ArgAction::Append)
-                .help("An argument for default.nix"),
-        )
-        .arg(
-            words("argstr")
-                .long("argstr")
-                .value_names(["NAME", "TEXT"])
-                .num_args(2)
-                .action(ArgAction::Append)
-                .help("The same, as text"),
         )
         .arg(
             words("out-link")
@@ -82,15 +45,7 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Make no link"),
         )
-        .arg(
-            Arg::new("store")
-                .long("store")
-                .value_name("DIRECTORY")
-                .value_parser(value_parser!(PathBuf))
-                .help(
-                    "Build into a store of its own there [default: /nix where one may write to it]",
-                ),
-        )
+        .args(what())
         .arg(
             words("NIX")
                 .num_args(0..)
@@ -99,24 +54,93 @@ pub fn command() -> Command {
         )
 }
 
-pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
-    let expressions = places::expressions()?;
-    let words = words(matches, &expressions)?;
-    let has_nixpkgs = call::has_nixpkgs(&includes(matches));
-    let store = match matches.get_one::<PathBuf>("store") {
-        Some(store) => Some(std::path::absolute(store).map_err(Failure::refused)?),
-        None => None,
-    };
-    let nix = Nix::new(&expressions, store, has_nixpkgs);
-    if !has_nixpkgs {
-        fetch_packages(&nix, &expressions, &words)?;
+/// What says what is built: the same for all that build.
+pub fn what() -> Vec<Arg> {
+    let words = |name: &'static str| Arg::new(name).value_parser(value_parser!(OsString));
+    vec![
+        words("configuration")
+            .short('c')
+            .long("configuration")
+            .value_name("FILE")
+            .help("The configuration: the same as -I doorward-config=FILE"),
+        words("device")
+            .short('d')
+            .long("device")
+            .value_name("DEVICE")
+            .help("The device: a name in devices/, or a folder [default: qemu-x86_64]"),
+        words("include")
+            .short('I')
+            .value_name("NAME=PATH")
+            .action(ArgAction::Append)
+            .help("Where <NAME> is found, such as liminix-config"),
+        words("arg")
+            .long("arg")
+            .value_names(["NAME", "EXPRESSION"])
+            .num_args(2)
+            .action(ArgAction::Append)
+            .help("An argument for default.nix"),
+        words("argstr")
+            .long("argstr")
+            .value_names(["NAME", "TEXT"])
+            .num_args(2)
+            .action(ArgAction::Append)
+            .help("The same, as text"),
+        Arg::new("store")
+            .long("store")
+            .value_name("DIRECTORY")
+            .value_parser(value_parser!(PathBuf))
+            .help("Build into a store of its own there [default: /nix where one may write to it]"),
+    ]
+}
+
+/// Nix as it is called for what the arguments say, once all is there that a build is made of.
+pub struct Build {
+    pub nix: Nix,
+    expressions: PathBuf,
+    words: Vec<OsString>,
+}
+
+impl Build {
+    pub fn prepare(matches: &ArgMatches) -> Result<Self, Failure> {
+        let expressions = places::expressions()?;
+        let words = self::words(matches, &expressions)?;
+        let has_nixpkgs = call::has_nixpkgs(&includes(matches));
+        let store = match matches.get_one::<PathBuf>("store") {
+            Some(store) => Some(std::path::absolute(store).map_err(Failure::refused)?),
+            None => None,
+        };
+        let nix = Nix::new(&expressions, store, has_nixpkgs);
+        if !has_nixpkgs {
+            fetch_packages(&nix, &expressions, &words)?;
+        }
+        Ok(Self { nix, expressions, words })
     }
+
+    /// `nix-build` of what is at hand.
+    fn command(&self) -> std::process::Command {
+        let mut command = self.nix.command("nix-build");
+        command.arg(&self.expressions).args(&self.words);
+        command
+    }
+
+    /// Builds one attribute, and gives its store path.
+    pub fn one(&self, attribute: &str) -> Result<String, Failure> {
+        let mut command = self.command();
+        command.args(["-A", attribute, "--no-out-link"]);
+        let built = self.nix.build(&mut command)?;
+        built.into_iter().next().ok_or_else(|| Failure::refused("Nix has built nothing"))
+    }
+}
+
+pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let build = Build::prepare(matches)?;
+    let Build { nix, expressions, words } = &build;
     let mut attributes: Vec<OsString> = values(matches, "attribute");
     if attributes.is_empty() {
         attributes.push("outputs.default".into());
     }
-    let mut command = nix.command("nix-build");
-    command.arg(&expressions).args(&words).args(values(matches, "NIX"));
+    let mut command = build.command();
+    command.args(values(matches, "NIX"));
     for attribute in &attributes {
         command.arg("-A").arg(attribute);
     }
@@ -134,7 +158,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
             make_link(link, number, &place)?;
         }
     }
-    tell_sizes(&nix, &expressions, &words, &built)?;
+    tell_sizes(nix, expressions, words, &built)?;
     Ok(Exit::DONE)
 }
 

@@ -114,11 +114,16 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         dry_run: matches.get_flag("dry-run"),
         retries: *matches.get_one("retries").expect("it has a default"),
     };
-    let outcome = match send::run(&mut wish, &mut progress) {
+    bring(&mut wish, &mut progress).map(|_| Exit::DONE)
+}
+
+/// Does it, and tells how it went.
+pub fn bring(wish: &mut Wish<'_>, progress: &mut Progress) -> Result<send::Sent, Failure> {
+    let outcome = match send::run(wish, progress) {
         Err(Stopped::NoWard) => {
             progress.event("plain", json!({}));
             progress.say("doorward: there is no ward on the device: a plain copy, in one piece");
-            let done = plain::copy(&wish.target, &root, &wish.closure, wish.dry_run);
+            let done = plain::copy(&wish.target, wish.root, &wish.closure, wish.dry_run);
             done.map(|(paths, size)| send::Sent { paths, bytes: size, size })
         }
         Err(Stopped::Failure(failure)) => Err(failure),
@@ -144,9 +149,8 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         }
         Err(failure) => progress.event("failed", json!({ "why": failure.to_string() })),
     }
-    outcome.map(|_| Exit::DONE)
+    outcome
 }
-
 /// The store path that a file or link lies in.
 fn store_path(path: &Path, root: &Path) -> Result<StorePath, Failure> {
     let wrong = |why: &dyn std::fmt::Display| {

@@ -26,6 +26,22 @@ pub struct Target {
 impl Target {
     /// A command on the device.
     pub fn command(&self, words: &str) -> Command {
+        self.with(&["ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=4"], words)
+    }
+
+    /// The same, over a connection of its own: not one that was there before, and soon given up.
+    pub fn visit(&self, words: &str) -> Command {
+        let options = [
+            "ControlMaster=no",
+            "ControlPath=none",
+            "ConnectTimeout=5",
+            "ServerAliveInterval=2",
+            "ServerAliveCountMax=3",
+        ];
+        self.with(&options, words)
+    }
+
+    fn with(&self, options: &[&str], words: &str) -> Command {
         let named = |name: &str| env::var(name).unwrap_or_default();
         let program = named("DOORWARD_SSH");
         let mut program = program.split_whitespace();
@@ -33,7 +49,7 @@ impl Target {
         command.args(program);
         // What people say comes first, and counts.
         command.args(named("NIX_SSHOPTS").split_whitespace());
-        for option in ["ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=4"] {
+        for option in options {
             command.args(["-o", option]);
         }
         command.args(["-T", &self.host, words]);

@@ -3,7 +3,9 @@
 pub mod base64;
 pub mod closure;
 pub mod command_line;
+pub mod fields;
 pub mod generation;
+pub mod history;
 pub mod lzma;
 pub mod nar;
 pub mod nar_hash;
@@ -14,5 +16,6 @@ pub mod phases;
 pub mod replace;
 pub mod store_path;
 pub mod transfer;
+pub mod trial;
 pub mod trust;
 pub mod xz;

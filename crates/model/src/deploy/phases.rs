@@ -5,6 +5,7 @@
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write as _;
+use core::time::Duration;
 
 use crate::time::Moment;
 
@@ -50,6 +51,13 @@ impl Phase {
 /// Whether the file says how it ended.
 pub fn is_over(file: &str) -> bool {
     read(file).any(|(phase, _)| matches!(phase, Phase::Up | Phase::Failed))
+}
+
+/// How long a start that is over has taken, as far as that was noted.
+pub fn took(file: &str) -> Option<Duration> {
+    let last = read(file).last().filter(|(phase, _)| matches!(phase, Phase::Up | Phase::Failed));
+    let first = read(file).next()?;
+    Some(Duration::from_millis(last?.1.saturating_sub(first.1)))
 }
 
 /// One line for people, of all that the file holds; `None` where that is nothing.
@@ -112,6 +120,7 @@ mod tests {
         assert!(!is_over(&file));
         file += &Phase::Up.line(at(13_008));
         assert!(is_over(&file));
+        assert_eq!(took(&file), Some(Duration::from_millis(13_008 - 2107)));
         assert_eq!(file.lines().next(), Some("kernel\t2.107"));
         let expected = "up 13.008 s after the kernel began: kernel 2.107 s, ramdisk 0.213 s, \
                         hand-over 0.000 s, early boot 0.121 s, services 10.567 s";

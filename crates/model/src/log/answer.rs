@@ -73,12 +73,6 @@ impl Answer {
         Self { body_bytes_max, ..Self::default() }
     }
 
-    /// The status, once it was read.
-    pub fn status(&self) -> Option<u16> {
-        (!matches!(self.state, State::Status | State::Headers | State::Wrong))
-            .then_some(self.status)
-    }
-
     /// Takes what came.
     pub fn push(&mut self, bytes: &[u8]) -> Outcome {
         self.push_to(bytes, &mut |_| {})

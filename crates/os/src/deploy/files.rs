@@ -8,7 +8,7 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
-use model::deploy::generation::Entry;
+use model::deploy::generation::{CURRENT, Entry};
 
 /// Sees to it that `entry` is there, below `root`; whether anything had to be done for it.
 ///
@@ -64,6 +64,32 @@ pub fn put(root: &Path, entry: &Entry) -> io::Result<bool> {
             Ok(true)
         }
     }
+}
+
+/// Takes away what `entry` of the generation in the folder `generation` has put below `root`; whether
+/// it did. What somebody has changed since stays, and so does a folder with something in it.
+pub fn take_away(root: &Path, entry: &Entry, generation: &Path) -> io::Result<bool> {
+    let below = |path: &str| root.join(path.trim_start_matches('/'));
+    let path = below(entry.path());
+    let is_as_it_was = match entry {
+        Entry::Directory { .. } => {
+            let is_empty = fs::remove_dir(&path);
+            return Ok(is_empty.is_ok());
+        }
+        Entry::Link { target, .. } => fs::read_link(&path).is_ok_and(|it| it == Path::new(target)),
+        Entry::Copy { source, .. } => {
+            let source = match source.strip_prefix(CURRENT) {
+                Some(rest) => generation.join(rest.trim_start_matches('/')),
+                None => below(source),
+            };
+            fs::symlink_metadata(&path).is_ok_and(|found| found.is_file())
+                && fs::read(source)? == fs::read(&path)?
+        }
+    };
+    if is_as_it_was {
+        fs::remove_file(&path)?;
+    }
+    Ok(is_as_it_was)
 }
 
 /// Makes a link at `path` lead to `target`, whatever was there.

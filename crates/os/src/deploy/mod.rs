@@ -3,6 +3,7 @@
 pub mod base;
 pub mod collect;
 pub mod files;
+pub mod generations;
 pub mod http;
 pub mod lease;
 pub mod modules;
@@ -13,4 +14,5 @@ pub mod receive;
 pub mod root;
 pub mod roots;
 pub mod store_dir;
+pub mod trial_dir;
 pub mod trusted;

@@ -1,7 +1,7 @@
 //! `ward status`: how services are.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cli::{Args, Command, Exit, Failure, Opt, text};
 use model::service::database::{Entry, Index};
@@ -10,6 +10,8 @@ use model::service::name::nearest;
 use model::service::status::Exit as Ended;
 
 use super::services::{Mood, Services, look};
+use crate::applets::generation;
+use crate::applets::trial::switch::LIVE;
 
 pub const COMMAND: Command = Command {
     name: "status",
@@ -49,6 +51,13 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         }
         services.warn();
         out.write_all(text.as_bytes())?;
+        // What concerns the whole device is no part of the list.
+        if !json
+            && live == Path::new(LIVE)
+            && let Some(notice) = generation::notice(false)
+        {
+            eprint!("{notice}");
+        }
         let bad = chosen.iter().any(|&index| services.word(index).1 == Mood::Bad);
         Ok(if bad { Exit::NOT_ACHIEVED } else { Exit::DONE })
     })
@@ -158,7 +167,7 @@ fn print_json(services: &Services<'_>, chosen: &[Index], text: &mut String) {
     for (at, &index) in chosen.iter().enumerate() {
         let service = services.database.service(index);
         let seen = &services.seen[index as usize];
-        let mut object = Object::new();
+        let mut object = Object::begin();
         object.text("name", service.name());
         object.text("type", if service.is_longrun() { "longrun" } else { "oneshot" });
         object.raw("up", if is_up(seen.byte) { "true" } else { "false" });
@@ -213,7 +222,7 @@ pub(super) fn describe_control(services: &Services<'_>, index: Index, object: &m
         object.raw("watched_by", &format!("[{}]", watchers.join(",")));
     }
     let conditions = services.seen[index as usize].conditions.iter().map(|known| {
-        let mut object = Object::new();
+        let mut object = Object::begin();
         object.text("controller", &known.controller);
         object.text("label", &known.label);
         object.text("value", &known.value);
@@ -234,31 +243,31 @@ pub(super) fn describe_control(services: &Services<'_>, index: Index, object: &m
 }
 
 /// One JSON object on one line.
-pub(super) struct Object(String);
+pub struct Object(String);
 
 impl Object {
-    pub(super) fn new() -> Self {
+    pub fn begin() -> Self {
         Self(String::from("{"))
     }
 
-    pub(super) fn raw(&mut self, key: &str, value: &str) {
+    pub fn raw(&mut self, key: &str, value: &str) {
         if self.0.len() > 1 {
             self.0.push(',');
         }
         self.0 += &format!("\"{key}\":{value}");
     }
 
-    pub(super) fn text(&mut self, key: &str, value: &str) {
+    pub fn text(&mut self, key: &str, value: &str) {
         self.raw(key, &quoted(value));
     }
 
-    pub(super) fn end(mut self) -> String {
+    pub fn end(mut self) -> String {
         self.0.push('}');
         self.0
     }
 }
 
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {

@@ -76,7 +76,7 @@ fn to_json(services: &Services<'_>, first: Index) -> String {
     let (chain, end) = causes(services, first);
     let causes: Vec<String> = (chain.iter())
         .map(|&index| {
-            let mut object = Object::new();
+            let mut object = Object::begin();
             object.text("name", services.name(index));
             object.text("phase", services.word(index).0);
             object.text("remark", &services.remark(index));
@@ -84,7 +84,7 @@ fn to_json(services: &Services<'_>, first: Index) -> String {
             object.end()
         })
         .collect();
-    let mut object = Object::new();
+    let mut object = Object::begin();
     object.text("name", services.name(first));
     object.raw("up", if is_up(services.seen[first as usize].byte) { "true" } else { "false" });
     object.raw("causes", &format!("[{}]", causes.join(",")));

@@ -1,0 +1,157 @@
+//! What differs between two generations.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use cli::{Args, Exit, Failure};
+use model::service::database::Entry;
+use os::service::database_file::DatabaseFile;
+
+use super::flags;
+use super::history::named;
+use super::state::State;
+use crate::applets::plan;
+use crate::applets::trial::switch::LIVE;
+
+/// Folders inside each other that are looked into.
+const DEPTH_MAX: usize = 32;
+
+pub fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    flags(args, [])?;
+    let state = State::read()?;
+    let words = args.rest();
+    let path = |at: usize| -> Result<Option<String>, Failure> {
+        let Some(word) = words.get(at) else { return Ok(None) };
+        let word = cli::text(word)?;
+        match word.starts_with('/') {
+            true => Ok(Some(word.to_owned())),
+            false => Ok(Some(named(&state, word)?.path.clone())),
+        }
+    };
+    let (first, second) = (path(0)?, path(1)?);
+    let (a, b) = match (first, second) {
+        (Some(a), Some(b)) => (a, b),
+        // From what runs to another one, or from the one before to what runs.
+        (Some(a), None) => (state.running.clone(), a),
+        (None, _) => (before(&state)?, state.running.clone()),
+    };
+    write!(out, "from {}\nto   {}\n", state.name_of(&a), state.name_of(&b))?;
+    let (a, b) = (Path::new(&a), Path::new(&b));
+    if real(&a.join("init")) != real(&b.join("init")) {
+        writeln!(out, "ward: {}", real(&b.join("init")).display())?;
+    }
+    services(a, b, state.running == a.to_string_lossy(), out)?;
+    for name in ["boot", "filesystem"] {
+        lines(name, a, b, out)?;
+    }
+    files(a, b, out)?;
+    Ok(Exit::DONE)
+}
+
+/// The generation that ran before the one that runs.
+fn before(state: &State) -> Result<String, Failure> {
+    super::activate::before(state).map(|one| one.path.clone())
+}
+
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Services that come, go and change; and, from what runs, all that would start again.
+fn services(a: &Path, b: &Path, runs: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    let read = |generation: &Path| {
+        let directory = generation.join("services");
+        DatabaseFile::read(&directory)
+            .map_err(|error| plan::unreadable(&directory.display().to_string(), &error))
+    };
+    let (old, new) = (read(a)?, read(b)?);
+    let shown = |path: &Path| path.join("services").display().to_string();
+    let old = old.database().map_err(|error| plan::unusable(&shown(a), &error))?;
+    let new = new.database().map_err(|error| plan::unusable(&shown(b), &error))?;
+    for service in new.services() {
+        match old.find(service.name()) {
+            Some(Entry::Service(index)) => {
+                if old.service(index).digest() != service.digest() {
+                    writeln!(out, "service changed: {}", service.name())?;
+                }
+            }
+            _ => writeln!(out, "service new: {}", service.name())?,
+        }
+    }
+    for service in old.services().filter(|it| new.find(it.name()).is_none()) {
+        writeln!(out, "service gone: {}", service.name())?;
+    }
+    if runs {
+        let live = Path::new(LIVE);
+        let state = crate::applets::peers::s6_rc::list::read_state(live, old.len());
+        let manner = engine::service::update::Manner { essential: true, as_is: false };
+        if let Ok(state) = state
+            && let Ok(plan) = plan::plan(&old, &new, &state, &[], manner)
+            && !plan.stop.is_empty()
+        {
+            let names = plan.stop.iter().map(|index| old.service(*index).name());
+            writeln!(out, "would stop or start again: {}", names.collect::<Vec<_>>().join(" "))?;
+        }
+    }
+    Ok(())
+}
+
+/// Lines of a file that only one of them has.
+fn lines(name: &str, a: &Path, b: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+    let read = |path: &Path| fs::read_to_string(path.join(name)).unwrap_or_default();
+    let (old, new) = (read(a), read(b));
+    let shown = |line: &str| line.replace('\t', " ");
+    for line in old.lines().filter(|line| !new.lines().any(|it| it == *line)) {
+        writeln!(out, "{name}: - {}", shown(line))?;
+    }
+    for line in new.lines().filter(|line| !old.lines().any(|it| it == *line)) {
+        writeln!(out, "{name}: + {}", shown(line))?;
+    }
+    Ok(())
+}
+
+fn files(a: &Path, b: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+    let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
+    walk(&a.join("root"), Path::new("/"), 0, &mut old);
+    walk(&b.join("root"), Path::new("/"), 0, &mut new);
+    for (path, file) in &new {
+        match old.get(path) {
+            None => writeln!(out, "file new: {}", path.display())?,
+            Some(before) if !same(before, file) => {
+                writeln!(out, "file changed: {}", path.display())?;
+            }
+            Some(_) => {}
+        }
+    }
+    for path in old.keys().filter(|path| !new.contains_key(*path)) {
+        writeln!(out, "file gone: {}", path.display())?;
+    }
+    Ok(())
+}
+
+/// All that is no folder, by its path on the device.
+fn walk(folder: &Path, path: &Path, depth: usize, found: &mut BTreeMap<PathBuf, PathBuf>) {
+    if depth > DEPTH_MAX {
+        return;
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (there, path) = (entry.path(), path.join(entry.file_name()));
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => walk(&there, &path, depth + 1, found),
+            _ => drop(found.insert(path, there)),
+        }
+    }
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    match (fs::read_link(a), fs::read_link(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        (Err(_), Err(_)) => {
+            let mode = |path| fs::metadata(path).map(|it| it.permissions()).ok();
+            mode(a) == mode(b) && fs::read(a).ok() == fs::read(b).ok()
+        }
+        _ => false,
+    }
+}

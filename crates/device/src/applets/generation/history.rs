@@ -1,0 +1,168 @@
+//! What became of all generations, and forgetting some.
+
+use std::io::Write;
+
+use cli::{Args, Exit, Failure};
+use engine::deploy::deeds;
+use model::calendar::Civil;
+use model::deploy::history::{Number, Record};
+use os::deploy::generations::{self, Numbered};
+
+use super::flags;
+use super::state::State;
+use crate::applets::people::status::Object;
+
+pub fn list(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let [json] = flags(args, ["json"])?;
+    let state = State::read()?;
+    if json {
+        return list_json(&state, out);
+    }
+    if state.number_of(&state.boot).is_none() {
+        let runs = if state.running == state.boot { "runs, starts" } else { "starts" };
+        writeln!(out, "  -  {runs}  from the image: {}", state.boot)?;
+    }
+    for one in &state.all {
+        let mut words = Vec::new();
+        if one.path == state.running {
+            words.push("runs");
+        }
+        if one.path == state.boot {
+            words.push("starts");
+        }
+        let outcome = one.record.as_ref().map_or("unknown", |record| record.outcome.name());
+        let made = one.record.as_ref().map(|record| when(record.made)).unwrap_or_default();
+        let by = one.record.as_ref().map(|record| record.by.as_str()).unwrap_or_default();
+        let words = words.join(", ");
+        writeln!(out, "{:>3}  {outcome:9}  {words:12}  {made:19}  {by}", one.number.number())?;
+    }
+    Ok(Exit::DONE)
+}
+
+fn list_json(state: &State, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let objects = state.all.iter().map(|one| {
+        let mut object = Object::begin();
+        object.raw("number", &one.number.to_string());
+        object.text("path", &one.path);
+        object.raw("running", if one.path == state.running { "true" } else { "false" });
+        object.raw("boot", if one.path == state.boot { "true" } else { "false" });
+        if let Some(record) = &one.record {
+            object.text("outcome", record.outcome.name());
+            object.raw("made", &record.made.to_string());
+            object.raw("ended", &record.ended.to_string());
+            object.text("by", &record.by);
+            object.text("why", &record.why);
+            object.text("id", &record.id);
+            object.text("reason", &record.reason);
+        }
+        object.end()
+    });
+    writeln!(out, "[{}]", objects.collect::<Vec<_>>().join(",\n "))?;
+    Ok(Exit::DONE)
+}
+
+pub fn show(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    flags(args, [])?;
+    let state = State::read()?;
+    let one = match args.operand() {
+        Some(word) => named(&state, cli::text(&word)?)?,
+        None => state.all.last().ok_or_else(|| {
+            Failure::not_achieved("this device has run nothing but what is in its image")
+        })?,
+    };
+    writeln!(out, "generation {}: {}", one.number, one.path)?;
+    match &one.record {
+        Some(record) => tell(record, out)?,
+        None => writeln!(out, "there is no record of it that can be read")?,
+    }
+    Ok(Exit::DONE)
+}
+
+/// All that a record says.
+pub fn tell(record: &Record, out: &mut dyn Write) -> std::io::Result<()> {
+    let Record { outcome, made, ended, by, from, why, id, reason, lines } = record;
+    writeln!(out, "{}, since {}", outcome.name(), when(*ended))?;
+    writeln!(out, "made {} by {by}", when(*made))?;
+    if let Some(from) = from {
+        writeln!(out, "after generation {from}")?;
+    }
+    for (name, text) in [("for", why), ("trial", id), ("reason", reason)] {
+        if !text.is_empty() {
+            writeln!(out, "{name}: {text}")?;
+        }
+    }
+    if !lines.is_empty() {
+        writeln!(out, "the log ended with:")?;
+    }
+    lines.iter().try_for_each(|line| writeln!(out, "  {line}"))
+}
+
+/// The generation with this number.
+pub fn named<'a>(state: &'a State, word: &str) -> Result<&'a Numbered, Failure> {
+    let number = Number::parse(word);
+    let number = number.ok_or_else(|| Failure::usage(format!("{word:?} is no number of one")))?;
+    state.all.iter().find(|one| one.number == number).ok_or_else(|| {
+        Failure::not_achieved(format!("there is no generation {number}"))
+            .hint("`ward generation list` shows those that there are")
+    })
+}
+
+/// A time as people write it here.
+pub fn when(seconds: u64) -> String {
+    if seconds == 0 {
+        return "at an unknown time".into();
+    }
+    let unix = i64::try_from(seconds).unwrap_or(i64::MAX / 2);
+    let civil = Civil::from_secs(unix + i64::from(os::zone::local().east(unix)));
+    let Civil { year, month, day, hour, minute, second } = civil;
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+}
+
+pub fn delete(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let mut keep = None;
+    while let Some(option) = args.option()? {
+        match option.as_str() {
+            "keep" => keep = Some(args.parsed::<usize>()?),
+            _ => return Err(args.unknown(&option)),
+        }
+    }
+    let state = State::read()?;
+    let mut chosen = Vec::new();
+    for word in args.rest() {
+        chosen.push(named(&state, cli::text(&word)?)?.clone());
+    }
+    if chosen.is_empty() && keep.is_none() {
+        return Err(Failure::usage("it needs numbers, or --keep COUNT"));
+    }
+    for one in &chosen {
+        if let Some(why) = needed(&state, one) {
+            return Err(Failure::not_achieved(format!("generation {} {why}", one.number)));
+        }
+    }
+    if let Some(keep) = keep {
+        let old = &state.all[..state.all.len().saturating_sub(keep)];
+        chosen.extend(old.iter().filter(|one| needed(&state, one).is_none()).cloned());
+    }
+    let here = generations::here();
+    for one in &chosen {
+        here.carry_out(&deeds::delete(one.number)).map_err(Failure::refused)?;
+        writeln!(out, "generation {} is forgotten", one.number)?;
+    }
+    Ok(Exit::DONE)
+}
+
+/// Why it cannot be forgotten, if that is so.
+fn needed(state: &State, one: &Numbered) -> Option<&'static str> {
+    let on_trial = state.trial.as_ref().is_some_and(|(plan, progress)| {
+        !progress.phase.is_over() && (plan.new == one.path || plan.old == one.path)
+    });
+    match () {
+        () if one.path == state.running => Some("runs"),
+        () if one.path == state.boot => Some("is what the next start runs"),
+        () if on_trial => Some("is needed by the trial that goes on"),
+        () if state.pending.as_ref().is_some_and(|it| it.number == one.number) => {
+            Some("is what the next start tries")
+        }
+        () => None,
+    }
+}

@@ -1,0 +1,61 @@
+//! Whether a generation fits the kernel that runs: the kernel lies in a partition of its own, which
+//! an update of the rest does not touch.
+
+use std::fs;
+use std::path::Path;
+
+use cli::Failure;
+
+/// Modules say for which kernel they are, behind this (`MODULE_INFO(vermagic)` in Linux).
+const MAGIC: &[u8] = b"vermagic=";
+
+/// Refuses a generation whose modules the kernel that runs would not load.
+pub fn check(generation: &Path) -> Result<(), Failure> {
+    let running = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let running = running.trim();
+    match wanted(&generation.join("modules")) {
+        Some(wanted) if !running.is_empty() && wanted != running => {
+            let why = format!(
+                "this generation is for the kernel {wanted}, and the flash has {running}: modules \
+                 would not load"
+            );
+            Err(Failure::not_achieved(why).hint(
+                "the kernel lies in a partition of its own, which is written as a whole: `levitate` \
+                 and `flashcp` do that (outputs.firmware); --any-kernel tries it all the same",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The kernel that the modules in a folder are for; `None`: there are none.
+fn wanted(folder: &Path) -> Option<String> {
+    let entries = fs::read_dir(folder).ok()?.flatten();
+    let mut modules = entries.map(|entry| entry.path());
+    modules.find_map(|path| {
+        let is_module = path.extension().is_some_and(|it| it == "ko");
+        is_module.then(|| release(&fs::read(path).ok()?)).flatten()
+    })
+}
+
+fn release(module: &[u8]) -> Option<String> {
+    let at = module.windows(MAGIC.len()).position(|part| part == MAGIC)?;
+    let rest = &module[at + MAGIC.len()..];
+    let end = rest.iter().position(|b| *b == b' ' || *b == 0)?;
+    let word = std::str::from_utf8(&rest[..end]).ok()?;
+    (!word.is_empty() && end < 200).then(|| word.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_says_for_which_kernel_it_is() {
+        let module = b"\x7fELF..\0license=GPL\0vermagic=6.1.0-56-amd64 SMP preempt mod_unload \0x";
+        assert_eq!(release(module).as_deref(), Some("6.1.0-56-amd64"));
+        assert_eq!(release(b"vermagic="), None);
+        assert_eq!(release(b"vermagic= SMP\0"), None);
+        assert_eq!(release(b"\x7fELF"), None);
+    }
+}

@@ -1,0 +1,145 @@
+//! What runs, what starts next, and what is being tried.
+
+use std::fs;
+use std::io::Write;
+
+use cli::{Args, Exit, Failure};
+use model::deploy::generation::CURRENT;
+use model::deploy::history::Number;
+use model::deploy::trial::{Pending, Plan, Progress};
+use os::clock;
+use os::deploy::generations::{self, Numbered};
+use os::deploy::trial_dir;
+
+use super::flags;
+use crate::applets::people::status::{Object, quoted};
+
+/// All of it.
+pub struct State {
+    /// Store paths; empty where it cannot be told.
+    pub running: String,
+    pub boot: String,
+    pub all: Vec<Numbered>,
+    pub trial: Option<(Plan, Progress)>,
+    pub pending: Option<Pending>,
+}
+
+impl State {
+    pub fn read() -> Result<Self, Failure> {
+        let here = generations::here();
+        let all = here.all().map_err(|error| {
+            Failure::refused(format!("cannot read {}: {error}", model::deploy::history::FOLDER))
+        })?;
+        let dir = trial_dir::here();
+        let trial = dir.plan().map(|plan| {
+            let progress = dir.progress().unwrap_or_else(|| Progress::new(plan.began));
+            (plan, progress)
+        });
+        let running = fs::canonicalize(CURRENT).unwrap_or_default();
+        Ok(Self {
+            running: running.to_string_lossy().into_owned(),
+            boot: here.boot().unwrap_or_default(),
+            all,
+            trial,
+            pending: here.pending(),
+        })
+    }
+
+    pub fn number_of(&self, path: &str) -> Option<Number> {
+        self.all.iter().find(|one| one.path == path).map(|one| one.number)
+    }
+
+    /// `generation 3 (/nix/store/…)`.
+    pub fn name_of(&self, path: &str) -> String {
+        match self.number_of(path) {
+            Some(number) => format!("generation {number} ({path})"),
+            None if path.is_empty() => "nobody knows what".into(),
+            None => path.to_owned(),
+        }
+    }
+}
+
+/// How a trial is, in one sentence.
+pub fn sentence(plan: &Plan, progress: &Progress) -> String {
+    let Plan { number, by, .. } = plan;
+    let phase = progress.phase.name();
+    let left = match progress.until {
+        Some(until) => format!(", {} s left", until.since(clock::now()).as_secs()),
+        None => String::new(),
+    };
+    let reason = match progress.reason.is_empty() {
+        true => String::new(),
+        false => format!(": {}", progress.reason),
+    };
+    let began = clock::now().since(plan.began).as_secs();
+    format!("generation {number}, begun {began} s ago by {by}: {phase}{left}{reason}")
+}
+
+pub fn status(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let [json] = flags(args, ["json"])?;
+    let state = State::read()?;
+    if json {
+        writeln!(out, "{}", state.json())?;
+        return Ok(Exit::DONE);
+    }
+    writeln!(out, "runs:   {}", state.name_of(&state.running))?;
+    writeln!(out, "starts: {}", state.name_of(&state.boot))?;
+    match (&state.trial, &state.pending) {
+        (Some((plan, progress)), _) => writeln!(out, "trial:  {}", sentence(plan, progress))?,
+        (None, Some(pending)) => {
+            writeln!(out, "trial:  generation {} with the next start", pending.number)?;
+        }
+        (None, None) => {}
+    }
+    Ok(Exit::DONE)
+}
+
+impl State {
+    pub fn json(&self) -> String {
+        let mut object = Object::begin();
+        for (name, path) in [("running", &self.running), ("boot", &self.boot)] {
+            let mut one = Object::begin();
+            one.text("path", path);
+            if let Some(number) = self.number_of(path) {
+                one.raw("number", &number.to_string());
+            }
+            object.raw(name, &one.end());
+        }
+        if let Some((plan, progress)) = &self.trial {
+            let mut one = Object::begin();
+            one.text("id", plan.id.as_str());
+            one.raw("number", &plan.number.to_string());
+            one.text("path", &plan.new);
+            one.text("phase", progress.phase.name());
+            one.text("reason", &progress.reason);
+            if let Some(until) = progress.until {
+                let left = until.since(clock::now()).as_millis();
+                one.raw("left_ms", &left.to_string());
+            }
+            let warnings: Vec<String> = progress.warnings.iter().map(|it| quoted(it)).collect();
+            one.raw("warnings", &format!("[{}]", warnings.join(",")));
+            object.raw("trial", &one.end());
+        }
+        if let Some(pending) = &self.pending {
+            let mut one = Object::begin();
+            one.text("id", pending.id.as_str());
+            one.raw("number", &pending.number.to_string());
+            one.text("path", &pending.new);
+            one.raw("attempts", &pending.attempts.to_string());
+            object.raw("pending", &one.end());
+        }
+        // What became of those that are no trial any more.
+        let last = self.all.iter().filter_map(|one| Some((one, one.record.as_ref()?)));
+        if let Some((one, record)) = last.max_by_key(|(one, record)| (record.ended, one.number)) {
+            let mut last = Object::begin();
+            last.text("id", &record.id);
+            last.raw("number", &one.number.to_string());
+            last.text("outcome", record.outcome.name());
+            last.text("reason", &record.reason);
+            let lines: Vec<String> = record.lines.iter().map(|line| quoted(line)).collect();
+            last.raw("lines", &format!("[{}]", lines.join(",")));
+            object.raw("last", &last.end());
+        }
+        object.end()
+    }
+}

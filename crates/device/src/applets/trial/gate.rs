@@ -1,0 +1,247 @@
+//! Whether a generation works: what was up before is up, and stays so for a while.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use model::service::database::Entry;
+use model::service::live_state::is_up;
+use model::service::manager_request::{FromManager, ServiceStatus};
+use model::service::request::{GaveUp, Phase};
+use model::time::Moment;
+use os::deploy::phases;
+use os::service::manager_client::{Asking, Heard, Wish};
+
+use super::switch::LIVE;
+use crate::applets::peers::s6_rc::list::{open, read_database};
+
+/// What is well has to stay so for this long.
+const SETTLED: Duration = Duration::from_millis(1500);
+
+/// A service that has ended and begun again so often does not work.
+const RESTARTS_MAX: u32 = 3;
+
+/// How long the manager may take to tell.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// How it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Healthy,
+    NotYet(String),
+    Sick(String),
+}
+
+/// How one service is.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub up: bool,
+    /// What is the matter with it, if something is.
+    lack: Option<String>,
+    gave_up: bool,
+    starts: u32,
+}
+
+pub struct Gate {
+    /// Services that were up before, and those that nothing goes on without.
+    must: Vec<String>,
+    /// Starts of each when it was first looked at.
+    first: BTreeMap<String, u32>,
+    /// Since when all is well, and how often each had been started by then.
+    well: Option<(Moment, BTreeMap<String, u32>)>,
+    booted: bool,
+}
+
+impl Gate {
+    pub fn new(were_up: Vec<String>) -> Self {
+        let mut must = were_up;
+        must.extend(essentials());
+        must.sort_unstable();
+        must.dedup();
+        Self { must, first: BTreeMap::new(), well: None, booted: false }
+    }
+
+    /// For the way back: the services themselves, and no others.
+    pub fn returned(were_up: Vec<String>) -> Self {
+        Self { must: were_up, first: BTreeMap::new(), well: None, booted: true }
+    }
+
+    /// Looks at all of it once.
+    pub fn look(&mut self, now: Moment) -> Verdict {
+        if !self.booted {
+            // Before the first bundle has come up, or could not, nothing is said against anybody.
+            self.booted =
+                phases::noted().map_or(true, |noted| model::deploy::phases::is_over(&noted));
+            if !self.booted {
+                return Verdict::NotYet("services are being started".into());
+            }
+        }
+        if let Some(sick) = controllers() {
+            self.well = None;
+            return Verdict::NotYet(sick);
+        }
+        match services() {
+            Ok(seen) => self.judge(now, &seen),
+            Err(why) => {
+                self.well = None;
+                Verdict::NotYet(why)
+            }
+        }
+    }
+
+    fn judge(&mut self, now: Moment, seen: &BTreeMap<String, Seen>) -> Verdict {
+        let mut lack = None;
+        let mut starts = BTreeMap::new();
+        for name in &self.must {
+            // What the new generation does not have need not work in it.
+            let Some(found) = seen.get(name) else { continue };
+            let first = *self.first.entry(name.clone()).or_insert(found.starts);
+            starts.insert(name.clone(), found.starts);
+            if found.gave_up {
+                let why = found.lack.as_deref().unwrap_or("it is given up");
+                return Verdict::Sick(format!("{name}: {why}"));
+            }
+            if found.starts.wrapping_sub(first) >= RESTARTS_MAX {
+                let why = found.lack.as_deref().unwrap_or("it runs by now");
+                return Verdict::Sick(format!("{name} ends again and again: {why}"));
+            }
+            if !found.up && lack.is_none() {
+                let why = found.lack.as_deref().unwrap_or("it is down");
+                lack = Some(format!("{name}: {why}"));
+            }
+        }
+        if let Some(lack) = lack {
+            self.well = None;
+            return Verdict::NotYet(lack);
+        }
+        match &self.well {
+            Some((since, before)) if *before == starts => match now.since(*since) >= SETTLED {
+                true => Verdict::Healthy,
+                false => Verdict::NotYet("it has to go on for a while".into()),
+            },
+            _ => {
+                self.well = Some((now, starts));
+                Verdict::NotYet("it has to go on for a while".into())
+            }
+        }
+    }
+
+    /// Whether all of them are up again.
+    pub fn is_back(&mut self) -> Result<(), String> {
+        let seen = services()?;
+        let down = self.must.iter().find(|name| seen.get(*name).is_some_and(|it| !it.up));
+        match down {
+            None => Ok(()),
+            Some(name) => {
+                let why = seen[name].lack.as_deref().unwrap_or("it is down");
+                Err(format!("{name}: {why}"))
+            }
+        }
+    }
+}
+
+/// Services that nothing goes on without, among those that are to be up.
+fn essentials() -> Vec<String> {
+    let Ok(file) = read_database(Path::new(LIVE)) else { return Vec::new() };
+    let Ok(database) = open(&file) else { return Vec::new() };
+    let Some(Entry::Bundle(bundle)) = database.find("default") else { return Vec::new() };
+    let members = database.bundle(bundle).contents();
+    let members = members.map(|index| database.service(index)).filter(|it| it.essential());
+    members.map(|service| service.name().to_owned()).collect()
+}
+
+/// What a controller says of a condition that does not hold. Controllers come with the services
+/// that they control; until the manager passes their conditions on, nobody is said to be sick here.
+fn controllers() -> Option<String> {
+    None
+}
+
+/// How all services are, by name.
+pub fn services() -> Result<BTreeMap<String, Seen>, String> {
+    let asking = Asking {
+        live: Path::new(LIVE),
+        names: &[],
+        wish: Wish::Status,
+        limit: Some(ANSWER_MAX),
+        followed: &[],
+        ticks: false,
+        patient: false,
+    };
+    let mut all = BTreeMap::new();
+    let asked = asking.ask(&mut |heard| {
+        if let Heard::Manager(FromManager::Service(status)) = heard {
+            all.insert(status.name.to_owned(), seen(&status));
+        }
+    });
+    asked.map_err(|error| error.to_string()).map(|_| all)
+}
+
+fn seen(status: &ServiceStatus<'_>) -> Seen {
+    let state = status.state.unwrap_or_default();
+    let waits = state.phase == Phase::Waiting && status.state.is_some();
+    let gave_up = state.gave_up.is_some();
+    let lack = match (&status.trouble, state.gave_up, state.exit) {
+        (Some(trouble), ..) => Some(trouble.to_string()),
+        (None, Some(GaveUp::Spawn(errno)), _) => {
+            let error = std::io::Error::from_raw_os_error(errno.into());
+            Some(format!("its program cannot be started: {error}"))
+        }
+        (None, Some(GaveUp::Permanent), _) => Some("it ended for good".to_owned()),
+        (None, None, Some(exit)) if waits => Some(format!("it ended ({exit:?})")),
+        _ => None,
+    };
+    Seen { up: is_up(status.byte) && !waits && !gave_up, lack, gave_up, starts: state.starts }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_nanos(1) + Duration::from_millis(millis)
+    }
+
+    fn seen(up: bool, starts: u32) -> Seen {
+        Seen { up, lack: None, gave_up: false, starts }
+    }
+
+    fn gate(must: &[&str]) -> Gate {
+        Gate::returned(must.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    fn world(services: &[(&str, Seen)]) -> BTreeMap<String, Seen> {
+        services.iter().map(|(name, seen)| ((*name).to_owned(), seen.clone())).collect()
+    }
+
+    #[test]
+    fn what_is_up_has_to_stay_so_before_it_counts() {
+        let mut gate = gate(&["sshd", "gone"]);
+        let up = world(&[("sshd", seen(true, 1)), ("new", seen(false, 0))]);
+        assert!(matches!(gate.judge(at(0), &up), Verdict::NotYet(_)));
+        assert!(matches!(gate.judge(at(1400), &up), Verdict::NotYet(_)));
+        assert_eq!(gate.judge(at(1500), &up), Verdict::Healthy);
+    }
+
+    #[test]
+    fn who_ends_and_begins_again_is_not_well() {
+        let mut gate = gate(&["sshd"]);
+        for round in 0..3 {
+            let up = world(&[("sshd", seen(true, 1 + round))]);
+            // It is up whenever somebody looks, and never for long.
+            assert!(matches!(gate.judge(at(u64::from(round) * 4000), &up), Verdict::NotYet(_)));
+        }
+        let up = world(&[("sshd", seen(true, 4))]);
+        let verdict = gate.judge(at(12_000), &up);
+        assert_eq!(verdict, Verdict::Sick("sshd ends again and again: it runs by now".into()));
+    }
+
+    #[test]
+    fn what_is_given_up_is_sick_and_what_is_down_is_waited_for() {
+        let mut gate = gate(&["dns", "sshd"]);
+        let down = world(&[("dns", seen(true, 1)), ("sshd", seen(false, 0))]);
+        assert_eq!(gate.judge(at(0), &down), Verdict::NotYet("sshd: it is down".into()));
+        let broken = Seen { gave_up: true, lack: Some("no such file".into()), ..seen(false, 1) };
+        let given_up = world(&[("dns", seen(true, 1)), ("sshd", broken)]);
+        assert_eq!(gate.judge(at(1), &given_up), Verdict::Sick("sshd: no such file".into()));
+    }
+}

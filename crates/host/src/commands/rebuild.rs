@@ -1,0 +1,134 @@
+//! `doorward rebuild`, which people also know as `liminix-rebuild`: builds what a configuration says,
+//! brings it to a device, and has the device try it.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use cli::{Exit, Failure};
+use model::deploy::trial::{DEADLINE, Id};
+use model::limits::TRIAL_DEADLINE_MAX;
+
+use super::build::{self, Build};
+use super::copy;
+use crate::copy::closure;
+use crate::copy::line::Target;
+use crate::copy::progress::Progress;
+use crate::copy::send;
+use crate::update::{preview, trial};
+
+pub fn command() -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    };
+    Command::new("rebuild")
+        .about("Build a configuration, and have a device run it from now on")
+        .long_about(
+            "Builds what a configuration says, copies what the device lacks, and has the device try it: \
+             services that changed, and what needs them, start again while all others go on. The device \
+             keeps it only once this machine has reached it again over a connection of its own; if \
+             that does not happen before the deadline, or what was up before does not work, it goes back \
+             by itself. Exit codes: 0 the device runs it from now on; 1 it has gone back, or refused; 100 \
+             wrong usage; 111 it cannot be reached. docs/guide/updates.md tells more.",
+        )
+        .arg(Arg::new("DEVICE").required(true).help("[USER@]HOST, as ssh has it"))
+        .args(build::what())
+        .arg(flag("reboot", "Restart the device with it, and confirm it then").alias("confirm-after-reboot"))
+        .arg(flag("no-reboot", "Go over while it runs: the default").conflicts_with("reboot"))
+        .arg(flag("fast", "The same: only what changed starts again").hide(true))
+        .arg(flag("no-confirm", "Have the device keep it as soon as what was up before works"))
+        .arg(flag("any-kernel", "Even if its modules are for another kernel than the one in the flash"))
+        .arg(flag("dry-run", "Only say what would be sent, and which services would notice"))
+        .arg(
+            Arg::new("deadline")
+                .long("deadline")
+                .value_name("SECONDS")
+                .value_parser(value_parser!(u64).range(1..=TRIAL_DEADLINE_MAX.as_secs()))
+                .help("How long the device waits to be reached again [default: 90]"),
+        )
+        .arg(
+            Arg::new("confirm-at")
+                .long("confirm-at")
+                .value_name("[USER@]HOST")
+                .help("Where it is reached once it has gone over, where that changes"),
+        )
+        .arg(
+            Arg::new("why")
+                .long("why")
+                .value_name("TEXT")
+                .help("What it is for: the device's list of generations shows it"),
+        )
+}
+
+pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let target = target(matches, "DEVICE")?.expect("it is required");
+    let then = target_at(matches)?.unwrap_or_else(|| target.clone());
+    let dry_run = matches.get_flag("dry-run");
+    let build = Build::prepare(matches)?;
+    let path = build.one("outputs.systemConfiguration")?;
+    let nix = &build.nix;
+    let root = nix.store.clone().unwrap_or_else(|| PathBuf::from("/"));
+    let mut wish = send::Wish {
+        target: target.clone(),
+        nix,
+        root: &root,
+        closure: closure::closure(nix, std::slice::from_ref(&path))?,
+        key: None,
+        keep: Vec::new(),
+        dry_run,
+        retries: RETRIES,
+    };
+    copy::bring(&mut wish, &mut Progress::new(false))?;
+    if dry_run {
+        for line in preview::services(&target, nix, &path)? {
+            println!("{line}");
+        }
+        return Ok(Exit::DONE);
+    }
+    let deadline = matches.get_one("deadline").map_or(DEADLINE, |secs| Duration::from_secs(*secs));
+    trial::run(&trial::Wish {
+        target,
+        then,
+        path,
+        id: made_up_id()?.to_string(),
+        deadline,
+        confirm: !matches.get_flag("no-confirm"),
+        reboot: matches.get_flag("reboot"),
+        any_kernel: matches.get_flag("any-kernel"),
+        by: whoever(),
+        why: matches.get_one::<String>("why").cloned().unwrap_or_default(),
+    })
+}
+
+/// How often a copy that is cut off goes on.
+const RETRIES: u32 = 5;
+
+fn target(matches: &ArgMatches, name: &str) -> Result<Option<Target>, Failure> {
+    let Some(host) = matches.get_one::<String>(name) else { return Ok(None) };
+    if host.is_empty() || host.starts_with('-') {
+        return Err(Failure::usage(format!("{host:?} is no device")));
+    }
+    Ok(Some(Target { host: host.clone(), receiver: "ward store receive".into() }))
+}
+
+fn target_at(matches: &ArgMatches) -> Result<Option<Target>, Failure> {
+    target(matches, "confirm-at")
+}
+
+/// A name that nobody can guess.
+fn made_up_id() -> Result<Id, Failure> {
+    let mut bytes = [0; 12];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|error| Failure::refused(format!("cannot read /dev/urandom: {error}")))?;
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Id::parse(&text).expect("it has 24 digits"))
+}
+
+/// Who calls this, and on which machine.
+fn whoever() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}@{}", user.as_deref().unwrap_or("somebody"), machine.trim())
+}

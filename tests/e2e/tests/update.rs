@@ -1,0 +1,223 @@
+//! Updates of a router in QEMU from this machine: what goes over, what comes back by itself, and what
+//! is left when the plug is pulled.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use e2e::dice::Dice;
+use e2e::nix::{self, sources, store};
+use e2e::vm::{self, LIMIT, Vm};
+use e2e::{Folder, doorward, stdout, wait_for};
+use serde_json::{Value, json};
+
+/// Modules of the router, with a service that can be changed, and more.
+fn modules(seconds: u32, more: &str) -> String {
+    let example = sources().join("examples/configuration.nix");
+    format!(
+        "{} ({{ config, pkgs, lib, ... }}: let svc = config.system.service; in {{
+           services.moves = pkgs.svc.longrun {{ name = \"moves\"; run = \"exec sleep {seconds}\"; }};
+           services.user = pkgs.svc.longrun {{ name = \"user\"; run = \"exec sleep 100000\"; dependencies = [ config.services.moves ]; }};
+           {more}
+         }})",
+        example.display()
+    )
+}
+
+/// The same as a file, in which the key of trials is let in.
+fn configuration(folder: &Folder, name: &str, modules: &str) -> PathBuf {
+    let key = stdout(Command::new(doorward()).args(["vm", "key"]));
+    let text = format!(
+        "{{ imports = [ {modules} ]; users.root.openssh.authorizedKeys.keys = [ \"{}\" ]; }}",
+        key.trim()
+    );
+    folder.write(name, text)
+}
+
+/// A router that runs, and what it can be made.
+struct Router {
+    vm: Vm,
+    folder: Folder,
+}
+
+impl Router {
+    fn start(name: &str) -> Self {
+        let built = vm::build(&modules(100_001, ""), "qemu-x86_64");
+        let mut vm = Vm::new(name, &built);
+        vm.option(&["--network", "user"]);
+        vm.start();
+        let router = Self { vm, folder: Folder::new(name) };
+        wait_for("everything", LIMIT, || router.vm.ask("s6-rc -da list").is_empty().then_some(()));
+        router
+    }
+
+    /// `doorward rebuild` of it with these modules.
+    fn rebuild(&self, modules: &str, words: &[&str]) -> Command {
+        // What ssh is told here is told there.
+        let ssh = self.vm.ssh("true");
+        let words_of_ssh: Vec<&str> = ssh.get_args().filter_map(|word| word.to_str()).collect();
+        let end = words_of_ssh.iter().position(|word| *word == "--").expect("it has one");
+        let (options, host) = (&words_of_ssh[..end - 1], words_of_ssh[end - 1]);
+        let file = configuration(&self.folder, &format!("{}.nix", words.len()), modules);
+        let mut command = nix::command(doorward());
+        command.env("NIX_SSHOPTS", options.join(" "));
+        command.args(["rebuild", host, "--store"]).arg(store());
+        command.args(["-d", "qemu-x86_64", "-I"]);
+        command.arg(format!("liminix-config={}", file.display())).args(words);
+        command
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.vm.ask("ward generation status --json")).expect("JSON")
+    }
+
+    fn pids(&self, names: &[&str]) -> Vec<String> {
+        let pid = |name: &&str| self.vm.ask(&format!("s6-svstat -o pid /run/service/{name}"));
+        names.iter().map(pid).collect()
+    }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn an_update_goes_over_or_comes_back_and_the_exit_code_says_which() {
+    let mut router = Router::start("update");
+    let were = router.pids(&["dnsmasq", "ssh", "moves", "user"]);
+
+    // What it would do, and nothing is done.
+    let plan = router.rebuild(&modules(100_002, ""), &["--dry-run"]).output().expect("it runs");
+    assert_eq!(plan.status.code(), Some(0), "{}", text(&plan));
+    assert!(text(&plan).contains("services that start again: "), "{}", text(&plan));
+    assert!(text(&plan).contains("moves"), "{}", text(&plan));
+    assert!(!text(&plan).contains("dnsmasq"), "{}", text(&plan));
+    assert_eq!(router.pids(&["moves"]), were[2..3]);
+
+    // One service changes: it and what needs it start again, and others keep their processes.
+    let began = Instant::now();
+    let update =
+        router.rebuild(&modules(100_002, ""), &["--why", "a test"]).output().expect("runs");
+    let said = text(&update);
+    assert_eq!(update.status.code(), Some(0), "{said}");
+    eprintln!("an update of one service: {:?}\n{said}", began.elapsed());
+    let are = router.pids(&["dnsmasq", "ssh", "moves", "user"]);
+    assert_eq!(are[..2], were[..2], "{said}");
+    assert!(are[2] != were[2] && are[3] != were[3], "{said}");
+    let status = router.status();
+    assert_eq!(status["running"], status["boot"]);
+    assert_eq!(status["running"]["number"], 2);
+    assert!(router.vm.ask("ward generation show 2").contains("for: a test"));
+    assert!(router.vm.ask("ward store verify; echo $?").ends_with("0\n"));
+    let kept = status["running"]["path"].clone();
+
+    // ssh does not start any more.
+    let broken = "services.ssh = lib.mkForce (svc.ssh.build { dependencies = [ config.services.int config.services.firewall ]; options = [ \"--no-such-option\" ]; });";
+    let update = router.rebuild(&modules(100_002, broken), &[]).output().expect("it runs");
+    let said = text(&update);
+    assert_eq!(update.status.code(), Some(1), "{said}");
+    assert!(said.contains("has gone back, and runs generation 2"), "{said}");
+    assert!(said.contains("ssh"), "{said}");
+    assert_eq!(router.status()["running"]["path"], kept);
+
+    // Everything works there, and nobody here can reach it.
+    let cut = "services.cut = pkgs.svc.oneshot { name = \"cut\"; up = \"ip link set br-lan down\"; down = \"ip link set br-lan up\"; dependencies = [ config.services.ssh ]; };";
+    let update =
+        router.rebuild(&modules(100_002, cut), &["--deadline", "6"]).output().expect("runs");
+    let said = text(&update);
+    assert_eq!(update.status.code(), Some(1), "{said}");
+    assert!(said.contains("nobody confirmed it within 6 s"), "{said}");
+    assert_eq!(router.status()["running"]["path"], kept);
+    let notice = router.vm.ask("ward generation notice");
+    assert!(notice.contains("Generation 4 was tried and is gone again"), "{notice}");
+
+    // The same after a restart: nobody can log in, so it restarts with what it had.
+    let update = router.rebuild(&modules(100_002, cut), &["--reboot", "--deadline", "5"]);
+    let update = { update }.output().expect("it runs");
+    let said = text(&update);
+    assert_eq!(update.status.code(), Some(1), "{said}");
+    assert!(said.contains("has gone back, and runs generation 2"), "{said}");
+
+    // And what works after a restart is kept.
+    let update = router.rebuild(&modules(100_003, ""), &["--reboot"]).output().expect("it runs");
+    let said = text(&update);
+    assert_eq!(update.status.code(), Some(0), "{said}");
+    let status = router.status();
+    assert_eq!(status["running"], status["boot"]);
+    assert_ne!(status["running"]["path"], kept);
+    router.vm.stop();
+}
+
+/// How often the power is cut.
+fn cuts() -> usize {
+    std::env::var("DOORWARD_POWER_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+}
+
+#[test]
+fn wherever_the_plug_is_pulled_the_old_or_the_new_router_comes_up_whole() {
+    let mut router = Router::start("cuts");
+    let old = router.status()["running"]["path"].as_str().expect("a path").to_owned();
+    // How long an update takes from its first byte on.
+    let mut flashes = Vec::new();
+    let seed = std::env::var("SEED").ok().and_then(|text| text.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    let mut dice = Dice(seed.max(1));
+    let (mut number, mut paths) = (100_002, vec![old]);
+    while flashes.len() < cuts() {
+        // Built before, so that all the time goes to what happens on the router.
+        let new = modules(number, "");
+        let built = router.rebuild(&new, &["--dry-run"]).output().expect("it runs");
+        assert!(built.status.success(), "{}", text(&built));
+        let mut update = router.rebuild(&new, &[]);
+        let mut update =
+            update.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+        while update.try_wait().expect("it can be waited for").is_none() {
+            std::thread::sleep(Duration::from_millis(100 + dice.below(700)));
+            if flashes.len() < cuts() {
+                // What is in the flash at one moment is what is left if the power goes then.
+                router.vm.order("stop", json!({}));
+                let flash = router.folder.join(format!("flash-{}", flashes.len()));
+                fs::copy(router.vm.flash(), &flash).expect("there is room");
+                router.vm.order("cont", json!({}));
+                flashes.push(flash);
+            }
+        }
+        assert!(
+            update.wait().expect("it has ended").success(),
+            "the update itself was not disturbed"
+        );
+        paths.push(router.status()["running"]["path"].as_str().expect("a path").to_owned());
+        number += 1;
+    }
+    router.vm.stop();
+    let mut seen = [0, 0];
+    for (at, flash) in flashes.iter().enumerate() {
+        let found = boot(&mut router.vm, flash);
+        let place = paths.iter().position(|path| *path == found);
+        let place = place.unwrap_or_else(|| panic!("seed {seed}: cut {at} runs {found}"));
+        seen[usize::from(place > 0)] += 1;
+    }
+    eprintln!(
+        "seed {seed}: {} cuts, {} with the old one, {} with a new one",
+        flashes.len(),
+        seen[0],
+        seen[1]
+    );
+}
+
+/// Boots a flash as the power left it, and gives what the device runs.
+fn boot(vm: &mut Vm, flash: &Path) -> String {
+    fs::copy(flash, vm.flash()).expect("there is room");
+    vm.start();
+    let status = vm.ask("ward generation status --json");
+    let status: Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!(status["running"], status["boot"], "{status}");
+    // Whole: all that it needs has the bytes that it came with.
+    let verified = vm.visit("ward store verify");
+    assert_eq!(verified.code, 0, "{}{}", verified.out, verified.err);
+    let trial = vm.ask("ward generation list --json");
+    assert!(!trial.contains("\"outcome\":\"trial\""), "{trial}");
+    vm.stop();
+    status["running"]["path"].as_str().expect("a path").to_owned()
+}
