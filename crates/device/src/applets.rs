@@ -6,6 +6,7 @@ pub mod boot;
 pub mod chain;
 pub mod change;
 pub mod init;
+pub mod levitate;
 pub mod logger;
 pub mod machine;
 pub mod manager;
@@ -13,14 +14,17 @@ pub mod peers;
 pub mod people;
 pub mod plan;
 pub mod ship;
+pub mod watchdog;
 
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
     &machine::HALT,
     &init::INIT,
+    &levitate::LEVITATE,
     &people::log::COMMAND,
     &logger::COMMAND,
+    &levitate::MAINTENANCE,
     &manager::COMMAND,
     &boot::PHASES,
     &machine::POWEROFF,
@@ -73,5 +77,6 @@ pub const TABLE: &[&Command] = &[
     &people::start::START,
     &people::status::COMMAND,
     &people::start::STOP,
+    &watchdog::COMMAND,
     &people::why::COMMAND,
 ];

@@ -176,3 +176,7 @@ pub const GENERATION_FILE_BYTES_MAX: usize = 256 << 10;
 /// Bytes of the name of a partition: one less than `BLKPG_DEVNAMELTH` of Linux
 /// `include/uapi/linux/blkpg.h`.
 pub const PARTITION_NAME_BYTES_MAX: usize = 63;
+
+/// Bytes of a file that is taken along into maintenance: a key, of which the
+/// longest have some kilobytes.
+pub const CARRIED_BYTES_MAX: usize = 64 << 10;

@@ -2,4 +2,5 @@
 
 pub mod command_line;
 pub mod generation;
+pub mod maintenance;
 pub mod phases;

@@ -1,4 +1,7 @@
-//! Flash: MTD partitions, and memory that is used as flash.
+//! Flash: MTD partitions, memory that is used as flash, and the way off it.
 
 pub mod mtd;
 pub mod pci_memory;
+pub mod ramdisk;
+pub mod soft_restart;
+pub mod somebody;

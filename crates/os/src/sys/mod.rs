@@ -11,6 +11,7 @@ pub mod entry;
 pub mod exec;
 
 pub mod inherit;
+pub mod let_go;
 pub mod lock;
 pub mod mapping;
 pub mod memory;
@@ -29,6 +30,7 @@ pub mod tied;
 #[cfg(feature = "for-size")]
 mod unwinder;
 pub mod wall_clock;
+pub mod watchdog;
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 

@@ -1,0 +1,3 @@
+//! Flash: how a device gets off it while it runs.
+
+pub mod soft_restart;
