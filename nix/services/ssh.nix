@@ -39,5 +39,8 @@ let inherit (lib) mkOption types; in
       run = "exec ${pkgs.dropbear}/bin/dropbear ${lib.concatMapStringsSep " " (a: if a == "" then "''" else lib.escapeShellArg a) arguments}\n";
     } // {
       listens = { inherit (p) address port; };
+      # For a maintenance system: who comes in, and by what they know this device.
+      login = { root = p.allowRoot; password = p.allowPasswordLogin; };
+      carries = [ p.hostKey ];
     };
 }

@@ -230,8 +230,12 @@ pub fn settle(words: &mut [OsString], said: &mut Vec<String>) {
     let at = words.iter().position(|word| word == "-L");
     let directory = at.and_then(|at| words.get(at + 1)).map(PathBuf::from);
     let directory = directory.unwrap_or_else(|| PathBuf::from(logger::DIRECTORY));
+    let mut say = |text: String| {
+        early::say(&text);
+        said.push(text);
+    };
     if let Err(error) = linux::put_log(&directory) {
-        said.push(format!("the log of before is lost: {error}"));
+        say(format!("the log of before is lost: {error}"));
     }
-    said.push("this is maintenance: the system runs in memory, and nothing holds the flash".into());
+    say("this is maintenance: the system runs in memory, and nothing holds the flash".into());
 }
