@@ -74,6 +74,14 @@ laws! {
         "However stuck everything is, the end comes within the patience of all stages.";
     NothingLeft, "nothing left":
         "When the end is finished nothing runs but what was killed.";
+    FlashIsFree, "flash is free":
+        "Maintenance begins only when nothing at all holds the flash any more.";
+    Arrives, "arrives":
+        "A soft restart comes to maintenance, where nothing stands in its way for good.";
+    RestartEnds, "restart ends":
+        "A soft restart is over in time, in one system or in the other, and tries nothing after a failure.";
+    Fed, "fed":
+        "While a device is between two systems its watchdog never waits.";
 }
 
 /// Ends the story: `law` does not hold, as `what` shows.
