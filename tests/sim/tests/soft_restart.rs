@@ -68,8 +68,7 @@ impl Device {
             let uses_flash = dice.percent(60);
             processes.push(Process { ends_at: None, deaf, stuck, uses_flash });
         }
-        let until = |dice: &mut Dice, busy, held| match (dice.percent(busy), dice.percent(held))
-        {
+        let until = |dice: &mut Dice, busy, held| match (dice.percent(busy), dice.percent(held)) {
             (_, true) => Moment::from_nanos(u64::MAX),
             (true, false) => Moment::ZERO + dice.millis(0, 6_000),
             _ => Moment::ZERO,

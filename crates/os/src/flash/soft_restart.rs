@@ -181,6 +181,7 @@ pub fn holders() -> Vec<String> {
             found.push(format!("a file system of the kind {kind} is in use, and cannot be seen"));
         }
     }
+    found.extend(attached_to_flash());
     for (pid, name) in processes() {
         if WORKERS.iter().any(|worker| name.starts_with(worker)) {
             found.push(format!("{name} (process {pid}) works for a file system"));
@@ -200,6 +201,17 @@ pub fn holders() -> Vec<String> {
         }
     }
     found
+}
+
+/// What UBI has taken. Source: Linux `Documentation/ABI/stable/sysfs-class-ubi`.
+fn attached_to_flash() -> Vec<String> {
+    let all = fs::read_dir("/sys/class/ubi").into_iter().flatten().flatten();
+    let attached = all.filter_map(|entry| {
+        let number = fs::read_to_string(entry.path().join("mtd_num")).ok()?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        Some(format!("{name} is attached to /dev/mtd{}", number.trim()))
+    });
+    attached.collect()
 }
 
 fn libc_flags() -> i32 {
