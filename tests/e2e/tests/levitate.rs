@@ -121,6 +121,7 @@ fn is_maintenance(person: &Person<'_>) {
     for line in ["bringing everything down (into maintenance)", "this is maintenance"] {
         assert!(log.contains(line), "{line}:\n{log}");
     }
+    assert_eq!(log.matches("i6300ESB timer").count(), 1, "the kernel's messages are there once");
     // The watchdog went from hand to hand, and its new owner is a service.
     assert!(log.contains("hands the watchdog over"), "{log}");
     wait_for("the watchdog's owner", LIMIT, || {

@@ -120,7 +120,7 @@ fn a_configuration_that_leads_nowhere_is_refused() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains(expected), "{inner}:\n{said}");
     }
-    let small = format!("imports = [ ({}) ]; hardware.memory = 48;", text(USUAL));
+    let small = format!("imports = [ ({}) ]; hardware.memory = 32;", text(USUAL));
     let configuration = folder.write("c.nix", format!("{{ ... }}: {{ {small} }}"));
     let output = try_build(&configuration, &["-A", "outputs.systemConfiguration"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -19,6 +19,9 @@ use crate::trouble::{Trouble, While};
 /// Bytes of the log that are taken along.
 const LOG_BYTES: usize = 256 << 10;
 
+/// What the logger knows besides.
+const JOURNAL: &str = crate::log::journal::NAME;
+
 /// What the kernel shows, which goes along.
 const SYSTEM: [&str; 3] = ["/dev", "/proc", "/sys"];
 
@@ -81,7 +84,11 @@ pub fn keep_log(directory: &Path) -> io::Result<()> {
         left -= end.len();
         fs::write(to.join(name), end)?;
     }
-    Ok(())
+    // Which message of the kernel was the last one: it is the same kernel.
+    match fs::copy(directory.join(JOURNAL), to.join(JOURNAL)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Puts what was taken along to where the new system's log goes on from it.
