@@ -1,3 +1,5 @@
+//! Manifests written and read, damaged and impossible.
+
 use alloc::vec;
 
 use super::*;
@@ -25,10 +27,7 @@ fn example() -> (Manifest, Vec<u8>) {
         size: (10 * ERASE) as u64,
         erase_bytes: ERASE as u32,
         bytes: image.len() as u64,
-        parts: vec![
-            part("kernel", 0, 4, &kernel, false),
-            part("rootfs", 4, 6, &root, true),
-        ],
+        parts: vec![part("kernel", 0, 4, &kernel, false), part("rootfs", 4, 6, &root, true)],
         signature: None,
     };
     image.extend(manifest.trailer().expect("a manifest as it should be"));
