@@ -5,6 +5,8 @@ use cli::Command;
 pub mod boot;
 pub mod chain;
 pub mod change;
+pub mod flashcp;
+pub mod image;
 pub mod init;
 pub mod logger;
 pub mod machine;
@@ -17,7 +19,9 @@ pub mod ship;
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
+    &flashcp::COMMAND,
     &machine::HALT,
+    &image::COMMAND,
     &init::INIT,
     &people::log::COMMAND,
     &logger::COMMAND,

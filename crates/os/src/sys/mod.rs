@@ -14,6 +14,7 @@ pub mod inherit;
 pub mod lock;
 pub mod mapping;
 pub mod memory;
+pub mod mtd;
 pub mod namespace;
 pub mod notice;
 pub mod outgoing;

@@ -117,7 +117,8 @@ fn every_byte_of_an_image_counts() {
 #[test]
 fn what_cannot_be_is_not_written_and_not_read() {
     let (good, _) = example();
-    let cases: [(&str, fn(&mut Manifest)); 12] = [
+    type Change = fn(&mut Manifest);
+    let cases: [(&str, Change); 12] = [
         ("the name of the device", |it| it.device.clear()),
         ("the name of the device", |it| it.device = "a\nb".into()),
         ("the name of the partition", |it| it.partition = "x".repeat(64)),
