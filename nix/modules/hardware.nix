@@ -82,6 +82,8 @@ in
     };
     watchdog = mkOption { type = types.nullOr types.path; default = null; description = "the device file of its watchdog"; };
   };
+  # By this `flashcp` knows an image that is for another device.
+  config.filesystem."/etc/device".text = "${config.hardware.description}\n";
   config.assertions =
     let
       inherit (config.hardware) flash;

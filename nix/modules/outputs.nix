@@ -134,6 +134,11 @@ in
       step = "firmware";
       inherit (flash) eraseSize partitions;
       parts = { inherit kernel rootfs; };
+      # What the image says of itself.
+      device = config.hardware.description;
+      generation = systemConfiguration;
+      # A JFFS2 takes what it finds behind its image for its own.
+      erasedBehind = lib.optional (config.boot.rootfs == "jffs2") "rootfs";
     };
     # A script that runs it.
     vm = step "${config.hostname}-vm" {

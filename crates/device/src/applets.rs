@@ -5,6 +5,8 @@ use cli::Command;
 pub mod boot;
 pub mod chain;
 pub mod change;
+pub mod flashcp;
+pub mod image;
 pub mod init;
 pub mod levitate;
 pub mod logger;
@@ -19,7 +21,9 @@ pub mod watchdog;
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
+    &flashcp::COMMAND,
     &machine::HALT,
+    &image::COMMAND,
     &init::INIT,
     &levitate::LEVITATE,
     &people::log::COMMAND,

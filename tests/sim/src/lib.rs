@@ -3,8 +3,10 @@
 //!
 //! `laws` says what must hold. `linux` has the processes; `streets` is what
 //! init sees of them; `root` is init, `office` the manager, `wire` the socket
-//! between them; `judge` watches; `town` puts them together.
+//! between them; `judge` watches; `town` puts them together. `chip` is a flash
+//! of its own, with the machine that writes images.
 
+pub mod chip;
 pub mod dice;
 pub mod judge;
 pub mod laws;

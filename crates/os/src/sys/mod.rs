@@ -15,6 +15,7 @@ pub mod let_go;
 pub mod lock;
 pub mod mapping;
 pub mod memory;
+pub mod mtd;
 pub mod namespace;
 pub mod notice;
 pub mod outgoing;

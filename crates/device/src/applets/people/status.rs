@@ -201,25 +201,26 @@ fn print_json(services: &Services<'_>, chosen: &[Index], text: &mut String) {
 }
 
 /// One JSON object on one line.
-struct Object(String);
+pub struct Object(String);
 
 impl Object {
-    fn new() -> Self {
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
         Self(String::from("{"))
     }
 
-    fn raw(&mut self, key: &str, value: &str) {
+    pub fn raw(&mut self, key: &str, value: &str) {
         if self.0.len() > 1 {
             self.0.push(',');
         }
         self.0 += &format!("\"{key}\":{value}");
     }
 
-    fn text(&mut self, key: &str, value: &str) {
+    pub fn text(&mut self, key: &str, value: &str) {
         self.raw(key, &quoted(value));
     }
 
-    fn end(mut self) -> String {
+    pub fn end(mut self) -> String {
         self.0.push('}');
         self.0
     }
