@@ -7,17 +7,19 @@ mod build;
 mod image;
 mod make;
 mod packages;
+mod reflash;
 mod run;
 mod services;
 mod vm;
 
 /// The arguments of every command, in the order of help.
-pub fn all() -> [Command; 7] {
+pub fn all() -> [Command; 8] {
     [
         build::command(),
         image::command(),
         make::command(),
         packages::command(),
+        reflash::command(),
         run::command(),
         services::command(),
         vm::command(),
@@ -31,6 +33,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("image", matches)) => image::run(matches),
         Some(("make", matches)) => make::run(matches),
         Some(("packages", matches)) => packages::run(matches),
+        Some(("reflash", matches)) => reflash::run(matches),
         Some(("run", matches)) => run::run(matches),
         Some(("services", matches)) => services::run(matches),
         Some(("vm", matches)) => vm::run(matches),

@@ -1,6 +1,7 @@
 //! The manual's chapter about levitate, on a virtual router: into a system in memory, the flash written
 //! from there, and back.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,7 +11,7 @@ use e2e::client::{Client, Said};
 use e2e::dice::Dice;
 use e2e::nix::sources;
 use e2e::vm::{self, LIMIT, Vm};
-use e2e::{Folder, wait_for};
+use e2e::{Folder, doorward, wait_for};
 
 /// The manual's configuration, with the example's services.
 fn router(more: &str) -> PathBuf {
@@ -32,9 +33,8 @@ fn router(more: &str) -> PathBuf {
     vm::build(&format!("{example} {levitate} {more}"), "qemu-x86_64")
 }
 
-fn on_squashfs() -> PathBuf {
-    router("{ boot.rootfs = \"squashfs\"; boot.compression = \"zstd\"; }")
-}
+/// More of a configuration: a root that cannot be written to, and is made quickly.
+const SQUASHFS: &str = "{ boot.rootfs = \"squashfs\"; boot.compression = \"zstd\"; }";
 
 /// Somebody with a memory for host keys, who trusts the first one and no other.
 struct Person<'a> {
@@ -43,17 +43,22 @@ struct Person<'a> {
 }
 
 impl Person<'_> {
-    fn ssh(&self, line: &str) -> Said {
-        let known = self.home.join("known_hosts");
-        let mut command = Command::new("ssh");
-        let original = self.vm.ssh(line);
-        // Of the words for strangers only where it is and by which key it is opened.
-        let words: Vec<_> = original.get_args().map(|word| word.to_owned()).collect();
+    /// Where the device is for ssh, and the key that opens it.
+    fn place(&self) -> (OsString, OsString) {
+        let original = self.vm.ssh("");
+        let words: Vec<OsString> = original.get_args().map(|word| word.to_owned()).collect();
         let after = |name: &str| {
             let at = words.iter().position(|word| word == name).expect("it has a port and a key");
             words[at + 1].clone()
         };
-        command.args(["-F", "none", "-p"]).arg(after("-p")).arg("-i").arg(after("-i"));
+        (after("-p"), after("-i"))
+    }
+
+    fn ssh(&self, line: &str) -> Said {
+        let known = self.home.join("known_hosts");
+        let mut command = Command::new("ssh");
+        let (port, key) = self.place();
+        command.args(["-F", "none", "-p"]).arg(port).arg("-i").arg(key);
         command.args(["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new"]);
         command.args(["-o", "ConnectTimeout=5", "-o", "ServerAliveInterval=2"]);
         command.arg("-o").arg(format!("UserKnownHostsFile={}", known.display()));
@@ -150,13 +155,28 @@ fn closure_bytes(person: &Person<'_>) -> u64 {
     person.ask(words).lines().filter_map(|line| line.parse::<u64>().ok()).sum()
 }
 
-fn the_manuals_chapter(name: &str, folder: &Path, root: &str) {
+/// `doorward reflash` with an image that was built before.
+fn reflash(person: &Person<'_>, image: &Path, words: &[&str]) -> Said {
+    let (port, key) = person.place();
+    let mut command = Command::new(doorward());
+    command.arg("reflash").arg("root@127.0.0.1").arg("--image").arg(image).args(words);
+    command.arg("-p").arg(port).arg("-i").arg(key);
+    command.args(["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new"]);
+    let known = person.home.join("known_hosts");
+    command.arg("-o").arg(format!("UserKnownHostsFile={}", known.display()));
+    Client::run(&mut command)
+}
+
+fn the_manuals_chapter(name: &str, options: &str, root: &str) {
+    let folder = router(options);
+    let other = router(&format!("{options} {{ filesystem.\"/etc/second\".text = \"2\\n\"; }}"));
     let home = Folder::new("home");
-    let mut vm = Vm::new(name, folder);
+    let mut vm = Vm::new(name, &folder);
     vm.start();
     vm.wait_open();
     let person = Person { vm: &vm, home: &home };
-    assert!(person.ask("cat /proc/mounts").contains(&format!(" / {root} ")));
+    let is_at_home = format!(" / {root} ");
+    assert!(person.ask("cat /proc/mounts").contains(&is_at_home));
     person.ask("touch /persist/kept");
     let closure = closure_bytes(&person);
     // Undone, nothing is left of it.
@@ -169,38 +189,48 @@ fn the_manuals_chapter(name: &str, folder: &Path, root: &str) {
     memory_is_as_told(&person, closure);
     is_maintenance(&person);
 
-    // The manual's last step, with the image that it was made of: what is on the flash is written anew.
-    let firmware = folder.join("firmware.bin");
-    let size = fs::metadata(&firmware).expect("an image").len();
-    let mut send = vm.ssh("cat > /tmp/firmware.bin");
+    // The manual's last steps, with another system than before.
+    let firmware = other.join("firmware.bin");
+    let mut send = vm.ssh("cat > firmware.bin");
     send.stdin(fs::File::open(&firmware).expect("an image"));
     assert!(send.status().expect("ssh runs").success());
-    let number = person.ask("sed -n 's/^\\(mtd[0-9]*\\):.*\"firmware\"$/\\1/p' /proc/mtd");
-    let target = format!("/dev/{}", number.trim());
-    tell("flashcp", format_args!("{size} bytes to {target}"));
-    person.ask(&format!("flashcp -v /tmp/firmware.bin {target}"));
+    let start = Instant::now();
+    let said = person.ask("flashcp -v firmware.bin mtd:firmware");
+    tell("flashcp", format_args!("{:.1} s\n{said}", start.elapsed().as_secs_f32()));
     let _ = person.ssh("reboot");
-    person.wait("cat /proc/mounts", &format!(" / {root} "));
+    person.wait("cat /proc/mounts", &is_at_home);
+    assert_eq!(person.ask("cat /etc/second"), "2\n");
     person.ask("cat /persist/kept");
     assert_eq!(person.ssh("levitate --status").code, 1);
-    // All that the machine went through were the start and one restart: no watchdog has bitten.
-    let starts = vm.said().matches("it restarts").count();
-    assert!(starts <= 1, "{}", vm.said());
+
+    // The same from the build machine, back to the first system.
+    let start = Instant::now();
+    let first = folder.join("firmware.bin");
+    let said = reflash(&person, &first, &["-n"]).expect(0);
+    assert!(said.err.contains("nothing was changed"), "{}", said.err);
+    let said = reflash(&person, &first, &[]).expect(0);
+    tell("doorward reflash", format_args!("{:.1} s\n{}", start.elapsed().as_secs_f32(), said.err));
+    assert_eq!(person.ssh("cat /etc/second").code, 1);
+    person.ask("cat /persist/kept");
+    let said = reflash(&person, &first, &[]).expect(0);
+    assert!(said.err.contains("there is nothing to do"), "{}", said.err);
+    // All that the machine went through were the start and these two restarts: no watchdog has bitten.
+    assert_eq!(vm.said().matches("it restarts").count(), 2, "{}", vm.said());
 }
 
 #[test]
 fn the_manuals_chapter_on_a_root_that_can_be_written_to() {
-    the_manuals_chapter("levitate-jffs2", &router(""), "jffs2");
+    the_manuals_chapter("levitate-jffs2", "", "jffs2");
 }
 
 #[test]
 fn the_manuals_chapter_on_a_squashfs_root() {
-    the_manuals_chapter("levitate-squashfs", &on_squashfs(), "squashfs");
+    the_manuals_chapter("levitate-squashfs", SQUASHFS, "squashfs");
 }
 
 #[test]
 fn what_ends_before_the_first_erase_comes_back_as_it_was() {
-    let folder = on_squashfs();
+    let folder = router(SQUASHFS);
     let cuts = std::env::var("CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
     let seed = std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let mut dice = Dice(seed);

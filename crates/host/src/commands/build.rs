@@ -99,7 +99,8 @@ pub fn command() -> Command {
         )
 }
 
-pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
+/// What the arguments that all builds have in common come to: Nix, the expressions, and words for both.
+fn prepared(matches: &ArgMatches) -> Result<(Nix, PathBuf, Vec<OsString>), Failure> {
     let expressions = places::expressions()?;
     let words = words(matches, &expressions)?;
     let has_nixpkgs = call::has_nixpkgs(&includes(matches));
@@ -111,6 +112,30 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     if !has_nixpkgs {
         fetch_packages(&nix, &expressions, &words)?;
     }
+    Ok((nix, expressions, words))
+}
+
+/// Builds one output, and says where it lies.
+pub fn output(matches: &ArgMatches, name: &str) -> Result<PathBuf, Failure> {
+    let (nix, expressions, words) = prepared(matches)?;
+    let mut command = nix.command("nix-build");
+    command.arg(&expressions).args(&words).args(["-A", name, "--no-out-link"]);
+    let built = nix.build(&mut command)?;
+    tell_sizes(&nix, &expressions, &words, &built)?;
+    let path = built.first().ok_or_else(|| Failure::refused(format!("{name} is nothing")))?;
+    Ok(nix.on_disk(path))
+}
+
+/// Arguments that say what is built.
+pub fn arguments() -> Vec<Arg> {
+    let own = ["attribute", "out-link", "no-out-link", "NIX"];
+    let command = command();
+    let all = command.get_arguments().filter(|arg| !own.contains(&arg.get_id().as_str()));
+    all.cloned().collect()
+}
+
+pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let (nix, expressions, words) = prepared(matches)?;
     let mut attributes: Vec<OsString> = values(matches, "attribute");
     if attributes.is_empty() {
         attributes.push("outputs.default".into());
