@@ -255,7 +255,7 @@ fn fits(plan: &Plan, out: &mut dyn Write) -> Result<(), Failure> {
         return Ok(());
     }
     let mut largest: Vec<&(String, u64)> = plan.stores.iter().collect();
-    largest.sort_by(|a, b| b.1.cmp(&a.1));
+    largest.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     let largest: String = largest
         .iter()
         .take(5)

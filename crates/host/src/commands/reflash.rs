@@ -101,11 +101,11 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         say(format_args!("it is in maintenance already"));
     } else {
         device.levitate(&found, &[])?;
-        device.into_maintenance(&found, wait)?;
+        device.enter_maintenance(&found, wait)?;
     }
     device.stay();
     device.write(&path, bytes, &image)?;
-    device.out_of_maintenance(&image, wait)?;
+    device.leave_maintenance(&image, wait)?;
     say(format_args!(
         "{} runs {} after {}",
         device.target,
@@ -284,7 +284,7 @@ impl Device {
         .hint("nothing was changed on it"))
     }
 
-    fn into_maintenance(&self, before: &Facts, wait: Duration) -> Result<(), Failure> {
+    fn enter_maintenance(&self, before: &Facts, wait: Duration) -> Result<(), Failure> {
         say(format_args!("{} goes into maintenance", self.target));
         let start = Instant::now();
         // The answer may be lost with the connection.
@@ -361,7 +361,7 @@ impl Device {
         Err(failure.hint(hint))
     }
 
-    fn out_of_maintenance(&self, image: &Manifest, wait: Duration) -> Result<(), Failure> {
+    fn leave_maintenance(&self, image: &Manifest, wait: Duration) -> Result<(), Failure> {
         say(format_args!("{} restarts", self.target));
         let before = self.facts().map(|facts| facts.boot).unwrap_or_default();
         let start = Instant::now();
