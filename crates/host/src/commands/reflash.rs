@@ -232,7 +232,7 @@ impl Device {
         for (flag, name) in [("-p", "port"), ("-i", "key")] {
             words.extend(text(name).into_iter().flat_map(|value| [flag.to_owned(), value]));
         }
-        for option in ["ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=4"] {
+        for option in ["ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=12"] {
             words.extend(["-o".into(), option.into()]);
         }
         Self { target: text("target").unwrap_or_default(), words }

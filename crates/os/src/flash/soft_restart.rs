@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use model::deploy::maintenance::{LOG, OLD, ROOT};
-use rustix::mount::{UnmountFlags, mount_move, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount_move, mount_remount, unmount};
 use rustix::process::pivot_root;
 
 use crate::deploy::mounts;
@@ -166,6 +166,12 @@ pub fn unmount_old() -> Vec<PathBuf> {
         let _ = fs::remove_dir(old);
     }
     left
+}
+
+/// People put an image where they arrive: what was only as large as the system may grow now.
+pub fn give_room() -> Result<(), Trouble> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    mount_remount("/", flags, c"size=50%").to(|| "let the root directory grow")
 }
 
 /// What holds flash, or anything else that is not memory: one sentence for each. Nothing: it may be

@@ -234,6 +234,9 @@ pub fn settle(words: &mut [OsString], said: &mut Vec<String>) {
         early::say(&text);
         said.push(text);
     };
+    if let Err(trouble) = linux::give_room() {
+        say(trouble.to_string());
+    }
     if let Err(error) = linux::put_log(&directory) {
         say(format!("the log of before is lost: {error}"));
     }
