@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use e2e::client::{Client, Said};
+use e2e::client::Said;
 use e2e::dice::Dice;
 use e2e::nix::sources;
 use e2e::vm::{self, LIMIT, Vm};
@@ -67,7 +67,7 @@ impl Person<'_> {
     }
 
     fn ssh(&self, line: &str) -> Said {
-        Client::run(self.command(line).stdin(Stdio::null()))
+        patient(&mut self.command(line))
     }
 
     #[track_caller]
@@ -86,6 +86,17 @@ impl Person<'_> {
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("no {what:?}:\n{}\n{}", self.vm.console(), self.vm.said());
+    }
+}
+
+/// Runs a command to its end, however long that is.
+fn patient(command: &mut Command) -> Said {
+    let output = command.stdin(Stdio::null()).output().expect("it can be started");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        out: text(&output.stdout),
+        err: text(&output.stderr),
     }
 }
 
@@ -169,7 +180,7 @@ fn reflash(person: &Person<'_>, image: &Path, words: &[&str]) -> Said {
     command.args(["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new"]);
     let known = person.home.join("known_hosts");
     command.arg("-o").arg(format!("UserKnownHostsFile={}", known.display()));
-    Client::run(&mut command)
+    patient(&mut command)
 }
 
 fn the_manuals_chapter(name: &str, options: &str, root: &str) {

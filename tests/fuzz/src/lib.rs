@@ -46,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     ("log_target", ships::log_target),
     ("log_when", logs::log_when),
     ("manager", machines::manager),
+    ("manifest", deploy::manifest),
     ("names", compile::names),
     ("script", compile::script),
     ("settings", system::settings),

@@ -11,7 +11,7 @@ use model::flash::manifest::{Trust, trust};
 use model::time::Moment;
 use os::clock;
 use os::flash::device::{self, Flash};
-use os::flash::holders::holders;
+use os::flash::holders::{Holder, holders};
 use os::flash::image_file::ImageFile;
 use os::flash::partitions::Partition;
 use os::sys::signals;
@@ -122,8 +122,10 @@ fn copy(
     image
         .check(flash.partition().erase_bytes, &mut |_| {})
         .map_err(|trouble| trouble_with(path, &trouble))?;
-    // Once more: checking takes its time.
-    refuse_if_used(word, partition, &all, options)?;
+    // Once more where checking took its time.
+    if image.manifest.is_some() {
+        refuse_if_used(word, partition, &all, options)?;
+    }
     let ended = write(parts.clone(), &mut flash, &image, options, teller)?;
     let tally = ended.tally();
     match ended.outcome() {
@@ -148,6 +150,7 @@ fn refuse_if_used(
     if found.is_empty() {
         return Ok(());
     }
+    let is_mounted = found.iter().any(|(_, holder)| matches!(holder, Holder::Mount(_)));
     let mut lines = Vec::new();
     for (of, holder) in found {
         match of.number == partition.number {
@@ -156,7 +159,10 @@ fn refuse_if_used(
         }
     }
     let failure = Failure::refused(format!("cannot write to {word}: {}", lines.join("; ")));
-    Err(failure.hint("nothing was changed. `levitate` moves the running system into memory"))
+    Err(failure.hint(match is_mounted {
+        true => "nothing was changed. `levitate` moves the running system into memory",
+        false => "nothing was changed",
+    }))
 }
 
 /// Where what goes, or why it may not.

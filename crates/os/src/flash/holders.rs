@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::partitions::Partition;
 
@@ -23,8 +23,13 @@ pub enum Holder {
     Swap,
     /// What lies over it: `ubi0`, `loop3`.
     Device(String),
-    /// A process has it open, or something of it in its memory.
+    /// A process has it open, or mapped.
     Process {
+        pid: u32,
+        name: String,
+    },
+    /// A process has a file open that lies in it, though it is mounted nowhere any more.
+    Inside {
         pid: u32,
         name: String,
     },
@@ -38,6 +43,9 @@ impl fmt::Display for Holder {
             Self::Swap => f.write_str("used as swap"),
             Self::Device(name) => write!(f, "used by {name}"),
             Self::Process { pid, name } => write!(f, "open in {name} (process {pid})"),
+            Self::Inside { pid, name } => {
+                write!(f, "unmounted, but files of it are open in {name} (process {pid})")
+            }
         }
     }
 }
@@ -64,6 +72,15 @@ pub fn holders<'a>(
     }
     devices(&mut note);
     processes(&mut note);
+    // Whoever uses files of what is mounted is not worth a word.
+    let mounted: BTreeSet<u32> = found
+        .iter()
+        .filter(|(_, holder)| matches!(holder, Holder::Mount(_)))
+        .map(|(number, _)| *number)
+        .collect();
+    found.retain(|(number, holder)| {
+        !matches!(holder, Holder::Inside { .. }) || !mounted.contains(number)
+    });
     for partition in &overlapping {
         let known = found.iter().any(|(number, _)| *number == partition.number);
         if !known && is_claimed(partition.number) {
@@ -141,18 +158,32 @@ fn devices(note: &mut impl FnMut(u32, Holder)) {
     }
 }
 
-/// Processes that have a device file open or mapped, whatever it is called.
+/// Processes that have a device file open or mapped, whatever it is called, or files of what
+/// lies in it.
 fn processes(note: &mut impl FnMut(u32, Holder)) {
     let own = std::process::id();
-    for pid in pids().filter(|pid| *pid != own) {
+    for pid in pids() {
+        let mut links: Vec<PathBuf> =
+            ["cwd", "root", "exe"].map(|it| format!("/proc/{pid}/{it}").into()).to_vec();
         for folder in ["fd", "map_files"] {
-            let Ok(entries) = fs::read_dir(format!("/proc/{pid}/{folder}")) else { continue };
-            for entry in entries.flatten() {
-                let Ok(about) = fs::metadata(entry.path()) else { continue };
-                if let Some(number) = partition_of(about.mode(), about.rdev()) {
-                    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-                    note(number, Holder::Process { pid, name: name.trim_end().to_owned() });
+            let entries = fs::read_dir(format!("/proc/{pid}/{folder}")).into_iter().flatten();
+            links.extend(entries.flatten().map(|entry| entry.path()));
+        }
+        for link in links {
+            let Ok(about) = fs::metadata(link) else { continue };
+            let name = || {
+                let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+                name.trim_end().to_owned()
+            };
+            match partition_of(about.mode(), about.rdev()) {
+                // What this program has opened itself to write to.
+                Some(_) if pid == own => {}
+                Some(number) => note(number, Holder::Process { pid, name: name() }),
+                None if rustix::fs::major(about.dev()) == MTDBLOCK_MAJOR => {
+                    let number = rustix::fs::minor(about.dev());
+                    note(number, Holder::Inside { pid, name: name() });
                 }
+                None => {}
             }
         }
     }
