@@ -18,11 +18,18 @@ let
     inherit (debian processor) kernel kernelWithAdditions;
     build = forBuild;
     templates = evaluated.config.system.service;
+    levitate = import ./levitate.nix {
+      inherit lib pkgs services;
+      outer = evaluated.config;
+      evaluate = evaluate evaluated.config;
+    };
   };
 
   modules = map (name: ./modules + "/${name}.nix") [ "base" "boot" "filesystem" "hardware" "log-flash" "logging" "outputs" "users" "vm" ];
-  evaluated = lib.evalModules {
-    specialArgs = { inherit services; };
+  evaluated = evaluate null [ configuration ];
+  # `outer`: what runs already where this is started, or null.
+  evaluate = outer: own: lib.evalModules {
+    specialArgs = { inherit services outer; };
     modules = modules ++ [
       {
         _file = ./build.nix;
@@ -33,8 +40,7 @@ let
         };
       }
       device.module
-      configuration
-    ];
+    ] ++ own;
   };
   checked = it: builtins.seq (import ./force.nix lib evaluated.options) (sound it);
   sound =

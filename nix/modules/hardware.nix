@@ -35,6 +35,11 @@ in
   options.hardware = {
     description = word "the device, as its maker calls it";
     processor = word "the kind of its processor";
+    memory = mkOption {
+      type = types.nullOr types.ints.positive;
+      default = if config.hardware.vm.emulator != null then config.hardware.vm.memory else null;
+      description = "its memory in MiB; null: unknown, so that nobody can tell whether maintenance fits";
+    };
     kernel = {
       package = word "the package of Debian's that has its kernel";
       early = words "what is done to find the flash, before there is a root directory: lines as docs/formats/system.md has them, with spaces for tabs";
@@ -77,6 +82,8 @@ in
     };
     watchdog = mkOption { type = types.nullOr types.path; default = null; description = "the device file of its watchdog"; };
   };
+  # By this `flashcp` knows an image that is for another device.
+  config.filesystem."/etc/device".text = "${config.hardware.description}\n";
   config.assertions =
     let
       inherit (config.hardware) flash;

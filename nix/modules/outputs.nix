@@ -1,5 +1,5 @@
 # What can be built of a configuration.
-{ config, lib, pkgs, services, ... }:
+{ config, lib, pkgs, services, outer ? null, ... }:
 let
   inherit (lib) mkOption types;
   collected =
@@ -36,8 +36,16 @@ let
   kernelPackage =
     (if config.hardware.kernel.additions then pkgs.kernelWithAdditions else pkgs.kernel) config.hardware.kernel.package;
   # What services need of the kernel comes with them.
-  modules = if !config.hardware.kernel.modular then [ ] else lib.unique (config.hardware.kernel.modules ++ config.boot.modules
-    ++ lib.concatMap (service: service.modules) (lib.attrValues collected));
+  modulesOf = it: if it == null || !it.hardware.kernel.modular then [ ] else lib.unique (it.hardware.kernel.modules ++ it.boot.modules
+    ++ lib.concatMap (service: service.modules) (lib.attrValues (services.collect (lib.attrValues it.services))));
+  # What runs before it has loaded its own.
+  modules = lib.subtractLists (modulesOf outer) (modulesOf config);
+  # The maintenance system that belongs to it.
+  levitates = lib.filter (package: package.isLevitate or false) config.defaultProfile.packages;
+  levitate =
+    if levitates == [ ] then null
+    else if builtins.length levitates == 1 then "${builtins.head levitates}"
+    else throw "defaultProfile.packages: there are ${toString (builtins.length levitates)} of levitate, and a device has one maintenance system";
   # Whether this flash is one that an image of the whole is made for.
   whole = flash.partitions ? kernel && flash.partitions ? firmware;
   # How `ward` finds the root file system.
@@ -83,7 +91,7 @@ in
       files = lib.mapAttrsToList file config.filesystem;
       profile = map (package: "${package}") config.defaultProfile.packages;
       init = "${pkgs.ward}/bin/ward";
-      inherit services;
+      inherit services levitate;
       modules = if modules == [ ] then null else step "${config.hostname}-modules" {
         step = "modules";
         kernel = kernelPackage;
@@ -126,6 +134,11 @@ in
       step = "firmware";
       inherit (flash) eraseSize partitions;
       parts = { inherit kernel rootfs; };
+      # What the image says of itself.
+      device = config.hardware.description;
+      generation = systemConfiguration;
+      # A JFFS2 takes what it finds behind its image for its own.
+      erasedBehind = lib.optional (config.boot.rootfs == "jffs2") "rootfs";
     };
     # A script that runs it.
     vm = step "${config.hostname}-vm" {

@@ -8,6 +8,7 @@
 , programs  # the folder with the built ward and doorward
 , services
 , templates # what a configuration's modules made of the templates
+, levitate  # the package of that name
 }:
 let
   busybox = build.busybox;
@@ -55,7 +56,7 @@ rec {
   };
   writeShellScript = name: text: writeScript name "#!${packages.busybox}/bin/sh\n${text}";
 
-  inherit kernel kernelWithAdditions;
+  inherit kernel kernelWithAdditions levitate;
 
   svc = templates;
   liminix.services = { inherit (services) longrun oneshot bundle target template controlled onRestart outputRef; };

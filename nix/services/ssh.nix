@@ -17,6 +17,8 @@ let inherit (lib) mkOption types; in
       name = named p "ssh";
       key = oneshot {
         name = "${name}-host-key";
+        # A device that has just started may wait long for randomness, and without a key nobody gets in.
+        timeout-up = null;
         # On its medium before it counts: half a key would lock everybody out.
         up = ''
           [ ! -e ${p.hostKey} ] || exit 0
@@ -39,5 +41,8 @@ let inherit (lib) mkOption types; in
       run = "exec ${pkgs.dropbear}/bin/dropbear ${lib.concatMapStringsSep " " (a: if a == "" then "''" else lib.escapeShellArg a) arguments}\n";
     } // {
       listens = { inherit (p) address port; };
+      # For a maintenance system: who comes in, and by what they know this device.
+      login = { root = p.allowRoot; password = p.allowPasswordLogin; };
+      carries = [ p.hostKey ];
     };
 }

@@ -11,6 +11,6 @@ let inherit (lib) mkOption types; in
   build = p: longrun {
     name = named p "watchdog";
     inherit (p) dependencies;
-    run = "exec watchdog -F -T ${toString p.timeout} -t ${toString p.interval} ${p.device}\n";
+    run = "exec ward watchdog -T ${toString p.timeout} -t ${toString p.interval} ${p.device}\n";
   };
 }

@@ -9,7 +9,10 @@ pub mod controllers;
 pub mod hotplug;
 pub mod health_check;
 pub mod generation;
+pub mod flashcp;
+pub mod image;
 pub mod init;
+pub mod levitate;
 pub mod logger;
 pub mod machine;
 pub mod manager;
@@ -21,6 +24,7 @@ pub mod probe;
 pub mod ship;
 pub mod store;
 pub mod trial;
+pub mod watchdog;
 
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
@@ -30,9 +34,14 @@ pub const TABLE: &[&Command] = &[
     &machine::HALT,
     &hotplug::COMMAND,
     &health_check::COMMAND,
+    &flashcp::COMMAND,
+    &machine::HALT,
+    &image::COMMAND,
     &init::INIT,
+    &levitate::LEVITATE,
     &people::log::COMMAND,
     &logger::COMMAND,
+    &levitate::MAINTENANCE,
     &manager::COMMAND,
     &people::output::COMMAND,
     &boot::PHASES,
@@ -91,5 +100,6 @@ pub const TABLE: &[&Command] = &[
     &people::start::STOP,
     &trial::COMMAND,
     &store::COMMAND,
+    &watchdog::COMMAND,
     &people::why::COMMAND,
 ];

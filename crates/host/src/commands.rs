@@ -6,22 +6,26 @@ use cli::{Exit, Failure};
 mod build;
 mod collect;
 mod copy;
+mod image;
 mod make;
 mod packages;
 mod rebuild;
+mod reflash;
 mod run;
 mod services;
 mod vm;
 
 /// The arguments of every command, in the order of help.
-pub fn all() -> [Command; 9] {
+pub fn all() -> [Command; 11] {
     [
         build::command(),
         collect::command(),
         copy::command(),
+        image::command(),
         make::command(),
         packages::command(),
         rebuild::command(),
+        reflash::command(),
         run::command(),
         services::command(),
         vm::command(),
@@ -34,9 +38,11 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("build", matches)) => build::run(matches),
         Some(("collect", matches)) => collect::run(matches),
         Some(("copy", matches)) => copy::run(matches),
+        Some(("image", matches)) => image::run(matches),
         Some(("make", matches)) => make::run(matches),
         Some(("packages", matches)) => packages::run(matches),
         Some(("rebuild", matches)) => rebuild::run(matches),
+        Some(("reflash", matches)) => reflash::run(matches),
         Some(("run", matches)) => run::run(matches),
         Some(("services", matches)) => services::run(matches),
         Some(("vm", matches)) => vm::run(matches),

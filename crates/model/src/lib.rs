@@ -9,6 +9,7 @@ pub mod bytes;
 pub mod calendar;
 pub mod controller;
 pub mod deploy;
+pub mod digest;
 pub mod dns;
 pub mod echo;
 pub mod environment;

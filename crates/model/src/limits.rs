@@ -309,3 +309,23 @@ pub const NAR_BYTES_MAX: u64 = 1 << 40;
 
 /// Keys whose signatures count.
 pub const TRUSTED_KEYS_MAX: usize = 64;
+/// Bytes of a file that is taken along into maintenance: a key, of which the
+/// longest have some kilobytes.
+pub const CARRIED_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of what an image says of itself: the smallest block that flashes erase, less the two
+/// frames around it. A device with eight parts needs a quarter of it.
+pub const IMAGE_MANIFEST_BYTES_MAX: usize = 4096 - 44;
+
+/// Bytes of a block that is erased at once: NAND of today has up to 4 MiB.
+pub const ERASE_BYTES_MAX: u32 = 16 << 20;
+
+/// Bytes of the name of a device.
+pub const DEVICE_NAME_BYTES_MAX: usize = 255;
+
+/// Blocks of a flash: 4 GiB of the smallest ones, or 128 GiB of those that such flashes have.
+pub const FLASH_BLOCKS_MAX: u32 = 1 << 20;
+
+/// How often a block of a flash is written that does not read as it should: what is worn fails
+/// again, what was disturbed does not.
+pub const BLOCK_TRIES_MAX: u32 = 3;

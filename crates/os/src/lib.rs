@@ -17,4 +17,5 @@ pub mod socket;
 pub mod sys;
 pub mod terminal;
 pub mod trouble;
+pub mod watchdog;
 pub mod zone;

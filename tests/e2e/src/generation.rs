@@ -150,6 +150,11 @@ impl Generation {
     pub fn end(mut self) -> Option<i32> {
         let kill = Command::new("kill").arg(self.init.to_string()).status();
         assert!(kill.is_ok_and(|status| status.success()));
+        self.wait_end()
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait_end(&mut self) -> Option<i32> {
         wait_for("the end", Duration::from_secs(60), || {
             self.outer.try_wait().expect("it can be waited for")
         })

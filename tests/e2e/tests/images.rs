@@ -7,6 +7,7 @@ use std::process::Command;
 use e2e::nix::{SMALL, built, closure, command, on_disk, read, sources, store, try_build};
 use e2e::{Folder, stdout};
 use model::flash::image::{Image, Processor};
+use model::flash::manifest::{Checker, Manifest};
 use serde_json::Value;
 
 /// What a program of the build machine's packages prints about a store path: it is run by Nix,
@@ -141,6 +142,15 @@ fn the_firmware_holds_the_kernel_and_the_root_file_system_at_their_places() {
     assert!(firmware[kernel.len()..place].iter().all(|&byte| byte == 0xff), "erased");
     assert_eq!(firmware[place..][..rootfs.len()], rootfs);
     assert_eq!(firmware.len() % 65536, 0);
+    let manifest = Manifest::of_file(&firmware).expect("it is whole").expect("it is there");
+    assert_eq!((&*manifest.device, &*manifest.partition), ("QEMU, x86_64", "firmware"));
+    let parts: Vec<_> =
+        manifest.parts.iter().map(|it| (&*it.name, it.bytes, it.rest_erased)).collect();
+    let length = |part: &[u8]| part.len() as u64;
+    assert_eq!(parts, [("kernel", length(&kernel), false), ("rootfs", length(&rootfs), true)]);
+    let mut checker = Checker::new(&manifest);
+    checker.update(&firmware[..manifest.bytes as usize]).expect("as it was made");
+    checker.finish().expect("all of it");
 
     let image = Image::parse(&firmware).expect("a boot loader can read it");
     assert_eq!((image.processor, image.bytes), (Processor::X86_64, kernel.len()));

@@ -1,17 +1,27 @@
 //! Readers of what a device is told to do when it starts.
 
+use engine::flash::plan::{Target, parts};
 use model::deploy::generation::{Entry, Line, Preparation, lines};
 use model::deploy::history::Record;
-use model::deploy::trial::{Pending, Plan, Progress, Start};
+use model::deploy::maintenance::{self, Part, Plan};
+use model::deploy::trial::{self, Pending, Progress, Start};
 use model::deploy::{command_line, phases};
+use model::flash::manifest::{Checker, FOOTER_BYTES, Footer, Manifest, ManifestError, NODE_BYTES};
 use model::flash::partition;
 use model::limits::{TRIAL_ATTEMPTS_MAX, TRIAL_BOOTS_MAX};
+use xxhash_rust::xxh64::xxh64;
 
 // Early boot reads these of a generation, and of a ramdisk, before anything can be repaired.
 pub fn boot_lines(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     read_again::<Preparation>(&text);
     read_again::<Entry>(&text);
+    // `levitate` puts what this names into memory, as root.
+    read_again::<Part>(&text);
+    if let Ok(plan) = Plan::parse(&text) {
+        assert!(plan.carried.iter().all(|path| !path.contains("/../")), "{plan:?}");
+        assert!(plan.stores.iter().any(|(path, _)| *path == plan.system));
+    }
 }
 
 /// What is read of a line means one thing: written, it is read as the same.
@@ -26,6 +36,7 @@ fn read_again<T: Line + ToString + PartialEq + std::fmt::Debug>(text: &str) {
 // The ramdisk's init reads what the boot loader and the kernel say; `ward phases` reads notes.
 pub fn boot_texts(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
+    let _ = (maintenance::available(&text), maintenance::patience_of(&text));
     let line = command_line::parse(&text);
     assert!(line.root.is_none_or(|root| text.contains(root)));
     assert!(phases::report(&text).is_some() || !phases::is_over(&text));
@@ -49,7 +60,7 @@ pub fn generation_files(bytes: &[u8]) {
         }
     }
     written_again(bytes, Record::read, Record::write);
-    written_again(bytes, Plan::read, Plan::write);
+    written_again(bytes, trial::Plan::read, trial::Plan::write);
     written_again(bytes, Progress::read, Progress::write);
 }
 
@@ -65,4 +76,45 @@ fn written_again<T: PartialEq + std::fmt::Debug>(
     let third = read(write(&second).as_bytes());
     assert_eq!(third.as_ref(), Some(&second));
     Some(second)
+}
+
+// `flashcp` and `image verify` read these of files that anybody may have made. Once with the sum
+// that belongs to it: what is behind that must hold alone.
+pub fn manifest(bytes: &[u8]) {
+    assert!(!matches!(Manifest::of_file(bytes), Ok(Some(_))) || bytes.len() > FOOTER_BYTES);
+    let trailer = bytes.len() + NODE_BYTES + FOOTER_BYTES;
+    let mut footer = [0; FOOTER_BYTES];
+    footer[..4].copy_from_slice(&(trailer as u32).to_le_bytes());
+    footer[4..8].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
+    footer[8..16].copy_from_slice(&xxh64(bytes, 1).to_le_bytes());
+    footer[16] = 1;
+    footer[24..].copy_from_slice(b"\x89wardimg");
+    let Ok(Some(footer)) = Footer::parse(&footer) else { return };
+    let file = match footer.manifest(bytes, trailer as u64) {
+        Err(ManifestError::Length { expected, .. }) => expected.saturating_add(trailer as u64),
+        other => return assert!(other.is_err(), "an image of no bytes"),
+    };
+    let Ok(found) = footer.manifest(bytes, file) else { return };
+    // Written again, it is read as before, and it is short.
+    let written = found.trailer().expect("it was accepted");
+    assert_eq!(written.len() % found.erase_bytes as usize, 0);
+    let (_, end) = written.split_last_chunk().expect("it has an end");
+    let again = Footer::parse(end).expect("as it should be").expect("it is there");
+    let Some(file) = found.bytes.checked_add(written.len() as u64) else { return };
+    let body = &written[NODE_BYTES..][..bytes.len()];
+    assert_eq!(again.manifest(body, file), Ok(found.clone()));
+    assert!(!found.to_string().contains('\u{1b}'), "nothing that a terminal obeys");
+    let mut checker = Checker::new(&found);
+    let _ = checker.update(bytes).and_then(|()| checker.finish());
+    // What is planned of it stays in the partition, and no block is planned for twice.
+    let (name, erase_bytes) = (found.partition.clone(), found.erase_bytes);
+    let target = Target { name, bytes: found.size, erase_bytes, inside: Vec::new() };
+    let Ok(mut plan) = parts(&found, None, &target, false) else { return };
+    plan.sort_by_key(|part| part.first);
+    let mut end = 0;
+    for part in plan {
+        assert!(part.first >= end && part.pieces <= part.blocks && part.covers <= part.blocks);
+        end = part.first + part.blocks;
+        assert!(u64::from(end) * u64::from(erase_bytes) <= found.size);
+    }
 }

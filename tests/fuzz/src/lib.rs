@@ -54,6 +54,7 @@ pub const TARGETS: &[Target] = &[
     ("log_target", ships::log_target),
     ("log_when", logs::log_when),
     ("manager", machines::manager),
+    ("manifest", deploy::manifest),
     ("names", compile::names),
     ("probe_answers", probes::probe_answers),
     ("script", compile::script),

@@ -114,6 +114,32 @@ laws! {
         "What was committed is not gone back from.";
     Told, "told":
         "What the record of a generation says is what has become of it.";
+    FlashIsFree, "flash is free":
+        "Maintenance begins only when nothing at all holds the flash any more.";
+    Arrives, "arrives":
+        "A soft restart comes to maintenance, where nothing stands in its way for good.";
+    RestartEnds, "restart ends":
+        "A soft restart is over in time, in one system or in the other, and tries nothing after a failure.";
+    Fed, "fed":
+        "While a device is between two systems its watchdog never waits.";
+    ReadsAsImage, "reads as the image":
+        "An image counts as written only where the flash, bad blocks stepped over, reads as it.";
+    Inside, "inside":
+        "No block outside of the partition is looked at, erased, written or marked.";
+    NoWear, "no wear":
+        "A block that is as it should be is neither erased nor written.";
+    ErasedFirst, "erased first":
+        "A block is written only where it is erased, or where the flash can do without.";
+    KernelLast, "kernel last":
+        "The last part of an image is left alone until all others are as they should be.";
+    Marks, "marks":
+        "Only a block that failed time and again is marked as bad, few in a run, and none is used.";
+    Untouched, "untouched":
+        "What does not fit, and a run that only tells, changes nothing.";
+    GoesOn, "goes on":
+        "After power cuts and failures the next run completes all that the flash can hold.";
+    GivesUp, "gives up":
+        "Each run ends, and gives a block only so many orders.";
 }
 
 /// Ends the story: `law` does not hold, as `what` shows.

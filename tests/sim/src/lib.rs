@@ -13,6 +13,10 @@
 //! its own: a device that goes from one generation to another.
 
 pub mod clerk;
+//! between them; `judge` watches; `town` puts them together. `chip` is a flash
+//! of its own, with the machine that writes images.
+
+pub mod chip;
 pub mod dice;
 pub mod disk;
 pub mod judge;

@@ -10,6 +10,7 @@ mod ramdisk;
 mod relief;
 mod server;
 mod tried;
+mod soft_restart;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -40,6 +41,10 @@ pub struct Config {
     pub container: bool,
     /// What was said before there was a log.
     pub said: Vec<String>,
+    /// The watchdog that the program before this one looked after.
+    pub watchdog: Option<i32>,
+    /// In maintenance: when the machine restarts if nobody has come, in nanoseconds since it started.
+    pub nobody_until: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +84,14 @@ pub const INIT: Command = Command {
         Opt("-g GROUP", "Only members of this group may ask how things are (by number)"),
         Opt("-d FD", "Write a newline there once orders are heard"),
         Opt("--container", "As pid 1, leave at the end instead of rebooting"),
+        Opt(
+            "--watchdog FD",
+            "Feed the watchdog that is open there, until `ward watchdog` takes it",
+        ),
+        Opt(
+            "--nobody-until NANOSECONDS",
+            "Reboot then (CLOCK_BOOTTIME) unless `levitate --stay` was said",
+        ),
     ],
     about: "\
 SCANDIR is /run/service unless given; it is made if it is missing.
@@ -87,7 +100,8 @@ As pid 1 of a machine it first does what the ramdisk or the generation that it \
 was started from wants done: modules, mounts, files (docs/formats/system.md).
 
 SIGTERM and SIGINT bring everything down in order and end: as pid 1 with a \
-reboot, with SIGUSR1 with a halt and with SIGUSR2 or SIGPWR with a power-off; \
+reboot (SIGTERM: into the maintenance system that levitate has prepared, where it \
+has), with SIGUSR1 with a halt and with SIGUSR2 or SIGPWR with a power-off; \
 elsewhere, and with --container, with exit code 0. SIGHUP and SIGALRM scan \
 the scandir. After a fault it starts itself anew: no service notices.",
     run: run_init,
@@ -141,6 +155,11 @@ fn start(args: &mut Args, kind: Kind) -> Result<Exit, Failure> {
         if ramdisk::is_here() {
             return Err(ramdisk::leave());
         }
+        let levitated = words.first().is_some_and(|word| word == soft_restart::ARRIVES);
+        if levitated {
+            words.remove(0);
+            soft_restart::arrive(&mut words)?;
+        }
         if let Some(generation) = early::generation_of(&args.called) {
             said = tried::choose(&generation, &words);
             said.iter().for_each(|text| early::say(text));
@@ -151,6 +170,9 @@ fn start(args: &mut Args, kind: Kind) -> Result<Exit, Failure> {
                 early::say(&trouble.to_string());
                 said.push(trouble.to_string());
             }
+        }
+        if levitated {
+            soft_restart::settle(&mut words, &mut said);
         }
     }
     let mut args = Args::new(&args.name, words.iter().cloned());
@@ -177,6 +199,8 @@ fn parse(args: &mut Args, kind: Kind) -> Result<Config, Failure> {
         resume: None,
         container: false,
         said: Vec::new(),
+        watchdog: None,
+        nobody_until: None,
     };
     while let Some(option) = args.option()? {
         match (kind, option.as_str()) {
@@ -198,6 +222,8 @@ fn parse(args: &mut Args, kind: Kind) -> Result<Config, Failure> {
             }
             (Kind::Init, "g" | "group") => config.readers = Some(args.parsed()?),
             (Kind::Init, "container") => config.container = true,
+            (Kind::Init, "watchdog") => config.watchdog = Some(args.parsed()?),
+            (Kind::Init, "nobody-until") => config.nobody_until = Some(args.parsed()?),
             (Kind::Init | Kind::Svscan, "d" | "notification-fd") => {
                 let fd: i32 = args.parsed()?;
                 if fd < 3 {

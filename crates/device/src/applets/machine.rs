@@ -13,9 +13,12 @@ const SCANDIR: Opt = Opt("-s SCANDIR", "The scandir of the init to ask (/run/ser
 pub const REBOOT: Command = Command {
     name: "reboot",
     summary: "Bring every service down in order, then reboot",
-    usage: "reboot [-s SCANDIR]",
-    options: &[SCANDIR],
-    about: "",
+    usage: "reboot [-f] [-s SCANDIR]",
+    options: &[
+        Opt("-f, --hard", "Restart the machine, even where `levitate` has prepared maintenance"),
+        SCANDIR,
+    ],
+    about: "After `levitate` it goes into maintenance instead, which is no restart of the machine.",
     run: |args, _| shutdown(args, End::Reboot),
 };
 
@@ -53,11 +56,12 @@ fn connect(scandir: &Path) -> Result<Client, Failure> {
     })
 }
 
-fn shutdown(args: &mut Args, end: End) -> Result<Exit, Failure> {
+fn shutdown(args: &mut Args, mut end: End) -> Result<Exit, Failure> {
     let mut scandir = PathBuf::from("/run/service");
     while let Some(option) = args.option()? {
         match option.as_str() {
             "s" => scandir = args.value()?.into(),
+            "f" | "hard" if end == End::Reboot => end = End::Hard,
             _ => return Err(args.unknown(&option)),
         }
     }

@@ -132,6 +132,14 @@ impl Build {
     }
 }
 
+/// Builds one output, says how much it takes, and where it lies.
+pub fn output(matches: &ArgMatches, name: &str) -> Result<PathBuf, Failure> {
+    let build = Build::prepare(matches)?;
+    let path = build.one(name)?;
+    tell_sizes(&build.nix, &build.expressions, &build.words, std::slice::from_ref(&path))?;
+    Ok(build.nix.on_disk(&path))
+}
+
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let build = Build::prepare(matches)?;
     let Build { nix, expressions, words } = &build;

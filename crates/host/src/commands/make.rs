@@ -4,14 +4,15 @@ use clap::{Arg, ArgMatches, Command};
 use cli::{Exit, Failure};
 
 use crate::steps::attributes::{self, Attribute, Wrong};
-use crate::steps::{firmware, image, kernel, manifest, modules, services, system, vm};
+use crate::steps::{firmware, image, kernel, levitate, manifest, modules, services, system, vm};
 
 type Step = (&'static str, fn(&Attribute<'_>) -> Result<(), Wrong>);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("services", services::make),
     ("system", system::make),
     ("image", image::make),
+    ("levitate", levitate::make),
     ("manifest", manifest::make),
     ("modules", modules::make),
     ("kernel", kernel::make),

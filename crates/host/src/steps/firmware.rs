@@ -1,9 +1,15 @@
 //! The step `firmware`: one image of the whole partition of that name, with kernel and root file
-//! system at their places.
+//! system at their places, and what it says of itself behind them.
+
+use model::digest::Digest;
+use model::flash::manifest::{Manifest, Part};
 
 use super::attributes::{Attribute, Wrong, output};
 use super::closure::grouped;
 use super::{read, write};
+
+/// What is erased reads as ones.
+const ERASED: u8 = 0xff;
 
 pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     let out = output(attributes)?;
@@ -13,7 +19,9 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
         Ok((partition.get("offset")?.number()?, partition.get("size")?.number()?))
     };
     let (begin, size) = place("firmware")?;
+    let erased_behind = attributes.get("erasedBehind")?.texts()?;
     let mut firmware = Vec::new();
+    let mut known = Vec::new();
     let mut parts = attributes.get("parts")?.members()?;
     parts.sort_by_key(|(name, _)| place(name).map(|(offset, _)| offset).unwrap_or(0));
     for (name, file) in parts {
@@ -32,11 +40,39 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
                 grouped(offset)
             ));
         }
-        // What is erased reads as ones.
-        firmware.resize(place, 0xff);
+        firmware.resize(place, ERASED);
         firmware.extend_from_slice(&bytes);
+        known.push(Part {
+            name: name.to_owned(),
+            offset: place as u64,
+            size: room,
+            bytes: bytes.len() as u64,
+            digest: Digest::of(&bytes),
+            rest_erased: erased_behind.contains(&name),
+        });
     }
-    let whole = firmware.len().next_multiple_of(attributes.get("eraseSize")?.number()? as usize);
-    firmware.resize(whole, 0xff);
+    let erase_size = attributes.get("eraseSize")?.number()?;
+    let whole = firmware.len().next_multiple_of(erase_size as usize);
+    firmware.resize(whole, ERASED);
+    let manifest = Manifest {
+        device: attributes.get("device")?.text()?.to_owned(),
+        generation: attributes.get("generation")?.text()?.to_owned(),
+        partition: "firmware".into(),
+        size,
+        erase_bytes: u32::try_from(erase_size).map_err(|_| "eraseSize is too large")?,
+        bytes: firmware.len() as u64,
+        parts: known,
+        signature: None,
+    };
+    firmware.extend(manifest.trailer().map_err(|error| format!("the firmware: {error}"))?);
+    if firmware.len() as u64 > size {
+        return Err(format!(
+            "the firmware has {} bytes with its manifest, which takes one block, and its partition {}: \
+             the root file system should leave a block of {} free",
+            grouped(firmware.len() as u64),
+            grouped(size),
+            grouped(erase_size)
+        ));
+    }
     write(&out, firmware)
 }

@@ -9,6 +9,7 @@ pub mod firmware;
 pub mod image;
 pub mod kernel;
 pub mod layout;
+pub mod levitate;
 pub mod manifest;
 pub mod modules;
 pub mod services;

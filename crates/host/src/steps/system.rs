@@ -55,6 +55,9 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
     if let Some(modules) = attributes.maybe("modules") {
         links.push(("modules", modules.text()?));
     }
+    if let Some(levitate) = attributes.maybe("levitate") {
+        links.push(("levitate", levitate.text()?));
+    }
     for (name, target) in links {
         symlink(target, out.join(name)).map_err(|error| at(&out.join(name), error))?;
     }

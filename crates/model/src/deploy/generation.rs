@@ -119,7 +119,7 @@ impl Entry {
 
 impl Line for Entry {
     fn parse(line: &str) -> Result<Self, Wrong> {
-        let mut words = Words(line.split('\t'));
+        let mut words = Words::of(line);
         let kind = words.next()?;
         let path = words.path()?;
         let entry = match kind {
@@ -155,7 +155,7 @@ impl fmt::Display for Entry {
 
 impl Line for Preparation {
     fn parse(line: &str) -> Result<Self, Wrong> {
-        let mut words = Words(line.split('\t'));
+        let mut words = Words::of(line);
         let found = match words.next()? {
             "module" => Self::Module { name: words.file()?, parameters: words.maybe() },
             "wait" => Self::Wait { path: words.path()? },
@@ -237,10 +237,14 @@ impl fmt::Display for Preparation {
 }
 
 /// What is left of a line.
-struct Words<'a>(core::str::Split<'a, char>);
+pub(super) struct Words<'a>(core::str::Split<'a, char>);
 
 impl<'a> Words<'a> {
-    fn next(&mut self) -> Result<&'a str, Wrong> {
+    pub(super) fn of(line: &'a str) -> Self {
+        Self(line.split('\t'))
+    }
+
+    pub(super) fn next(&mut self) -> Result<&'a str, Wrong> {
         self.0.next().ok_or(Wrong::Words)
     }
 
@@ -257,7 +261,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    fn path(&mut self) -> Result<String, Wrong> {
+    pub(super) fn path(&mut self) -> Result<String, Wrong> {
         let path = self.name()?;
         if path.starts_with('/') { Ok(path) } else { Err(Wrong::Path) }
     }
@@ -275,7 +279,7 @@ impl<'a> Words<'a> {
         if fits { Ok(name) } else { Err(Wrong::Name) }
     }
 
-    fn number<T: core::str::FromStr>(&mut self, what: &'static str) -> Result<T, Wrong> {
+    pub(super) fn number<T: core::str::FromStr>(&mut self, what: &'static str) -> Result<T, Wrong> {
         self.next()?.parse().map_err(|_| Wrong::Number(what))
     }
 
@@ -287,7 +291,7 @@ impl<'a> Words<'a> {
     }
 
     /// `found`, if that was all.
-    fn end<T>(mut self, found: T) -> Result<T, Wrong> {
+    pub(super) fn end<T>(mut self, found: T) -> Result<T, Wrong> {
         if self.0.next().is_some() { Err(Wrong::Words) } else { Ok(found) }
     }
 }

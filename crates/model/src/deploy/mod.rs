@@ -12,6 +12,7 @@ pub mod nar_hash;
 pub mod nar_info;
 pub mod patch;
 pub mod path_info;
+pub mod maintenance;
 pub mod phases;
 pub mod replace;
 pub mod store_path;

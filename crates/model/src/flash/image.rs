@@ -235,8 +235,13 @@ fn word(reader: &mut Reader<'_>) -> Result<u32, ReadError> {
 
 /// CRC-32 as zlib has it, which U-Boot uses.
 fn checksum(bytes: &[u8]) -> u32 {
+    !crc32(!0, bytes)
+}
+
+/// The same without what zlib does before and after.
+pub(super) fn crc32(sum: u32, bytes: &[u8]) -> u32 {
     let step = |sum: u32, byte: &u8| TABLE[usize::from(sum as u8 ^ byte)] ^ (sum >> 8);
-    !bytes.iter().fold(!0, step)
+    bytes.iter().fold(sum, step)
 }
 
 const TABLE: [u32; 256] = {

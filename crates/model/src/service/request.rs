@@ -37,6 +37,11 @@ pub enum End {
     Halt,
     /// Leave with exit code 0: outside pid 1, and in containers.
     Exit,
+    /// Reboot the machine also where maintenance was prepared.
+    Hard,
+    /// Go on in the maintenance system that lies in memory. Nobody asks for that: it is what a
+    /// reboot becomes where one was prepared.
+    Maintenance,
 }
 
 /// From a client to init.
@@ -94,6 +99,8 @@ pub enum ToInit<'a> {
     },
     /// Make a mistake that the processor notices, to show that it is survived.
     Fault,
+    /// The watchdog that init looks after has somebody else now, who took its descriptor.
+    WatchdogTaken,
 }
 
 /// What a slot is doing.
@@ -212,6 +219,9 @@ impl<'a> ToInit<'a> {
             Self::Writing { millis } => {
                 w.u8(10).u32(millis);
             }
+            Self::WatchdogTaken => {
+                w.u8(20);
+            }
         }
     }
 
@@ -248,6 +258,7 @@ impl<'a> ToInit<'a> {
                     1 => End::PowerOff,
                     2 => End::Halt,
                     3 => End::Exit,
+                    4 => End::Hard,
                     _ => return Err(ReadError::Impossible),
                 },
             },
@@ -255,6 +266,7 @@ impl<'a> ToInit<'a> {
             8 => Self::AllDown,
             9 => Self::Fault,
             10 => Self::Writing { millis: r.u32()? },
+            20 => Self::WatchdogTaken,
             _ => return Err(ReadError::Impossible),
         })
     }
@@ -380,6 +392,8 @@ mod tests {
             ToInit::AllDown,
             ToInit::Fault,
             ToInit::Writing { millis: 10_000 },
+            ToInit::Shutdown { end: End::Hard },
+            ToInit::WatchdogTaken,
         ];
         let mut w = Writer::new();
         asked.iter().for_each(|message| message.write(&mut w));

@@ -76,7 +76,7 @@ pub fn mount_at(kind: &str, source: &str, target: &Path, options: &str) -> io::R
 }
 
 /// Whether something is mounted at this path. No /proc is needed for that.
-fn is_mount_point(path: &Path) -> io::Result<bool> {
+pub fn is_mount_point(path: &Path) -> io::Result<bool> {
     let found = statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS)?;
     if found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) {
         return Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
@@ -91,8 +91,7 @@ fn is_mount_point(path: &Path) -> io::Result<bool> {
 /// The root file system can still be written to.
 pub fn unmount_all() -> Result<(), Trouble> {
     let _ = std::env::set_current_dir("/");
-    let list = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    for point in points(&list).iter().rev().filter(|point| *point != Path::new("/")) {
+    for Mount { point, .. } in all().iter().rev().filter(|mount| mount.point != Path::new("/")) {
         if unmount(point, UnmountFlags::empty()).is_err() {
             let _ = mount_remount(point, MountFlags::RDONLY, c"");
         }
@@ -100,10 +99,29 @@ pub fn unmount_all() -> Result<(), Trouble> {
     mount_remount("/", MountFlags::RDONLY, c"").to(|| "make the root file system read-only")
 }
 
-/// Where things are mounted, in the kernel's order. Source: `proc(5)`, `/proc/PID/mountinfo`.
-fn points(list: &[u8]) -> Vec<PathBuf> {
-    let lines = list.split(|&b| b == b'\n');
-    lines.filter_map(|line| Some(plain(line.split(|&b| b == b' ').nth(4)?))).collect()
+/// Something that is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    pub point: PathBuf,
+    /// What file system it is.
+    pub kind: String,
+}
+
+/// All that is mounted, in the kernel's order.
+pub fn all() -> Vec<Mount> {
+    read_list(&fs::read("/proc/self/mountinfo").unwrap_or_default())
+}
+
+/// Source: `proc(5)`, `/proc/PID/mountinfo`.
+fn read_list(list: &[u8]) -> Vec<Mount> {
+    let read = |line: &[u8]| {
+        let mut words = line.split(|&b| b == b' ');
+        let point = plain(words.nth(4)?);
+        // Before it are as many words as there happen to be.
+        let kind = words.skip_while(|word| *word != b"-").nth(1).unwrap_or_default();
+        Some(Mount { point, kind: String::from_utf8_lossy(kind).into_owned() })
+    };
+    list.split(|&b| b == b'\n').filter_map(read).collect()
 }
 
 /// A path of that list: blanks and backslashes are three octal digits behind a backslash.
@@ -161,8 +179,11 @@ mod tests {
                      22 21 0:20 / /a\\040b\\134 rw,nosuid shared:1 - tmpfs none rw\n\
                      nonsense\n\
                      23 21 0:21 / /c\\09 rw - proc proc rw\n";
-        let found = points(list);
-        assert_eq!(found, ["/", "/a b\\", "/c\\09"].map(PathBuf::from));
+        let found = read_list(list);
+        let expected = [("/", "tmpfs"), ("/a b\\", "tmpfs"), ("/c\\09", "proc")];
+        let expected =
+            expected.map(|(point, kind)| Mount { point: point.into(), kind: kind.into() });
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::log::log_dir::LogDir;
 use crate::log::pipes::{Glass, Pipe};
 use crate::sys::mapping::Mapping;
 
-const NAME: &str = ".journal";
+pub(crate) const NAME: &str = ".journal";
 
 /// Its name where it lies beside the socket of init.
 const NAME_BESIDE: &str = "log-journal";

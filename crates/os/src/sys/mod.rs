@@ -11,9 +11,11 @@ pub mod entry;
 pub mod exec;
 
 pub mod inherit;
+pub mod let_go;
 pub mod lock;
 pub mod mapping;
 pub mod memory;
+pub mod mtd;
 pub mod namespace;
 pub mod notice;
 pub mod outgoing;
@@ -30,6 +32,7 @@ pub mod tied;
 #[cfg(feature = "for-size")]
 mod unwinder;
 pub mod wall_clock;
+pub mod watchdog;
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 

@@ -8,7 +8,7 @@ use model::service::request::End;
 /// kernel refuses: only pid 1 of the first namespace may.
 pub fn end_machine(end: End) -> io::Error {
     let command = match end {
-        End::Reboot => libc::RB_AUTOBOOT,
+        End::Reboot | End::Hard | End::Maintenance => libc::RB_AUTOBOOT,
         End::PowerOff => libc::RB_POWER_OFF,
         End::Halt => libc::RB_HALT_SYSTEM,
         End::Exit => return io::ErrorKind::InvalidInput.into(),

@@ -85,6 +85,11 @@ impl Program {
                 self.reply(number, "");
             }
             (Part::Client, ToInit::Reexec { program }) => self.reexec(number, program),
+            (Part::Client, ToInit::WatchdogTaken) => {
+                // It goes on running: whoever asks has it, too.
+                self.watchdog = None;
+                self.reply(number, "");
+            }
             (Part::Client, ToInit::Fault) => crash::fault(),
             _ => self.reply(number, "that cannot be asked for here"),
         }

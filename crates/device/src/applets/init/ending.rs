@@ -18,11 +18,16 @@ impl Program {
     /// Begins to bring everything down, or changes how that is to end.
     pub fn shut_down(&mut self, end: End) {
         let end = match end {
+            // What was prepared for is no end of the machine, so a container can do it as well.
+            End::Reboot if self.may_levitate() => End::Maintenance,
             _ if !self.is_machine() => End::Exit,
             // The kernel does not survive the end of pid 1.
-            End::Exit => End::Reboot,
+            End::Exit | End::Hard => End::Reboot,
             end => end,
         };
+        if end == End::Maintenance && self.watchdog.is_none() {
+            self.take_watchdog();
+        }
         match &mut self.ending {
             Some(ending) => ending.set_end(end),
             None => {
@@ -122,7 +127,8 @@ impl super::server::Client {
 
 pub fn end_name(end: End) -> &'static str {
     match end {
-        End::Reboot => "reboot",
+        End::Reboot | End::Hard => "reboot",
+        End::Maintenance => "into maintenance",
         End::PowerOff => "power off",
         End::Halt => "halt",
         End::Exit => "exit",
@@ -131,5 +137,6 @@ pub fn end_name(end: End) -> &'static str {
 
 /// The end that the table's mode byte speaks of.
 pub fn end_of_mode(mode: u8) -> Option<End> {
-    [End::Reboot, End::PowerOff, End::Halt, End::Exit].into_iter().find(|e| *e as u8 + 1 == mode)
+    let all = [End::Reboot, End::PowerOff, End::Halt, End::Exit, End::Maintenance];
+    all.into_iter().find(|e| *e as u8 + 1 == mode)
 }

@@ -32,7 +32,9 @@ impl Program {
             return;
         }
         match signal {
-            libc_signal::TERM | libc_signal::INT => self.shut_down(End::Reboot),
+            libc_signal::TERM => self.shut_down(End::Reboot),
+            // Ctrl, Alt and Delete: somebody stands before the machine.
+            libc_signal::INT => self.shut_down(End::Hard),
             libc_signal::QUIT => self.quit(),
             libc_signal::USR1 if self.config.kind == Kind::Init => self.shut_down(End::Halt),
             libc_signal::USR2 | libc_signal::PWR if self.config.kind == Kind::Init => {

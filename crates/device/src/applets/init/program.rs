@@ -17,6 +17,7 @@ use os::service::table::Table;
 use os::service::tree::{Tree, token};
 use os::sys::{children, crash, inherit, signals, spawn::Spawner};
 use os::trouble::Trouble;
+use os::watchdog::Watchdog;
 
 use super::ending::end_of_mode;
 use super::relief::Relief;
@@ -78,6 +79,11 @@ pub struct Program {
     pub logger: Slot,
     /// Datagrams are received here.
     pub buffer: Vec<u8>,
+    /// The watchdog of the hardware, while nobody else looks after it; and when it is fed next.
+    pub watchdog: Option<Watchdog>,
+    pub next_pat: Moment,
+    /// When nobody has come to maintenance.
+    pub nobody_until: Option<Moment>,
 }
 
 /// Runs a tree until it is told to end.
@@ -145,6 +151,8 @@ impl Program {
             None => (Table::new().map_err(refused("make memory that outlives exec"))?, None),
         };
         insist(again, "prepare for faults", || prepare_crash(&table, name, words))?;
+        let watchdog = config.watchdog.and_then(Watchdog::inherited);
+        let nobody_until = config.nobody_until.map(Moment::from_nanos);
         let environment = crash::environment_words(DEFAULT_PATH);
         let mut program = Self {
             config,
@@ -165,6 +173,9 @@ impl Program {
             abort: false,
             logger: Slot::MAX,
             buffer: Vec::new(),
+            watchdog,
+            next_pat: Moment::ZERO,
+            nobody_until,
         };
         match found {
             Some(found) => program.go_on(found),
@@ -384,6 +395,7 @@ impl Program {
             }
             let now = os::clock::now();
             self.relieve(now);
+            self.feed_watchdog(now);
             let late = self.tree.late.deadline(now);
             let deadline = [
                 // No signal tells again of children that are still to be reaped.
@@ -393,6 +405,8 @@ impl Program {
                 self.next_scan,
                 self.next_listen,
                 self.relief.at,
+                self.watchdog.is_some().then_some(self.next_pat),
+                self.nobody_until,
                 self.server.as_ref().and_then(Server::deadline),
                 late,
             ];
@@ -417,6 +431,9 @@ impl Program {
             }
             if self.next_listen.is_some_and(|at| at <= now) {
                 self.listen_again();
+            }
+            if self.nobody_until.is_some_and(|at| at <= now) {
+                self.give_up_waiting();
             }
             if let Some(server) = &mut self.server {
                 server.listen_again(&self.tree.events, now);
@@ -445,6 +462,15 @@ impl Program {
             return Exit::DONE;
         }
         let _ = std::fs::remove_file(live_dir::INIT);
+        if end == End::Maintenance {
+            self.leave();
+            // It did not come to it. A container has no machine to restart.
+            if self.config.container {
+                return Exit::NOT_ACHIEVED;
+            }
+        } else if let Some(watchdog) = self.watchdog.take() {
+            watchdog.end();
+        }
         if self.first && end != End::Exit {
             if os::namespace::is_machines()
                 && let Err(trouble) = os::deploy::mounts::unmount_all()

@@ -9,6 +9,7 @@ use model::service::live_state::is_up;
 use model::service::name::nearest;
 use model::service::status::Exit as Ended;
 
+use super::super::levitate::where_one_is;
 use super::services::{Mood, Services, look};
 use crate::applets::generation;
 use crate::applets::trial::switch::LIVE;
@@ -23,7 +24,7 @@ pub const COMMAND: Command = Command {
     ],
     about: "\
 Below each service stands what it needs. With names: only these, and what \
-they need. Exit codes: 0 all of them are up or nobody wants them up, 1 one is \
+they need. In maintenance, and where `levitate` has prepared it, that is said first. Exit codes: 0 all of them are up or nobody wants them up, 1 one is \
 not what it should be, 3 no such name, 111 the system refused.",
     run,
 };
@@ -37,6 +38,7 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
             other => return Err(args.unknown(other)),
         }
     }
+    let usual = live == Path::new("/run/s6-rc");
     let words = args.rest();
     let names: Vec<&str> = words.iter().map(|word| text(word)).collect::<Result<_, _>>()?;
     look(&live, |services| {
@@ -47,6 +49,9 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         } else {
             let tops = if names.is_empty() { tops(services) } else { chosen.clone() };
             let colours = std::io::stdout().is_terminal();
+            if let Some(place) = where_one_is().filter(|_| names.is_empty() && usual) {
+                text = format!("{place}\n\n");
+            }
             Tree::new(services, colours).print(&tops, &mut text);
         }
         services.warn();

@@ -1,0 +1,77 @@
+//! `ward image verify`: whether an image is whole, and for this device.
+
+use std::io::Write;
+use std::path::Path;
+
+use cli::{Args, Command, Exit, Failure, text};
+use os::flash::image_file::{ImageFile, ImageTrouble};
+
+pub const COMMAND: Command = Command {
+    name: "image",
+    summary: "Check whether an image of the flash is whole, and for this device",
+    usage: "ward image verify IMAGE",
+    options: &[],
+    about: "\
+Shows what the image says of itself, and reads all of it: every part must have \
+its digest, and nothing may lie between them. `-` is standard input. Exit codes: \
+0 it is whole and for this device, 1 it is not, 111 it cannot be read.",
+    run,
+};
+
+/// What this device is called, by whoever built it: an image says for which device it is.
+pub const DEVICE: &str = "/etc/device";
+
+/// What this device says that it is; none where the system was not built by Doorward.
+pub fn this_device() -> Option<String> {
+    let text = std::fs::read_to_string(DEVICE).ok()?;
+    Some(text.trim_end().to_owned()).filter(|name| !name.is_empty())
+}
+
+fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    if let Some(option) = args.option()? {
+        return Err(args.unknown(&option));
+    }
+    let words = args.rest();
+    let [verb, path] = &words[..] else {
+        return Err(Failure::usage("it needs `verify` and the path of an image"));
+    };
+    if text(verb)? != "verify" {
+        return Err(Failure::usage(format!("there is no `image {}`", verb.display())));
+    }
+    verify(Path::new(path), out)
+}
+
+fn verify(path: &Path, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let wrong = |trouble: ImageTrouble| trouble_with(path, &trouble);
+    let mut image = ImageFile::open(path).map_err(wrong)?;
+    let Some(manifest) = image.manifest.clone() else {
+        let failure = Failure::not_achieved(format!("{} has no manifest", path.display()));
+        return Err(failure.hint("it was cut off, or was not made by `doorward build`"));
+    };
+    write!(out, "{manifest}")?;
+    image.check(manifest.erase_bytes, &mut |_| {}).map_err(wrong)?;
+    match this_device() {
+        Some(device) if device != manifest.device => Err(Failure::not_achieved(format!(
+            "{} is whole, but for {}, and this is {device}",
+            path.display(),
+            manifest.device
+        ))),
+        Some(_) => Ok(writeln!(out, "whole      yes; for this device").map(|()| Exit::DONE)?),
+        None => Ok(writeln!(out, "whole      yes").map(|()| Exit::DONE)?),
+    }
+}
+
+/// What is wrong with an image, as a failure.
+pub fn trouble_with(path: &Path, trouble: &ImageTrouble) -> Failure {
+    let exit = match trouble {
+        ImageTrouble::Read(_) | ImageTrouble::Memory { .. } => Exit::REFUSED,
+        ImageTrouble::Manifest(_) | ImageTrouble::Damage(_) => Exit::NOT_ACHIEVED,
+    };
+    let failure = Failure::new(exit, format!("cannot use the image {}: {trouble}", path.display()));
+    match trouble {
+        ImageTrouble::Damage(_) | ImageTrouble::Manifest(_) => {
+            failure.hint("copy it again; `doorward image verify` checks it where it was built")
+        }
+        _ => failure,
+    }
+}

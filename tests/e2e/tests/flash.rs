@@ -1,0 +1,451 @@
+//! `flashcp` on flash as Linux has it: memory, NAND that is bad in places, a block device and NOR,
+//! each in the virtual router, beside Debian's.
+
+use std::fs::File;
+use std::process::Stdio;
+
+use e2e::Folder;
+use e2e::client::Said;
+use e2e::nix::prepare_devices;
+use e2e::vm::{self, Vm};
+use model::digest::Digest;
+use model::flash::manifest::{Manifest, Part};
+use serde_json::Value;
+
+fn configuration(modules: &str) -> String {
+    format!(
+        r#"({{ config, pkgs, ... }}:
+let svc = config.system.service; in
+{{
+  hostname = "flashes";
+  hardware.kernel.modules = [ {modules} ];
+  hardware.vm.memory = 512;
+  defaultProfile.packages = [ pkgs.mtdutils ];
+  services = rec {{
+    int = svc.network.address.build {{
+      interface = config.hardware.networkInterfaces.lan;
+      address = "192.168.7.1";
+      prefixLength = 24;
+    }};
+    ssh = svc.ssh.build {{ address = "192.168.7.1"; dependencies = [ int ]; }};
+  }};
+}})"#
+    )
+}
+
+/// What every script of these begins with: a folder in memory, Debian's program, modules, and ways
+/// to find things.
+const PRELUDE: &str = r#"
+set -e
+cd /tmp
+old=$(echo /nix/store/*mtd*/bin/flashcp)
+modules=/run/current-system/modules
+number() { sed -n "s/^mtd\([0-9]*\): .*\"$1.*\"/\1/p" /proc/mtd | head -n 1; }
+random() { dd if=/dev/urandom of=$1 bs=65536 count=$2 2>/dev/null; }
+# The first blocks of a file as others, by their numbers.
+change() { file=$1; shift; for at; do dd if=/dev/urandom of=$file bs=65536 count=1 seek=$at conv=notrunc 2>/dev/null; done; }
+# That of 2 MiB, and not the device's own.
+spare_firmware() { sed -n 's/^mtd\([0-9]*\): 00200000 .*"firmware"/\1/p' /proc/mtd; }
+is() { dd if=/dev/mtd$1 bs=65536 2>/dev/null | head -c $(wc -c < $2) | cmp - $2; }
+now() { cut -d ' ' -f 1 /proc/uptime; }
+took() { from=$(now); "$@" > /tmp/said; echo "$(now) $from" | awk '{ print $1 - $2 }'; }
+"#;
+
+struct Device(Vm);
+
+impl Device {
+    fn new(kind: &str, modules: &str) -> Self {
+        let folder = vm::build(&configuration(modules), kind);
+        let mut vm = Vm::new(&format!("flash-{kind}"), &folder);
+        vm.start();
+        vm.wait_open();
+        Self(vm)
+    }
+
+    fn try_script(&self, script: &str) -> Said {
+        self.0.visit(&format!("{PRELUDE}{script}"))
+    }
+
+    #[track_caller]
+    fn script(&self, script: &str) -> Said {
+        self.try_script(script).expect(0)
+    }
+
+    /// A command that must be refused, with a word of why.
+    #[track_caller]
+    fn refuses(&self, command: &str, why: &str) {
+        self.try_script(&format!("code=0; {command} || code=$?; exit $code")).expect(1).has(why);
+    }
+
+    fn send(&self, bytes: &[u8], name: &str) {
+        let folder = Folder::new("sent");
+        let file = folder.write("file", bytes);
+        let mut command = self.0.ssh(&format!("cat > /tmp/{name}"));
+        command.stdin(Stdio::from(File::open(file).expect("it was written")));
+        assert!(command.status().expect("ssh runs").success(), "{name} cannot be sent");
+    }
+}
+
+/// The number in front of a word.
+#[track_caller]
+fn count(said: &str, word: &str) -> u32 {
+    let before = said.split(word).next().unwrap_or_default().trim_end();
+    let number = before.rsplit(' ').next().and_then(|number| number.parse().ok());
+    number.unwrap_or_else(|| panic!("no number of {word:?} in {said}"))
+}
+
+#[test]
+fn flash_of_every_kind_is_written_and_what_is_used_is_not() {
+    let device =
+        Device::new("qemu-x86_64", r#""mtdram" "nandsim" "block2mtd" "loop" "mtdblock" "ubi""#);
+    // The root's own image had its manifest behind it, and JFFS2 had no word to say about it.
+    let dmesg = device.0.ask("dmesg");
+    assert!(!dmesg.contains("Magic bitmask") && dmesg.contains("jffs2"), "{dmesg}");
+    what_is_used_is_refused(&device);
+    what_cannot_be_is_refused(&device);
+    for (what, find) in [
+        ("memory of the machine", "echo kernel"),
+        ("memory", "echo 'mtdram test device'"),
+        (
+            "a block device",
+            "rmmod block2mtd; head -c 8388608 /dev/zero > disk; losetup /dev/loop0 disk; \
+             insmod $modules/block2mtd.ko block2mtd=/dev/loop0,65536 >&2; echo 'block2mtd: /dev/loop0'",
+        ),
+        ("NAND", "echo 'NAND simulator'"),
+    ] {
+        println!("{what}");
+        an_image_is_written(&device, find);
+    }
+    an_image_that_says_what_it_is_goes_only_there(&device);
+    nand_that_is_bad_in_places_is_written(&device);
+    what_was_interrupted_goes_on(&device);
+    the_figures_hold_beside_debians(&device);
+}
+
+fn what_is_used_is_refused(device: &Device) {
+    device.script("random a 2");
+    for (target, why) in [
+        ("mtd:rootfs", "mtd:rootfs: it is mounted at /\n"),
+        ("mtd:firmware", "rootfs, which shares its blocks, is mounted at /\n"),
+        ("/dev/mtd0", "persist, which shares its blocks, is mounted at /persist"),
+    ] {
+        device.refuses(&format!("flashcp -v a {target}"), why);
+    }
+    // Partitions over others, what lies over them, and who has them open.
+    let ram = "n=$(number 'mtdram test device');";
+    let mounted = "flash_erase -q /dev/mtd$n 0 0; mkdir -p m; mount -t jffs2 mtd$n m; \
+                   mtdpart add /dev/mtd$n over 0 1048576;";
+    let undo = "umount m; mtdpart del /dev/mtd$n $(number over);";
+    for (before, target, after, why) in [
+        (mounted, "/dev/mtd$n", "umount m;", "it is mounted at /tmp/m"),
+        (
+            "mount -t jffs2 mtd$n m;",
+            "mtd:over",
+            undo,
+            "mtdram test device, which shares its blocks, is mounted at /tmp/m",
+        ),
+        (
+            "unshare -m sh -c \"mount -t jffs2 mtd$n m; exec sleep 60\" & sleep 1;",
+            "/dev/mtd$n",
+            "kill $!; sleep 1;",
+            "it is mounted at /tmp/m",
+        ),
+        (
+            "mount -t jffs2 mtd$n m; echo > m/x; sleep 60 < m/x & umount -l m; sleep 1;",
+            "/dev/mtd$n",
+            "kill $!; sleep 1;",
+            "unmounted, but files of it are open in sleep (process",
+        ),
+        (
+            "sleep 60 < /dev/mtd${n}ro & sleep 1;",
+            "/dev/mtd$n",
+            "kill $!;",
+            "it is open in sleep (process",
+        ),
+        (
+            "losetup /dev/loop1 /dev/mtdblock$n;",
+            "/dev/mtd$n",
+            "losetup -d /dev/loop1;",
+            "it is used by loop1",
+        ),
+        (
+            "ubiattach -m $n > /dev/null;",
+            "/dev/mtd$n",
+            "ubidetach -m $n > /dev/null;",
+            "it is used by ubi0",
+        ),
+    ] {
+        let script = format!(
+            "{ram} {before} sum=$(sha256sum < /dev/mtd$n); code=0; flashcp a {target} || code=$?; \
+             test \"$sum\" = \"$(sha256sum < /dev/mtd$n)\"; {after} exit $code"
+        );
+        device.try_script(&script).expect(1).has(why);
+    }
+    device.script(&format!("{ram} flashcp a /dev/mtd$n"));
+}
+
+fn what_cannot_be_is_refused(device: &Device) {
+    for (command, why) in [
+        ("flashcp a mtd:nothing", "no partition is called nothing"),
+        ("flashcp a /dev/mtdblock2", "it is a block device"),
+        ("flashcp a /dev/null", "it is no partition of a flash"),
+        ("flashcp a /dev/mtd99", "No such file"),
+        ("flashcp nothing mtd:u-boot-env", "cannot use the image nothing: it cannot be read"),
+        ("flashcp . mtd:u-boot-env", "it cannot be read"),
+        ("flashcp /dev/null mtd:u-boot-env", "it is empty"),
+        ("random b 5; flashcp b mtd:u-boot-env", "it has 327680 bytes, and the partition 262144"),
+    ] {
+        device.refuses(command, why);
+    }
+    device.try_script("flashcp a || exit $?").expect(100);
+}
+
+/// Writes images, and finds them there; beside what Debian's program leaves.
+fn an_image_is_written(device: &Device, find: &str) {
+    let said = device.script(&format!(
+        r#"name=$({find}); n=$(number "$name"); d=/dev/mtd$n
+random a 40; head -c 2555555 a > b; cp b c; change c 7
+flash_erase -q $d 0 0
+flashcp -v b $d; is $n b; sha256sum < $d > ours
+flash_erase -q $d 0 0
+$old b $d > /dev/null; sha256sum < $d > theirs; cmp ours theirs
+flashcp -v b $d
+flashcp -n c $d; is $n b
+flashcp -v c $d; is $n c
+flashcp -v c $d
+head -c 100000 a > s; cat s | flashcp -v - $d; is $n s
+flashcp -v -p -A s $d
+test $(dd if=$d bs=131072 skip=1 2>/dev/null | tr -d '\377' | wc -c) = 0
+flashcp --json c $d > json
+flashcp c $d > quiet; test ! -s quiet; cat json"#
+    ));
+    let (said, json) = said.out.split_at(said.out.find('{').expect("objects at the end"));
+    let ends: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("done: ") || line.contains("nothing was"))
+        .collect();
+    let [new, again, dry, changed, same, short, all] = &ends[..] else { panic!("{said}") };
+    let blocks = count(new, " were written");
+    assert!(blocks >= 20 && count(new, " were before") == 0, "{new}");
+    for line in [again, same] {
+        assert_eq!(
+            (count(line, " were before"), count(line, " were written")),
+            (blocks, 0),
+            "{line}"
+        );
+    }
+    assert_eq!(count(dry, " would be written"), 1, "{dry}");
+    assert_eq!(count(changed, " were written"), 1, "{changed}");
+    // Blocks of 16 kB to 128 kB.
+    assert!((1..=7).contains(&count(short, " were written")), "{short}");
+    assert!(count(all, " were written") == 0 && count(all, " erased") > 0, "{all}");
+    assert!(said.contains("100 %: "), "{said}");
+
+    let objects: Vec<Value> =
+        json.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
+    let (first, last) = (&objects[0], &objects[objects.len() - 1]);
+    assert_eq!((&first["event"], &first["bytes"]), (&"start".into(), &2_555_555.into()));
+    assert_eq!((&last["event"], &last["ok"]), (&"end".into(), &true.into()));
+    assert!(objects.iter().any(|it| it["event"] == "progress" && it["blocks"] == it["of"]));
+}
+
+/// Two parts with a gap, for a partition of so many blocks of 128 kB.
+fn image(device: &str, partition: &str) -> Vec<u8> {
+    const BLOCK: usize = 128 << 10;
+    let bytes = |seed: u32, count: usize| -> Vec<u8> {
+        (0..count as u32)
+            .map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 ^ seed as u8)
+            .collect()
+    };
+    let (kernel, root) = (bytes(1, 2 * BLOCK + 7), bytes(2, 3 * BLOCK));
+    let mut image = kernel.clone();
+    image.resize(8 * BLOCK, 0xff);
+    image.extend_from_slice(&root);
+    let part = |name: &str, place: usize, bytes: &[u8], rest_erased| Part {
+        name: name.into(),
+        offset: (place * BLOCK) as u64,
+        size: 6 * BLOCK as u64,
+        bytes: bytes.len() as u64,
+        digest: Digest::of(bytes),
+        rest_erased,
+    };
+    let manifest = Manifest {
+        device: device.into(),
+        generation: String::new(),
+        partition: partition.into(),
+        size: 16 * BLOCK as u64,
+        erase_bytes: BLOCK as u32,
+        bytes: image.len() as u64,
+        parts: vec![part("first", 0, &kernel, false), part("second", 8, &root, true)],
+        signature: None,
+    };
+    image.extend(manifest.trailer().expect("a manifest as it should be"));
+    image
+}
+
+fn an_image_that_says_what_it_is_goes_only_there(device: &Device) {
+    let good = image("QEMU, x86_64", "spare");
+    device.send(&good, "good");
+    device.send(&image("Router of another kind", "spare"), "other");
+    device.send(&good[..good.len() - 1], "cut");
+    let mut damaged = good.clone();
+    damaged[9 << 17] ^= 1;
+    device.send(&damaged, "damaged");
+    device.script(
+        "n=$(number 'mtdram test device'); mtdpart add /dev/mtd$n spare 0 2097152; \
+         mtdpart add /dev/mtd$n firmware 2097152 2097152; \
+         head -c 4194304 /dev/zero > zero; flashcp zero /dev/mtd$n",
+    );
+    device.script("ward image verify good").has("whole      yes; for this device");
+    device.refuses("ward image verify other", "is whole, but for Router of another kind");
+    device.refuses("ward image verify cut", "has no manifest");
+    device.refuses("ward image verify damaged", "its part second is damaged");
+    let untouched = "is $(number 'mtdram test device') zero";
+    for (command, why) in [
+        ("flashcp other mtd:spare", "it is for Router of another kind, and this is QEMU, x86_64"),
+        ("flashcp damaged mtd:spare", "its part second is damaged"),
+        ("flashcp good mtd:u-boot-env", "it is for the partition spare"),
+        // The name alone would be ambiguous: the device has such a partition already.
+        ("flashcp cut mtd:firmware", "several partitions are called firmware"),
+        ("flashcp cut /dev/mtd$(spare_firmware)", "it has no manifest"),
+    ] {
+        device.refuses(command, why);
+        device.script(untouched);
+    }
+    device.script(
+        "mtdpart add /dev/mtd$(number spare) second 917504 786432; \
+         code=0; flashcp good mtd:spare 2> why || code=$?; test $code = 1; \
+         grep -q 'it has second at 1048576 with 786432 bytes, and the device at 917504' why; \
+         mtdpart del /dev/mtd$(number spare) $(number second)",
+    );
+    device.script(untouched);
+    // The image alone, and nothing behind what it asks for.
+    let said = device.script(
+        "flashcp -v good mtd:spare; n=$(number spare); head -c 1441792 good > expected; \
+         is $n expected; dd if=/dev/mtd$n bs=131072 skip=11 2>/dev/null > rest; \
+         test $(head -c 393216 rest | tr -d '\\377' | wc -c) = 0; \
+         tail -c 262144 rest | cmp - zero 2>&1 | grep -q EOF",
+    );
+    assert_eq!(count(&said.out, " were written"), 6, "{}", said.out);
+    device.script("flashcp --any-device other mtd:spare");
+    device.script(
+        "n=$(number 'mtdram test device'); mtdpart del /dev/mtd$n $(number spare); mtdpart del /dev/mtd$n $(spare_firmware)",
+    );
+}
+
+/// 64 MiB in blocks of 128 kB.
+const NAND: &str = "rmmod nandsim 2>/dev/null || true; nand() { insmod $modules/nandsim.ko \
+                    first_id_byte=0x20 second_id_byte=0xa2 third_id_byte=0x00 fourth_id_byte=0x15 \"$@\"; \
+                    n=$(number 'NAND simulator'); d=/dev/mtd$n; }; ";
+
+fn nand_that_is_bad_in_places_is_written(device: &Device) {
+    let said = device.script(&format!(
+        "{NAND} nand badblocks=1,5 weakblocks=2:0,7:1 bitflips=1; random a 64; cp a b; change b 9 33
+flashcp -v a $d; flashcp -v b $d; flashcp -v b $d; nanddump -q --bb=skipbad -l 4194304 -f dump $d; cmp dump b"
+    ));
+    let ends: Vec<&str> = said.out.lines().filter(|line| line.contains("done: ")).collect();
+    let [first, changed, same] = &ends[..] else { panic!("{}", said.out) };
+    for (word, expected) in [
+        (" were written", 32),
+        (" writes repeated", 2),
+        (" bad blocks stepped over", 2),
+        (" blocks marked as bad", 1),
+    ] {
+        assert_eq!(count(first, word), expected, "{first}");
+    }
+    assert!(count(first, " bits corrected") > 0, "{first}");
+    assert_eq!(
+        (count(changed, " were written"), count(changed, " bad blocks")),
+        (2, 3),
+        "{changed}"
+    );
+    assert_eq!(count(same, " were written"), 0, "{same}");
+    // It has no room for as much as it says that it has.
+    device
+        .try_script(&format!(
+            "{NAND} nand badblocks=3,4 parts=8; random c 15; code=0; flashcp c $d || code=$?; \
+             test $(tr -d '\\377' < $d | wc -c) = 0; exit $code"
+        ))
+        .expect(1)
+        .has("of the 8 blocks from 0 on 6 are good, and it has 8");
+    // Blocks that fail one after the other are not the blocks' fault.
+    let weak = (0..12).map(|block| format!("{block}:0")).collect::<Vec<_>>().join(",");
+    device
+        .try_script(&format!(
+            "{NAND} nand weakblocks={weak} parts=20; random c 4; code=0; flashcp -v c $d || code=$?; exit $code"
+        ))
+        .expect(1)
+        .has("it is not the blocks");
+}
+
+fn what_was_interrupted_goes_on(device: &Device) {
+    let slow = format!("{NAND} nand do_delays=1; random a 256; ");
+    let said = device.script(&format!(
+        "{slow} flashcp a $d & sleep 3; kill -9 $!; wait $! || true; flashcp -v a $d; is $n a"
+    ));
+    let (before, written) = (count(&said.out, " were before"), count(&said.out, " were written"));
+    assert!(before > 2 && written > 2 && before + written == 128, "{}", said.out);
+
+    // Told to end, it ends between two blocks, and says how it is; a connection that breaks is
+    // no reason.
+    let stopped = |signal: &str| {
+        device.try_script(&format!(
+            "{slow} flashcp a $d & sleep 2; kill -{signal} $!; wait $! || exit $?; is $n a"
+        ))
+    };
+    let said = stopped("TERM").expect(1).has("was stopped");
+    assert!(said.err.contains("of 128 blocks are as in the image"), "{}", said.err);
+    stopped("HUP").expect(0);
+}
+
+/// A flash that takes the time that one takes which is typical of routers, W25Q128JV by its data
+/// sheet: 150 ms to erase 64 kB, 0.7 ms to program 256 bytes, 10 MB in a second to be read. (Memory
+/// that plays a flash is as quick to write as it is to read.)
+const LIKE_NOR: &str = "nand do_delays=1 erase_delay=300 programm_delay=5600 access_delay=200 \
+                        input_cycle=0 output_cycle=0";
+
+fn the_figures_hold_beside_debians(device: &Device) {
+    let said = device.script(&format!(
+        r#"{NAND} {LIKE_NOR}
+random a 40; cp a b; change b 11; random c 40
+$old a $d > /dev/null
+echo "part $(took flashcp -v b $d) $(tail -n 1 said)"; is $n b
+echo "theirs $(took $old a $d)"
+echo "full $(took flashcp c $d)"; is $n c"#
+    ));
+    println!("{}", said.out);
+    let row = |what: &str| {
+        let line = said.out.lines().find_map(|line| line.strip_prefix(what));
+        let line = line.unwrap_or_else(|| panic!("no {what} in {}", said.out)).trim_start();
+        let seconds = line.split(' ').next().and_then(|it| it.parse::<f64>().ok());
+        (line, seconds.unwrap_or_else(|| panic!("no time in {line}")))
+    };
+    let ((line, part), (_, theirs), (_, full)) = (row("part"), row("theirs"), row("full"));
+    // One of 20 blocks: 5 %.
+    assert_eq!((count(line, " were written"), count(line, " were before")), (1, 19), "{line}");
+    assert!(part <= 0.2 * theirs, "a part: {part} s beside {theirs} s");
+    assert!(full <= theirs, "all of it: {full} s beside {theirs} s");
+}
+
+#[test]
+fn nor_is_written_where_bits_only_clear_without_being_erased() {
+    prepare_devices();
+    // The device whose flash behaves as NOR does.
+    let device = Device::new("qemu-aarch64", "");
+    let said = device.script(
+        r#"n=$(number kernel); d=/dev/mtd$n
+random a 384; cp a b; change b 5 105 265
+$old a $d > /dev/null
+flashcp -v b $d | tail -n 1; is $n b
+# What is zero needs no erasing, what is not does.
+dd if=/dev/zero of=b bs=1000 seek=1000 count=500 conv=notrunc 2> /dev/null
+flashcp -v b $d | tail -n 1; is $n b
+flashcp -v a $d | tail -n 1; is $n a
+echo "part $(took flashcp b $d), full $(took $old a $d), 24 MiB""#,
+    );
+    println!("{}", said.out);
+    let lines: Vec<&str> = said.out.lines().filter(|line| line.contains("done: ")).collect();
+    let counts = |line: &str| (count(line, " were written"), count(line, " erased"));
+    // Of 96 blocks of 256 kB.
+    assert_eq!(lines.iter().map(|line| counts(line)).collect::<Vec<_>>(), [(3, 3), (3, 0), (5, 5)]);
+}

@@ -1,0 +1,316 @@
+//! The manual's chapter about levitate, on a virtual router: into a system in memory, the flash written
+//! from there, and back.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use e2e::client::Said;
+use e2e::dice::Dice;
+use e2e::nix::sources;
+use e2e::vm::{self, LIMIT, Vm};
+use e2e::{Folder, doorward, wait_for};
+
+/// The manual's configuration, with the example's services.
+fn router(more: &str) -> PathBuf {
+    let example = sources().join("examples/configuration.nix").display().to_string();
+    let levitate = "({ config, pkgs, ... }: {
+      services.watchdog = config.system.service.watchdog.build { timeout = 20; interval = 3; };
+      defaultProfile.packages = with pkgs; [
+        (levitate.override {
+          config = {
+            services = {
+              inherit (config.services) wan bridge ssh watchdog;
+            };
+            defaultProfile.packages = [ mtdutils ];
+            users.root = config.users.root;
+          };
+        })
+      ];
+    })";
+    vm::build(&format!("{example} {levitate} {more}"), "qemu-x86_64")
+}
+
+/// More of a configuration: a root that cannot be written to, and is made quickly.
+const SQUASHFS: &str = "{ boot.rootfs = \"squashfs\"; boot.compression = \"zstd\"; }";
+
+/// Somebody with a memory for host keys, who trusts the first one and no other.
+struct Person<'a> {
+    vm: &'a Vm,
+    home: &'a Folder,
+}
+
+impl Person<'_> {
+    /// Where the device is for ssh, and the key that opens it.
+    fn place(&self) -> (OsString, OsString) {
+        let original = self.vm.ssh("");
+        let words: Vec<OsString> = original.get_args().map(|word| word.to_owned()).collect();
+        let after = |name: &str| {
+            let at = words.iter().position(|word| word == name).expect("it has a port and a key");
+            words[at + 1].clone()
+        };
+        (after("-p"), after("-i"))
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let known = self.home.join("known_hosts");
+        let mut command = Command::new("ssh");
+        let (port, key) = self.place();
+        command.args(["-F", "none", "-p"]).arg(port).arg("-i").arg(key);
+        command.args(["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new"]);
+        command.args(["-o", "ConnectTimeout=5", "-o", "ServerAliveInterval=5"]);
+        command.arg("-o").arg(format!("UserKnownHostsFile={}", known.display()));
+        command.args(["-o", "ServerAliveCountMax=20", "root@127.0.0.1", "--", line]);
+        command
+    }
+
+    fn ssh(&self, line: &str) -> Said {
+        patient(&mut self.command(line))
+    }
+
+    #[track_caller]
+    fn ask(&self, line: &str) -> String {
+        self.ssh(line).expect(0).out
+    }
+
+    /// Waits until the device lets it in and says this.
+    #[track_caller]
+    fn wait(&self, line: &str, what: &str) -> Duration {
+        let start = Instant::now();
+        while start.elapsed() < LIMIT {
+            if self.ssh(line).out.contains(what) {
+                return start.elapsed();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("no {what:?}:\n{}\n{}", self.vm.console(), self.vm.said());
+    }
+}
+
+/// Runs a command to its end, however long that is.
+fn patient(command: &mut Command) -> Said {
+    let output = command.stdin(Stdio::null()).output().expect("it can be started");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        out: text(&output.stdout),
+        err: text(&output.stderr),
+    }
+}
+
+/// One figure for the report.
+fn tell(what: &str, figure: impl std::fmt::Display) {
+    eprintln!("levitate: {what}: {figure}");
+}
+
+/// Into maintenance, as a person types it; back once that is sure.
+fn levitated(person: &Person<'_>) {
+    let start = Instant::now();
+    let said = person.ask("levitate");
+    let took = start.elapsed();
+    tell("`levitate`", format_args!("{:.1} s\n{said}", took.as_secs_f32()));
+    // The figures to reach are 10 and 20 seconds; others may be using this machine.
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    assert!(said.contains("/persist/ssh/host_key: taken along"), "{said}");
+    assert!(person.ask("ward status").starts_with("maintenance is prepared"));
+    let start = Instant::now();
+    // It may end before the visit does.
+    let _ = person.ssh("reboot");
+    person.wait("cat /etc/banner", "MAINTENANCE");
+    let took = start.elapsed();
+    tell("`reboot` to ssh in maintenance", format_args!("{:.1} s", took.as_secs_f32()));
+    assert!(took < Duration::from_secs(60), "{took:?}");
+}
+
+/// What must be so in maintenance, on whichever root.
+fn is_maintenance(person: &Person<'_>) {
+    let mounts = person.ask("cat /proc/mounts");
+    for flash in ["jffs2", "squashfs", "/dev/mtd", "/old"] {
+        assert!(!mounts.contains(flash), "{flash}:\n{mounts}");
+    }
+    assert!(person.ask("ward status").starts_with("maintenance: this system runs in memory"));
+    let count = |module: &str| person.ask(&format!("cat /sys/module/{module}/refcnt || echo 0"));
+    assert_eq!((count("jffs2").trim(), count("squashfs").trim()), ("0", "0"));
+    assert!(!person.ask("ps").contains("jffs2_gcd"));
+    let mtd = person.ask("cat /proc/mtd");
+    assert!(mtd.starts_with("dev:    size   erasesize  name\n"), "{mtd}");
+    assert!(mtd.contains("03800000 00010000 \"firmware\""), "{mtd}");
+    // The log goes on where that of the old system has ended.
+    let log = person.ask("ward log");
+    for line in ["bringing everything down (into maintenance)", "this is maintenance"] {
+        assert!(log.contains(line), "{line}:\n{log}");
+    }
+    assert_eq!(log.matches("i6300ESB timer").count(), 1, "the kernel's messages are there once");
+    // The watchdog went from hand to hand, and its new owner is a service.
+    assert!(log.contains("hands the watchdog over"), "{log}");
+    wait_for("the watchdog's owner", LIMIT, || {
+        let owner =
+            person.ask("ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c '/dev/watchdog$' || true");
+        (owner.trim() == "1").then_some(())
+    });
+    wait_for("somebody noticed", LIMIT, || {
+        person.ask("ward status").contains("nobody logs in").eq(&false).then_some(())
+    });
+}
+
+/// What the plan says, and what memory says.
+fn memory_is_as_told(person: &Person<'_>, closure: u64) {
+    let line = person.ask("df -k / | tail -1");
+    let used: u64 = line.split_whitespace().nth(2).and_then(|n| n.parse().ok()).expect("a number");
+    let ratio = (used * 1024) as f64 / closure as f64;
+    tell("memory", format_args!("{used} kB for a closure of {} kB: {ratio:.2}", closure / 1024));
+    assert!(ratio < 1.2, "{ratio}");
+}
+
+/// Bytes of the store paths of the maintenance system, as files.
+fn closure_bytes(person: &Person<'_>) -> u64 {
+    let words = "for path in $(sed -n 's/^store\t\\([^\t]*\\).*/\\1/p' /run/current-system/levitate/plan); \
+                 do find $path -type f -exec stat -c %s {} +; done";
+    person.ask(words).lines().filter_map(|line| line.parse::<u64>().ok()).sum()
+}
+
+/// `doorward reflash` with an image that was built before.
+fn reflash(person: &Person<'_>, image: &Path, words: &[&str]) -> Said {
+    let (port, key) = person.place();
+    let mut command = Command::new(doorward());
+    command.arg("reflash").arg("root@127.0.0.1").arg("--image").arg(image).args(words);
+    command.arg("-p").arg(port).arg("-i").arg(key);
+    command.args(["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new"]);
+    let known = person.home.join("known_hosts");
+    command.arg("-o").arg(format!("UserKnownHostsFile={}", known.display()));
+    patient(&mut command)
+}
+
+fn the_manuals_chapter(name: &str, options: &str, root: &str) {
+    let folder = router(options);
+    let other = router(&format!("{options} {{ filesystem.\"/etc/second\".text = \"2\\n\"; }}"));
+    let home = Folder::new("home");
+    let mut vm = Vm::new(name, &folder);
+    vm.start();
+    vm.wait_open();
+    let person = Person { vm: &vm, home: &home };
+    let is_at_home = format!(" / {root} ");
+    assert!(person.ask("cat /proc/mounts").contains(&is_at_home));
+    person.ask("touch /persist/kept");
+    let closure = closure_bytes(&person);
+    // Undone, nothing is left of it.
+    person.ask("levitate --timeout 700");
+    assert!(person.ask("levitate --cancel").contains("is one again"));
+    assert_eq!(person.ssh("levitate --status").code, 1);
+    assert!(!person.ask("mount").contains("maintenance"));
+
+    levitated(&person);
+    memory_is_as_told(&person, closure);
+    is_maintenance(&person);
+
+    // The manual's last steps, with another system than before.
+    let firmware = other.join("firmware.bin");
+    let image = fs::File::open(&firmware).expect("an image");
+    let sent = person.command("cat > firmware.bin").stdin(image).status();
+    assert!(sent.is_ok_and(|status| status.success()), "{}", vm.console());
+    let start = Instant::now();
+    let said = person.ask("flashcp -v firmware.bin mtd:firmware");
+    tell("flashcp", format_args!("{:.1} s\n{said}", start.elapsed().as_secs_f32()));
+    let _ = person.ssh("reboot");
+    person.wait("cat /proc/mounts", &is_at_home);
+    assert_eq!(person.ask("cat /etc/second"), "2\n");
+    person.ask("cat /persist/kept");
+    assert_eq!(person.ssh("levitate --status").code, 1);
+
+    // The same from the build machine, back to the first system.
+    let start = Instant::now();
+    let first = folder.join("firmware.bin");
+    let said = reflash(&person, &first, &["-n"]).expect(0);
+    assert!(said.err.contains("nothing was changed"), "{}", said.err);
+    let said = reflash(&person, &first, &[]).expect(0);
+    tell("doorward reflash", format_args!("{:.1} s\n{}", start.elapsed().as_secs_f32(), said.err));
+    assert_eq!(person.ssh("cat /etc/second").code, 1);
+    person.ask("cat /persist/kept");
+    let said = reflash(&person, &first, &[]).expect(0);
+    assert!(said.err.contains("there is nothing to do"), "{}", said.err);
+    // All that the machine went through were the start and these two restarts: no watchdog has bitten.
+    assert_eq!(vm.said().matches("it restarts").count(), 2, "{}", vm.said());
+}
+
+#[test]
+fn the_manuals_chapter_on_a_root_that_can_be_written_to() {
+    the_manuals_chapter("levitate-jffs2", "", "jffs2");
+}
+
+#[test]
+fn the_manuals_chapter_on_a_squashfs_root() {
+    the_manuals_chapter("levitate-squashfs", SQUASHFS, "squashfs");
+}
+
+#[test]
+fn what_ends_before_the_first_erase_comes_back_as_it_was() {
+    let folder = router(SQUASHFS);
+    let cuts = std::env::var("CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
+    let seed = std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let mut dice = Dice(seed);
+    let home = Folder::new("home");
+    let mut vm = Vm::new("levitate-cuts", &folder);
+    vm.start();
+    vm.wait_open();
+    Person { vm: &vm, home: &home }.ask("echo kept > /persist/kept; sync");
+    for cut in 0..cuts {
+        let wait = Duration::from_millis(dice.below(6000));
+        let mut visit = vm.ssh("levitate && reboot");
+        let mut visit = visit.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("ssh runs");
+        std::thread::sleep(wait);
+        vm.cut_power();
+        let _ = visit.kill();
+        let _ = visit.wait();
+        vm.start();
+        vm.wait_open();
+        let person = Person { vm: &vm, home: &home };
+        assert_eq!(person.ask("cat /persist/kept"), "kept\n", "cut {cut} after {wait:?}");
+        assert!(person.ask("cat /proc/mounts").contains(" / squashfs "), "cut {cut}");
+        assert_eq!(person.ssh("levitate --status").code, 1, "cut {cut}");
+    }
+}
+
+#[test]
+fn where_the_flash_is_held_or_nobody_comes_the_old_system_comes_back() {
+    let folder = router(
+        "({ pkgs, ... }: { boot.rootfs = \"squashfs\"; boot.compression = \"zstd\"; boot.modules = [ \"loop\" ]; })",
+    );
+    let home = Folder::new("home");
+    let mut vm = Vm::new("levitate-held", &folder);
+    vm.start();
+    vm.wait_open();
+    {
+        let person = Person { vm: &vm, home: &home };
+        // A file of the flash as a disk, which the kernel holds and no process; and its device is gone.
+        person.ask("dd if=/dev/zero of=/persist/disk bs=1024 count=64 2>/dev/null");
+        person.ask("losetup /dev/loop0 /persist/disk && rm /dev/loop0");
+        person.ask("levitate");
+        let _ = person.ssh("reboot");
+    }
+    vm.wait_console("/persist cannot be unmounted");
+    vm.wait_console("no maintenance, as something holds the flash");
+    vm.wait_said("it restarts");
+    {
+        let person = Person { vm: &vm, home: &home };
+        person.wait("cat /proc/mounts", " / squashfs ");
+        assert_eq!(person.ssh("levitate --status").code, 1);
+
+        // One that can be found is let go of. Then nobody logs in.
+        person.ask("losetup /dev/loop0 /persist/disk");
+        person.ask("levitate --timeout 15");
+        let _ = person.ssh("reboot");
+    }
+    vm.wait_console("this is maintenance");
+    vm.wait_console("nobody has come to maintenance");
+    let person = Person { vm: &vm, home: &home };
+    person.wait("cat /proc/mounts", " / squashfs ");
+
+    // `reboot -f` restarts the machine all the same, and what was prepared is gone.
+    person.ask("levitate --new-host-key");
+    person.ask("touch /run/before");
+    let _ = person.ssh("reboot -f");
+    person.wait("test -e /run/before || cat /proc/mounts", " / squashfs ");
+    assert_eq!(person.ssh("levitate --status").code, 1);
+}
