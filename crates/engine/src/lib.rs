@@ -5,6 +5,7 @@
 
 extern crate alloc;
 
+pub mod deploy;
 pub mod log;
 pub mod machine;
 pub mod service;

@@ -1,0 +1,3 @@
+//! Updates: what to do next.
+
+pub mod rollout;
