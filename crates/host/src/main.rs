@@ -3,6 +3,7 @@
 
 mod archive;
 mod commands;
+mod fleet;
 mod nix;
 mod places;
 mod router;
