@@ -4,6 +4,7 @@
 mod archive;
 mod commands;
 mod copy;
+mod fleet;
 mod nix;
 mod places;
 mod router;

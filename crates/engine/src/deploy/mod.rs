@@ -8,3 +8,4 @@ pub mod deeds;
 pub mod disk;
 pub mod receive;
 pub mod store;
+pub mod rollout;
