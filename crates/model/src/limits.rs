@@ -202,7 +202,7 @@ pub const DEVICE_PATH_BYTES_MAX: usize = 2048;
 
 /// Bytes of the name of an attribute or a property of a device, and of a link
 /// to it. Names in `/sys` have a dozen.
-pub const DEVICE_NAME_BYTES_MAX: usize = 255;
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 255;
 
 /// Alternatives in one rule: whoever writes more means a pattern.
 pub const ALTERNATIVES_MAX: usize = 64;

@@ -7,16 +7,12 @@
 //!
 //! Controllers have a smaller one: `clerk` is the manager as they see it, `plugs`
 //! has devices that come and go, `uplinks` has services in turn.
-//! between them; `judge` watches; `town` puts them together. `surgery` is a world
-//! of its own: the health check with its targets.
-//! between them; `judge` watches; `town` puts them together. `trial` is a world of
-//! its own: a device that goes from one generation to another.
-
-pub mod clerk;
-//! between them; `judge` watches; `town` puts them together. `chip` is a flash
-//! of its own, with the machine that writes images.
+//! `surgery` is a world of its own: the health check with its targets. `trial` is
+//! another: a device that goes from one generation to another. `chip` is a flash,
+//! with the machine that writes images; `disk` forgets what was not synced.
 
 pub mod chip;
+pub mod clerk;
 pub mod dice;
 pub mod disk;
 pub mod judge;
@@ -30,6 +26,6 @@ pub mod story;
 pub mod streets;
 pub mod surgery;
 pub mod town;
-pub mod uplinks;
 pub mod trial;
+pub mod uplinks;
 pub mod wire;

@@ -19,7 +19,7 @@ use core::time::Duration;
 
 use super::pattern::Pattern;
 use super::{Place, Setting, Settings, Wrong};
-use crate::limits::{ALTERNATIVES_MAX, DEVICE_NAME_BYTES_MAX};
+use crate::limits::{ALTERNATIVES_MAX, ATTRIBUTE_NAME_BYTES_MAX};
 
 /// What a hotplug controller is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -314,8 +314,8 @@ fn pair<'a>(setting: &Setting<'a>) -> Result<(&'a str, Pattern), String> {
             }
         ));
     }
-    if name.len() > DEVICE_NAME_BYTES_MAX {
-        return Err(format!("the name is longer than {DEVICE_NAME_BYTES_MAX} bytes"));
+    if name.len() > ATTRIBUTE_NAME_BYTES_MAX {
+        return Err(format!("the name is longer than {ATTRIBUTE_NAME_BYTES_MAX} bytes"));
     }
     Pattern::parse(pattern).map(|pattern| (name, pattern))
 }
@@ -374,7 +374,7 @@ fn replaced(value: &str) -> Result<bool, String> {
 
 fn link(value: &str) -> Result<Box<str>, String> {
     let plain = value.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    if plain && value.len() <= DEVICE_NAME_BYTES_MAX && !value.contains(char::is_whitespace) {
+    if plain && value.len() <= ATTRIBUTE_NAME_BYTES_MAX && !value.contains(char::is_whitespace) {
         return Ok(value.into());
     }
     Err(format!("link takes a name below /dev, such as `backup-disk`, not `{value}`"))
