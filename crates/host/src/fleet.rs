@@ -5,4 +5,4 @@ mod record;
 mod run;
 mod table;
 
-pub use run::{Fleet, Task};
+pub use run::{Fleet, OFFLINE, Task};

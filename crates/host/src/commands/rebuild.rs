@@ -1,6 +1,8 @@
 //! `doorward rebuild`, which people also know as `liminix-rebuild`: builds what a configuration says,
 //! brings it to a device, and has the device try it.
 
+mod rollout;
+
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +18,8 @@ use crate::copy::closure;
 use crate::copy::line::Target;
 use crate::copy::progress::Progress;
 use crate::copy::send;
-use crate::update::{preview, trial};
+use crate::fleet;
+use crate::update::{device, preview, trial};
 
 pub fn command() -> Command {
     let flag = |name: &'static str, help: &'static str| {
@@ -32,7 +35,13 @@ pub fn command() -> Command {
              by itself. Exit codes: 0 the device runs it from now on; 1 it has gone back, or refused; 100 \
              wrong usage; 111 it cannot be reached. docs/guide/updates.md tells more.",
         )
-        .arg(Arg::new("DEVICE").required(true).help("[USER@]HOST, as ssh has it"))
+        .args(rollout::arguments())
+        .arg(
+            Arg::new("DEVICE")
+                .num_args(0..)
+                .required_unless_present("inventory")
+                .help("[USER@]HOST, as ssh has it. Of several, some are updated and watched before the rest"),
+        )
         .args(build::what())
         .arg(flag("reboot", "Restart the device with it, and confirm it then").alias("confirm-after-reboot"))
         .arg(flag("no-reboot", "Go over while it runs: the default").conflicts_with("reboot"))
@@ -62,11 +71,22 @@ pub fn command() -> Command {
 }
 
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
+    if let Some(targets) = rollout::targets(matches)? {
+        return rollout::run(matches, targets);
+    }
     let target = target(matches, "DEVICE")?.expect("it is required");
     let then = target_at(matches)?.unwrap_or_else(|| target.clone());
     let dry_run = matches.get_flag("dry-run");
+    let part = rollout::Part::of(matches);
+    if part.is_some() && !is_there(&target) {
+        let why = format!("{} cannot be reached", target.host);
+        return Err(Failure::new(Exit(fleet::OFFLINE), why));
+    }
     let build = Build::prepare(matches)?;
     let path = build.one("outputs.systemConfiguration")?;
+    if part == Some(rollout::Part::Check) {
+        return still_runs(&target, &path);
+    }
     let nix = &build.nix;
     let root = nix.store.clone().unwrap_or_else(|| PathBuf::from("/"));
     let mut wish = send::Wish {
@@ -99,6 +119,28 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         by: whoever(),
         why: matches.get_one::<String>("why").cloned().unwrap_or_default(),
     })
+}
+
+/// Whether ssh has a way to it.
+fn is_there(target: &Target) -> bool {
+    let visited = device::visit(target, "true");
+    visited.is_ok_and(|output| output.status.code() != Some(device::NO_CONNECTION))
+}
+
+/// Whether a device runs what it was given, and starts it next.
+fn still_runs(target: &Target, path: &str) -> Result<Exit, Failure> {
+    let host = &target.host;
+    match device::status(target)? {
+        Some(now) if now.running == path && now.boot == path => {
+            println!("{host} still runs {path}");
+            Ok(Exit::DONE)
+        }
+        Some(now) => Err(Failure::not_achieved(format!(
+            "{host} does not run {path} any more, but {}",
+            now.running
+        ))),
+        None => Err(Failure::not_achieved(format!("{host} does not say what it runs"))),
+    }
 }
 
 /// How often a copy that is cut off goes on.

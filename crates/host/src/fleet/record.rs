@@ -20,13 +20,11 @@ pub struct Record {
     pub state: State,
     /// What was said of it last.
     pub message: String,
-    /// What it runs since, where it was updated.
-    pub system: String,
 }
 
 impl Default for Record {
     fn default() -> Self {
-        Self { state: State::Waiting, message: String::new(), system: String::new() }
+        Self { state: State::Waiting, message: String::new() }
     }
 }
 
@@ -66,8 +64,8 @@ pub fn read(path: &Path, targets: &[Target]) -> Result<Option<Vec<Record>>, Fail
         if let Some(known) = devices.get(&target.name) {
             let word = known["state"].as_str().ok_or_else(strange)?;
             let state = WORDS.iter().find(|(other, _)| *other == word).ok_or_else(strange)?.1;
-            let text = |key: &str| known[key].as_str().unwrap_or_default().to_owned();
-            record = Record { state, message: text("message"), system: text("system") };
+            let message = known["message"].as_str().unwrap_or_default().to_owned();
+            record = Record { state, message };
         }
         records.push(record);
     }
@@ -78,8 +76,7 @@ pub fn read(path: &Path, targets: &[Target]) -> Result<Option<Vec<Record>>, Fail
 /// Writes it anew: whole, or as it was.
 pub fn write(path: &Path, targets: &[Target], records: &[Record]) -> Result<(), Failure> {
     let device = |(target, record): (&Target, &Record)| {
-        let Record { state, message, system } = record;
-        let device = json!({ "state": word(*state), "message": message, "system": system });
+        let device = json!({ "state": word(record.state), "message": record.message });
         (target.name.clone(), device)
     };
     let devices: serde_json::Map<String, Value> = targets.iter().zip(records).map(device).collect();
@@ -107,7 +104,7 @@ mod tests {
         let path = folder.join("state");
         let targets = inventory::read("a\nb\n", "here", 1).unwrap();
         assert_eq!(read(&path, &targets).unwrap(), None);
-        let updated = Record { state: State::Updated, message: "done".into(), system: "/x".into() };
+        let updated = Record { state: State::Updated, message: "done".into() };
         let offline = Record { state: State::Offline(Moment::ZERO), ..Record::default() };
         write(&path, &targets, &[updated.clone(), offline.clone()]).unwrap();
         assert_eq!(read(&path, &targets).unwrap(), Some(vec![updated.clone(), offline]));

@@ -36,8 +36,8 @@ pub struct Fleet<'a> {
     pub record: PathBuf,
     /// Do not go on with what is there.
     pub anew: bool,
-    /// The program that updates a device or looks at it. It prints events as JSON, one a line, with
-    /// `phase`, and at last `result` and `message`; exits with 0, or with [`OFFLINE`].
+    /// The program that updates a device or looks at it. What it says on standard error is shown; it ends
+    /// with 0, or with [`OFFLINE`].
     pub program: &'a dyn Fn(&Target, Task, &Record) -> Command,
     pub json: bool,
 }
@@ -120,7 +120,7 @@ impl Fleet<'_> {
             Action::Check(device) => (device, Task::Check),
         };
         let mut command = (self.program)(&self.targets[device], task, &records[device]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let sender = sender.clone();
         // It is killed when the thread that starts it ends, which is after it.
         thread::spawn(move || {
@@ -180,11 +180,8 @@ fn ending(code: Option<i32>) -> Ending {
 }
 
 fn keep(record: &mut Record, value: &Value) {
-    if let Some(message) = value["message"].as_str().or(value["phase"].as_str()) {
+    if let Some(message) = value["message"].as_str() {
         record.message = message.lines().next().unwrap_or_default().to_owned();
-    }
-    if let Some(system) = value["system"].as_str() {
-        record.system = system.to_owned();
     }
 }
 
@@ -200,37 +197,29 @@ fn follow(command: Command, device: usize, sender: &Sender<Heard>) -> Option<i32
             return None;
         }
     };
-    let complaints = child.stderr.take().map(|stderr| thread::spawn(move || last_line(stderr)));
-    if let Some(stdout) = child.stdout.take() {
-        let mut lines = BufReader::new(stdout);
-        let mut line = Vec::new();
-        while lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).unwrap_or(0) > 0 {
-            if let Ok(value) = serde_json::from_slice(&line) {
-                said(value);
-            }
-            line.clear();
-        }
-    }
+    let words = child.stderr.take().map(|stderr| {
+        let sender = sender.clone();
+        thread::spawn(move || pass_on(stderr, device, &sender))
+    });
     let code = child.wait().ok().and_then(|status| status.code());
-    let complaint = complaints.and_then(|thread| thread.join().ok()).unwrap_or_default();
-    if code != Some(0) && !complaint.is_empty() {
-        said(serde_json::json!({ "message": complaint }));
-    }
+    // What it complained of comes before the news that it has ended.
+    words.and_then(|thread| thread.join().ok());
     code
 }
 
-/// The last line that holds anything; the rest is only read.
-fn last_line(from: impl Read) -> String {
+/// What it tells people while it works is how far it is.
+fn pass_on(from: impl Read, device: usize, sender: &Sender<Heard>) {
     let mut lines = BufReader::new(from);
-    let (mut line, mut last) = (Vec::new(), String::new());
+    let mut line = Vec::new();
     while lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).unwrap_or(0) > 0 {
         let text = String::from_utf8_lossy(&line);
-        if !text.trim().is_empty() {
-            last = text.trim().to_owned();
+        // Of a failure, the first line says what; those below say more of it.
+        if !text.trim().is_empty() && !text.starts_with(' ') {
+            let text = text.trim().trim_start_matches("doorward: ");
+            let _ = sender.send(Heard::Said(device, serde_json::json!({ "message": text })));
         }
         line.clear();
     }
-    last
 }
 
 #[cfg(test)]
@@ -281,12 +270,12 @@ mod tests {
     fn a_failure_of_the_first_leaves_the_rest_alone_and_a_second_run_goes_on() {
         let folder = folder("stop");
         let fails =
-            r#"echo "$1 $2" >>log; echo '{"phase":"copying"}'; echo "no space" >&2; exit 1"#;
+            r#"echo "$1 $2" >>log; printf "doorward: copies\\nno space\\n  or so" >&2; exit 1"#;
         assert_eq!(run(&folder, "a\nb\nc\n", fails), Exit::NOT_ACHIEVED);
         assert_eq!(fs::read_to_string(folder.join("log")).unwrap(), "a Update\n");
         let record = fs::read_to_string(folder.join("record")).unwrap();
         assert!(record.contains("\"message\": \"no space\""), "{record}");
-        let works = r#"echo "$1 $2" >>log; echo '{"result":"updated","system":"/s"}'"#;
+        let works = r#"echo "$1 $2" >>log; echo well >&2"#;
         assert_eq!(run(&folder, "a\nb\nc\n", works), Exit::DONE);
         let log = fs::read_to_string(folder.join("log")).unwrap();
         let mut rest: Vec<&str> = log.lines().skip(3).collect();
@@ -313,7 +302,7 @@ mod tests {
     #[test]
     fn a_program_that_floods_or_cannot_be_started_is_one_that_failed() {
         let folder = folder("flood");
-        let flood = r#"head -c 1000000 /dev/zero; echo; echo '{"message":"x"}'; kill -9 $$"#;
+        let flood = r#"head -c 1000000 /dev/zero >&2; echo x >&2; kill -9 $$"#;
         assert_eq!(run(&folder, "a\nb\n", flood), Exit::NOT_ACHIEVED);
         let record = fs::read_to_string(folder.join("record")).unwrap();
         assert!(record.contains("\"failed\"") && record.contains("\"waiting\""), "{record}");
