@@ -4,6 +4,7 @@ use clap::{ArgMatches, Command};
 use cli::{Exit, Failure};
 
 mod build;
+mod import;
 mod make;
 mod packages;
 mod run;
@@ -11,9 +12,10 @@ mod services;
 mod vm;
 
 /// The arguments of every command, in the order of help.
-pub fn all() -> [Command; 6] {
+pub fn all() -> [Command; 7] {
     [
         build::command(),
+        import::command(),
         make::command(),
         packages::command(),
         run::command(),
@@ -26,6 +28,7 @@ pub fn all() -> [Command; 6] {
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     match matches.subcommand() {
         Some(("build", matches)) => build::run(matches),
+        Some(("import", matches)) => import::run(matches),
         Some(("make", matches)) => make::run(matches),
         Some(("packages", matches)) => packages::run(matches),
         Some(("run", matches)) => run::run(matches),

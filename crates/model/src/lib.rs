@@ -12,6 +12,7 @@ pub mod deploy;
 pub mod dns;
 pub mod environment;
 pub mod flash;
+pub mod import;
 pub mod label;
 pub mod limits;
 pub mod log;

@@ -5,6 +5,7 @@ pub mod clients;
 pub mod compile;
 pub mod deploy;
 pub mod formats;
+pub mod imports;
 pub mod logs;
 pub mod machines;
 pub mod mutate;
@@ -32,6 +33,8 @@ pub const TARGETS: &[Target] = &[
     ("from_manager", formats::from_manager),
     ("groups", system::groups),
     ("image", formats::image),
+    ("import_procd", imports::procd),
+    ("import_systemd", imports::systemd),
     ("labels", tools::labels),
     ("log_answer", ships::log_answer),
     ("last_boot", logs::last_boot),
