@@ -17,6 +17,7 @@ pub mod ship;
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
+    &people::explain::COMMAND,
     &machine::HALT,
     &init::INIT,
     &people::log::COMMAND,

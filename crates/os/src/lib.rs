@@ -4,6 +4,7 @@ pub mod account;
 pub mod clock;
 pub mod deploy;
 pub mod door;
+pub mod error_name;
 pub mod event_loop;
 pub mod files;
 pub mod filter;
