@@ -4,12 +4,15 @@ use clap::{ArgMatches, Command};
 use cli::{Exit, Failure};
 
 mod build;
+mod examples;
 mod import;
 mod make;
 mod packages;
 mod run;
 mod services;
 mod vm;
+
+pub use examples::with_examples;
 
 /// The arguments of every command, in the order of help.
 pub fn all() -> [Command; 7] {

@@ -71,10 +71,10 @@ const WORDS: &str = "\
 PERM it takes root, or a capability that was given up\n\
 NOENT a path is misspelt or not mounted yet; of a program, perhaps the one in its first line\n\
 SRCH the process has ended meanwhile\n\
-INTR a signal came in between: it may be tried again\n\
+INTR\n\
 IO the flash or disk fails: `dmesg`, and a copy of what matters\n\
 NXIO nobody reads the fifo, or the device is gone\n\
-2BIG arguments and environment are larger than Linux lets them be\n\
+2BIG\n\
 NOEXEC the program is for another processor, or a script without #!\n\
 BADF\n\
 CHILD\n\
@@ -83,15 +83,15 @@ NOMEM memory is full: `free`, and `ward status` for what restarts\n\
 ACCES permissions of the file, or of a folder above it; of a program: chmod +x\n\
 FAULT\n\
 BUSY something uses it: unmount, or stop what has it open\n\
-EXIST it is there already\n\
-XDEV a file is moved within one file system only\n\
+EXIST\n\
+XDEV\n\
 NODEV the driver is missing: a module, or the kernel's configuration\n\
-NOTDIR a part of the path is a file\n\
-ISDIR a folder is there where a file should be\n\
+NOTDIR\n\
+ISDIR\n\
 INVAL the kernel takes no such value, or lacks what is asked for\n\
-NFILE the whole system has too many files open\n\
+NFILE\n\
 MFILE the process has too many files open: a larger limit (s6-softlimit -o), or it leaks\n\
-NOTTY it is no terminal, or a driver cannot do that\n\
+NOTTY\n\
 TXTBSY the program is being written: try again, or replace it by a rename\n\
 FBIG\n\
 NOSPC the file system is full: `df`, also `df -i`; logs and old generations\n\
@@ -102,11 +102,11 @@ DEADLK\n\
 NAMETOOLONG a name has 255 bytes at most, the path of a socket 107\n\
 NOSYS the kernel is too old, or built without it\n\
 NOTEMPTY\n\
-LOOP links lead in a circle\n\
+LOOP\n\
 NODATA\n\
-PROTO the other end speaks otherwise: are both of one version?\n\
+PROTO\n\
 OVERFLOW\n\
-ILSEQ it is not UTF-8\n\
+ILSEQ\n\
 NOTSOCK\n\
 MSGSIZE the packet does not fit: the MTU of the way\n\
 PROTONOSUPPORT the kernel lacks the protocol: a module\n\
@@ -117,14 +117,14 @@ ADDRNOTAVAIL no interface has this address yet: what sets it is a need\n\
 NETDOWN the interface is down: `ip link`\n\
 NETUNREACH no route leads there: is the uplink up? `ip route`\n\
 CONNRESET the other end has died, or something between cut it\n\
-NOBUFS queues are full\n\
+NOBUFS\n\
 NOTCONN\n\
 TIMEDOUT nothing answers: a firewall, a cable, or the other end is off\n\
 CONNREFUSED nothing listens there: the service is not up, or on another port or path\n\
 HOSTDOWN\n\
 HOSTUNREACH nobody in that network has the address, or a firewall says so\n\
 ALREADY\n\
-STALE the file is gone from the server: mount again\n\
+STALE\n\
 UCLEAN the file system is damaged: check it while it is not mounted\n\
 DQUOT\n\
 ";

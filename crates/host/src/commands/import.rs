@@ -15,7 +15,8 @@ use model::service::name::Name;
 use serde_json::json;
 
 pub fn command() -> Command {
-    let path = |name: &'static str| Arg::new(name).value_parser(value_parser!(PathBuf));
+    let path =
+        |name: &'static str| Arg::new(name).value_name(name).value_parser(value_parser!(PathBuf));
     let common = |command: Command| {
         command
             .arg(
@@ -60,6 +61,7 @@ pub fn command() -> Command {
                 )
                 .arg(
                     Arg::new("UNIT=NAME")
+                        .value_name("UNIT=NAME")
                         .short('m')
                         .long("map")
                         .action(ArgAction::Append)
@@ -67,6 +69,7 @@ pub fn command() -> Command {
                 )
                 .arg(
                     Arg::new("BUNDLE")
+                        .value_name("BUNDLE")
                         .short('b')
                         .long("bundle")
                         .help("Make a bundle of this name that holds all of it"),

@@ -19,9 +19,11 @@ WORD is one of those that `ward status` has.
 
 Exit codes: 0 done, 1 one of them is not known, 100 wrong usage.
 
-  ward explain 111
-  ward explain ENOSPC waiting
-  ward explain 139",
+Examples:
+
+  ward explain 111               an exit code, and an error of the system
+  ward explain ENOSPC waiting    names and words
+  ward explain 139               a program that a signal has ended",
     run,
 };
 

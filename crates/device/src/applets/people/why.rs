@@ -18,7 +18,12 @@ pub const COMMAND: Command = Command {
     options: &[Opt("-l, --live LIVE", "The live directory (default: /run/s6-rc)")],
     about: "\
 Each line is the cause of the one above it. Exit codes: 0 all of them are up, \
-1 one is not, 3 no such name, 111 the system refused.",
+1 one is not, 3 no such name, 111 the system refused.
+
+Examples:
+
+  ward why web            down to the first cause
+  ward why web ssh        of both",
     run,
 };
 
