@@ -129,21 +129,38 @@ UCLEAN the file system is damaged: check it while it is not mounted\n\
 DQUOT\n\
 ";
 
-fn all() -> impl Iterator<Item = (i32, &'static str, &'static str)> {
-    let words = WORDS.lines().map(|line| line.split_once(' ').unwrap_or((line, "")));
-    NUMBERS.iter().zip(words).map(|(error, (name, hint))| (error.raw_os_error(), name, hint))
+/// The first line of a text whose place or first word is the wanted one: its place, its first word,
+/// and the rest. One function for all such texts, since each kind of search costs half a kilobyte.
+#[inline(never)]
+pub fn entry(
+    text: &'static str,
+    wanted: &dyn Fn(usize, &str) -> bool,
+) -> Option<(usize, &'static str, &'static str)> {
+    let (mut place, mut left) = (0, text);
+    while !left.is_empty() {
+        let end = left.bytes().position(|byte| byte == b'\n').unwrap_or(left.len());
+        let line = &left[..end];
+        let blank = line.bytes().position(|byte| byte == b' ').unwrap_or(end);
+        if wanted(place, &line[..blank]) {
+            return Some((place, &line[..blank], line[blank..].trim_start()));
+        }
+        left = left.get(end + 1..).unwrap_or("");
+        place += 1;
+    }
+    None
 }
 
 /// What may be behind the error of this number: its name without the `E`, and a hint.
 pub fn of_number(number: i32) -> Option<(&'static str, &'static str)> {
-    all().find(|(error, ..)| *error == number).map(|(_, name, hint)| (name, hint))
+    let at = NUMBERS.iter().position(|error| error.raw_os_error() == number)?;
+    entry(WORDS, &|place, _| place == at).map(|(_, name, hint)| (name, hint))
 }
 
 /// The number of a name, with or without the `E`, in any case.
 pub fn number(text: &str) -> Option<i32> {
     let bare = text.strip_prefix(['E', 'e']).unwrap_or(text);
-    let same = |name: &str| name.eq_ignore_ascii_case(bare) || name.eq_ignore_ascii_case(text);
-    all().find(|(_, name, _)| same(name)).map(|(error, ..)| error)
+    let same = |_, name: &str| name.eq_ignore_ascii_case(bare) || name.eq_ignore_ascii_case(text);
+    entry(WORDS, &same).map(|(place, ..)| NUMBERS[place].raw_os_error())
 }
 
 #[cfg(test)]
@@ -160,8 +177,10 @@ mod tests {
         assert_eq!(of_number(111).map(|(name, _)| name), Some("CONNREFUSED"));
         assert_eq!(of_number(0), None);
         assert_eq!(NUMBERS.len(), WORDS.lines().count());
-        for (error, name, _) in all() {
-            assert_eq!(number(&format!("e{name}")), Some(error), "{name}");
+        for (error, name) in NUMBERS.iter().zip(WORDS.lines()) {
+            let name = name.split(' ').next().unwrap();
+            assert_eq!(number(&format!("e{name}")), Some(error.raw_os_error()), "{name}");
+            assert_eq!(of_number(error.raw_os_error()).unwrap().0, name);
         }
     }
 }

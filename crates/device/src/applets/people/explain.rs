@@ -30,7 +30,7 @@ Examples:
 /// Exit codes, and what ends with them here.
 const EXITS: &str = "\
 0 done|\n\
-1 not achieved|what was asked for is not so; the lines before say of what. Of s6-svc and s6-svwait: one service failed for good\n\
+1 not achieved|what was asked for is not so; the lines before say of what\n\
 2 not achieved, for want of time|of s6-rc and s6-rc-update; most shells mean wrong usage\n\
 3 no such name|of s6-rc, s6-rc-db, ward status: `s6-rc-db list all` has the names\n\
 4 the database is damaged, or is none|compile it again: s6-rc-compile, s6-rc-update\n\
@@ -40,8 +40,8 @@ const EXITS: &str = "\
 10 the same, for want of time|of s6-rc-update: a longer -t\n\
 99 timed out|of programs that wait, with -t or -T\n\
 100 wrong usage|the line that begins with `usage:` says what it takes\n\
-102 not supervised|init does not hold this service: is it misspelt, or the scan not done?\n\
-111 the system refused|the message says what could not be done, and the system's reason\n\
+102 not supervised|init does not hold this service: is it misspelt?\n\
+111 the system refused|the message has its reason\n\
 125 of a finish script: not to be started again|mend the cause, then `ward start`\n\
 126 a program cannot be run|permissions (chmod +x), or it is for another processor\n\
 127 a program is not there|its path, PATH, or the interpreter in its first line\n\
@@ -52,7 +52,7 @@ const SIGNALS: &str = "\
 1 a terminal went away, or: read your settings again (ward reload)\n\
 4 the program is for another processor, or broken\n\
 6 the program gave up by itself: its last lines in the log say why\n\
-7 memory that is not there: a file on flash or disk that cannot be read\n\
+7 a file on flash or disk cannot be read\n\
 9 killed: `timeout-kill` was over, or memory was full (`dmesg` says so then)\n\
 11 a mistake in the program: a newer one, or tell its makers\n\
 13 it wrote to somebody who had ended\n\
@@ -129,16 +129,17 @@ fn explained(word: &str) -> String {
 
 /// What stands behind a word in a text of lines. Texts, since a table of them would be twice as large.
 fn found(lines: &'static str, word: &str) -> Option<&'static str> {
-    let mut lines = lines.lines().filter_map(|line| line.split_once(' '));
-    lines.find(|(known, _)| *known == word).map(|(_, text)| text)
+    error_name::entry(lines, &|_, known| known == word).map(|(_, _, text)| text)
 }
 
+#[inline(never)]
 fn line(said: &mut String, what: &str, hint: &str) {
     for part in [what, if hint.is_empty() { "" } else { "\n  " }, hint, "\n"] {
         said.push_str(part);
     }
 }
 
+#[inline(never)]
 fn exit_code(said: &mut String, code: u8) {
     let shell = code.checked_sub(128).filter(|number| (1..=SIGNAL_MAX).contains(number));
     let known = found(EXITS, &code.to_string()).and_then(|text| text.split_once('|'));
@@ -153,6 +154,7 @@ fn exit_code(said: &mut String, code: u8) {
     }
 }
 
+#[inline(never)]
 fn system_error(said: &mut String, number: i32) {
     let Some((name, hint)) = error_name::of_number(number) else { return };
     let words = std::io::Error::from_raw_os_error(number).to_string();
@@ -160,6 +162,7 @@ fn system_error(said: &mut String, number: i32) {
     line(said, &format!("error {number}, E{name}: {words}"), hint);
 }
 
+#[inline(never)]
 fn killed(said: &mut String, number: u8) {
     let name = signal_name::name(number).unwrap_or("RTMIN and above");
     let hint = found(SIGNALS, &number.to_string()).unwrap_or("");
