@@ -170,7 +170,9 @@ fn units_run() {
     device.ward("start once");
     device.wait_log("once once");
     device.wait_log("once after /run/doorward-import-test");
-    assert!(!Path::new("/run/doorward-import-test").exists());
+    // `finish` takes it away behind that.
+    let gone = || (!Path::new("/run/doorward-import-test").exists()).then_some(());
+    e2e::wait_for("the end of its folder", e2e::device::PATIENCE, gone);
     device.ward("start failing");
     e2e::wait_for("three deaths", e2e::device::PATIENCE, || {
         let fails = device.log().iter().filter(|line| *line == "failing fails").count();
