@@ -71,6 +71,7 @@ fn the_status_and_the_log_are_as_documented() {
     device.bundle("default", &["net", "dies"]).start();
     device.ward("start web");
     device.wait_log("rules <3>bad");
+    device.wait_log("dies a\u{fffd}");
     let said = device.ward("status --json").expect(1).out;
     let status = Json::parse(said.trim());
     assert_eq!(status.items().len(), 4);
