@@ -44,6 +44,8 @@ pub fn chore(words: &[String]) -> Outcome {
         let place_of = match page.extension().and_then(|e| e.to_str()) {
             Some("bash") => "share/bash-completion/completions",
             Some("fish") => "share/fish/vendor_completions.d",
+            // zsh looks for a name that begins like this, and has no ending.
+            None => "share/zsh/site-functions",
             Some("1") => "share/man/man1",
             _ => "share/man/man8",
         };

@@ -17,7 +17,8 @@ pub struct Command {
     /// `name [options] OPERAND...`
     pub usage: &'static str,
     pub options: &'static [Opt],
-    /// Paragraphs for the man page: behaviour, exit codes, examples. May be empty.
+    /// Paragraphs for the man page: behaviour, exit codes, and last of all, behind a line
+    /// `Examples:`, command lines. May be empty.
     pub about: &'static str,
     pub run: fn(&mut Args, &mut dyn Write) -> Result<Exit, Failure>,
 }
@@ -25,6 +26,16 @@ pub struct Command {
 /// The command of this name.
 pub fn find<'a>(table: &[&'a Command], name: &str) -> Option<&'a Command> {
     table.iter().find(|command| command.name == name).copied()
+}
+
+impl Command {
+    /// What it does in words, and its examples; either may be empty.
+    pub fn about_and_examples(&self) -> (&'static str, &'static str) {
+        match self.about.split_once("Examples:\n") {
+            Some((about, examples)) => (about.trim(), examples.trim_matches('\n').trim_end()),
+            None => (self.about.trim(), ""),
+        }
+    }
 }
 
 /// What `--help` prints.

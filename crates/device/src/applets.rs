@@ -31,6 +31,7 @@ pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
     &people::graph::COMMAND,
     &generation::COMMAND,
+    &people::explain::COMMAND,
     &machine::HALT,
     &hotplug::COMMAND,
     &health_check::COMMAND,

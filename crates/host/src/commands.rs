@@ -6,7 +6,9 @@ use cli::{Exit, Failure};
 mod build;
 mod collect;
 mod copy;
+mod examples;
 mod image;
+mod import;
 mod make;
 mod packages;
 mod rebuild;
@@ -15,13 +17,16 @@ mod run;
 mod services;
 mod vm;
 
+pub use examples::with_examples;
+
 /// The arguments of every command, in the order of help.
-pub fn all() -> [Command; 11] {
+pub fn all() -> [Command; 12] {
     [
         build::command(),
         collect::command(),
         copy::command(),
         image::command(),
+        import::command(),
         make::command(),
         packages::command(),
         rebuild::command(),
@@ -39,6 +44,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("collect", matches)) => collect::run(matches),
         Some(("copy", matches)) => copy::run(matches),
         Some(("image", matches)) => image::run(matches),
+        Some(("import", matches)) => import::run(matches),
         Some(("make", matches)) => make::run(matches),
         Some(("packages", matches)) => packages::run(matches),
         Some(("rebuild", matches)) => rebuild::run(matches),

@@ -1,18 +1,6 @@
 //! `doorward`: the build machine's side.
 #![forbid(unsafe_code)]
 
-mod archive;
-mod commands;
-mod copy;
-mod fleet;
-mod nix;
-mod places;
-mod router;
-mod say;
-mod steps;
-mod update;
-mod vm;
-
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,7 +8,7 @@ use std::process::ExitCode;
 use cli::{Exit, Failure};
 
 fn main() -> ExitCode {
-    let matches = match cli_command().try_get_matches_from(words()) {
+    let matches = match host::command().try_get_matches_from(words()) {
         Ok(matches) => matches,
         Err(error) => {
             // Help and version are errors to the parser, and none to us.
@@ -29,7 +17,7 @@ fn main() -> ExitCode {
             return ExitCode::from(exit.0);
         }
     };
-    let outcome = commands::run(&matches);
+    let outcome = host::run(&matches);
     ExitCode::from(outcome.unwrap_or_else(|failure| report(&failure)).0)
 }
 
@@ -49,15 +37,6 @@ fn words() -> Vec<OsString> {
         words.insert(1, command.into());
     }
     words
-}
-
-fn cli_command() -> clap::Command {
-    clap::Command::new("doorward")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Build, check and update small Linux devices")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommands(commands::all())
 }
 
 fn report(failure: &Failure) -> Exit {

@@ -14,6 +14,7 @@ pub mod dns;
 pub mod echo;
 pub mod environment;
 pub mod flash;
+pub mod import;
 pub mod label;
 pub mod limits;
 pub mod log;

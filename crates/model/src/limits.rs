@@ -329,3 +329,17 @@ pub const FLASH_BLOCKS_MAX: u32 = 1 << 20;
 /// How often a block of a flash is written that does not read as it should: what is worn fails
 /// again, what was disturbed does not.
 pub const BLOCK_TRIES_MAX: u32 = 3;
+/// Bytes of one file that is imported: scripts and units have some thousand, and each line of one
+/// may become a remark.
+pub const IMPORT_FILE_BYTES_MAX: usize = 1 << 20;
+
+/// Files that one import reads: all units of a large machine with their drop-ins several times over.
+pub const IMPORT_FILES_MAX: usize = 16_384;
+
+/// How deep commands of an imported script may lie in each other. Each level takes several frames of
+/// the stack; nobody reads a script that is nested half as deep.
+pub const IMPORT_DEPTH_MAX: usize = 64;
+
+/// Commands of an imported script that are gone through: functions that call each other twice would
+/// otherwise take for ever.
+pub const IMPORT_STEPS_MAX: usize = 20_000;

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod controller;
 pub mod deploy;
 pub mod door;
+pub mod error_name;
 pub mod event_loop;
 pub mod files;
 pub mod filter;

@@ -6,6 +6,7 @@ pub mod compile;
 pub mod controllers;
 pub mod deploy;
 pub mod formats;
+pub mod imports;
 pub mod logs;
 pub mod machines;
 pub mod mutate;
@@ -40,6 +41,8 @@ pub const TARGETS: &[Target] = &[
     ("generation_files", deploy::generation_files),
     ("groups", system::groups),
     ("image", formats::image),
+    ("import_procd", imports::procd),
+    ("import_systemd", imports::systemd),
     ("labels", tools::labels),
     ("log_answer", ships::log_answer),
     ("last_boot", logs::last_boot),

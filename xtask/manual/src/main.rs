@@ -1,7 +1,8 @@
-//! Prints a man page for every applet, and completions, from the table that `ward` runs by.
+//! Prints man pages and completions of `ward` and `doorward`, from the tables that they run by.
 #![forbid(unsafe_code)]
 
 mod completions;
+mod doorward;
 mod roff;
 
 use std::io;
@@ -39,5 +40,14 @@ fn make(folder: &Path) -> io::Result<usize> {
     std::fs::write(folder.join("ward.8"), roff::index(TABLE))?;
     std::fs::write(folder.join("ward.bash"), completions::bash(TABLE))?;
     std::fs::write(folder.join("ward.fish"), completions::fish(TABLE))?;
-    Ok(TABLE.len() + 3)
+    std::fs::write(folder.join("_ward"), completions::zsh(TABLE))?;
+    let pages = doorward::pages()?;
+    let count = pages.len();
+    for (name, text) in pages {
+        std::fs::write(folder.join(name), text)?;
+    }
+    for (name, text) in doorward::completions() {
+        std::fs::write(folder.join(name), text)?;
+    }
+    Ok(TABLE.len() + count + 7)
 }

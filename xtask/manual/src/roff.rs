@@ -21,9 +21,12 @@ pub fn page(command: &Command) -> String {
     for Opt(option, meaning) in command.options {
         let _ = writeln!(text, ".TP\n.B {}\n{}", escaped(option), escaped(meaning));
     }
-    if !command.about.trim().is_empty() {
-        text.push_str(".SH DESCRIPTION\n");
-        text.push_str(&paragraphs(command.about));
+    let (about, examples) = command.about_and_examples();
+    for (title, part) in [("DESCRIPTION", about), ("EXAMPLES", examples)] {
+        if !part.is_empty() {
+            let _ = writeln!(text, ".SH {title}");
+            text.push_str(&paragraphs(part));
+        }
     }
     text.push_str(".SH SEE ALSO\n.BR ward (8)\n");
     text
@@ -58,7 +61,7 @@ fn head(name: &str, summary: &str) -> String {
 fn paragraphs(about: &str) -> String {
     let mut text = String::new();
     let mut as_it_is = false;
-    for line in about.trim().lines() {
+    for line in about.trim_matches('\n').lines() {
         let indented = line.starts_with("  ");
         if indented != as_it_is && !line.is_empty() {
             text.push_str(if indented { ".RS\n.nf\n" } else { ".fi\n.RE\n" });
@@ -97,7 +100,7 @@ mod tests {
         summary: "Tell a supervisor what to do",
         usage: "s6-svc [-u] DIR",
         options: &[Opt("-u", "Bring it up")],
-        about: "It says so.\n\n  s6-svc -u dns\n\n.hidden names are left out.",
+        about: "It says so.\n\n  s6-svc -u dns\n\n.hidden names are left out.\n\nExamples:\n\n  s6-svc -d web",
         run: |_, _| Ok(cli::Exit::DONE),
     };
 
@@ -110,6 +113,7 @@ mod tests {
             ".SH SYNOPSIS\n.B s6\\-svc [\\-u] DIR\n",
             ".TP\n.B \\-u\nBring it up\n",
             ".RS\n.nf\ns6\\-svc \\-u dns\n\n.fi\n.RE\n\\&.hidden names are left out.\n",
+            ".SH EXAMPLES\n.RS\n.nf\ns6\\-svc \\-d web\n.fi\n.RE\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
@@ -123,6 +127,9 @@ mod tests {
                 !applet.summary.is_empty() && !applet.summary.ends_with('.'),
                 "{name}: summary"
             );
+            let taught = ["explain", "log", "reload", "restart", "start", "status", "stop", "why"];
+            let (_, examples) = applet.about_and_examples();
+            assert!(!taught.contains(&name) || !examples.is_empty(), "{name}: no examples");
             let called = format!("ward {name}");
             let usage = applet.usage;
             assert!(

@@ -1,5 +1,6 @@
 //! Applets for people: `ward status`, `ward log`, …
 
+pub mod explain;
 pub mod graph;
 pub mod log;
 pub mod output;

@@ -58,7 +58,14 @@ yellow. Bytes that are no UTF-8, and what a terminal obeys, are shown as \\xNN. 
 (UTC), label, service, text and boot; priority (0 to 7), where the text has one; bytes, where it
 is no UTF-8; and corrected. There are colours on a terminal, unless NO_COLOR is set.
 
-Exit codes: 0 done; 1 no such boot; 3 no such service; 100 wrong usage; 111 the system refused.",
+Exit codes: 0 done; 1 no such boot; 3 no such service; 100 wrong usage; 111 the system refused.
+
+Examples:
+
+  ward log -n 20 -f              the last 20 lines, and what comes
+  ward log -s dns --since -10m   what dns said in the last ten minutes
+  ward log --grep 'refused'      lines that match
+  ward log --boot -1             the boot before this one",
     run,
 };
 

@@ -20,7 +20,15 @@ What was begun when the time is over goes on. A newer request for the same \
 service wins over an older one.
 
 Exit codes: 0 done; 1 something is not as asked for, and why; 2 the time is over; 3 no such name; \
-100 wrong usage; 111 the system refused.";
+100 wrong usage; 111 the system refused.
+
+Examples:
+
+  ward start ssh                 ssh, and what it needs
+  ward start --wait 5 ssh dns    both, and give up after five seconds
+  ward stop lan                  lan, and what needs it
+  ward restart dns               afresh, together with what needs it and is up
+  ward reload dns                have it read its settings again";
 
 pub const START: Command = Command {
     name: "start",

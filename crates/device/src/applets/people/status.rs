@@ -25,7 +25,13 @@ pub const COMMAND: Command = Command {
     about: "\
 Below each service stands what it needs. With names: only these, and what \
 they need. In maintenance, and where `levitate` has prepared it, that is said first. Exit codes: 0 all of them are up or nobody wants them up, 1 one is \
-not what it should be, 3 no such name, 111 the system refused.",
+not what it should be, 3 no such name, 111 the system refused.
+
+Examples:
+
+  ward status             all services, each with what it needs below it
+  ward status ssh         one of them
+  ward status --json      the same, for programs",
     run,
 };
 

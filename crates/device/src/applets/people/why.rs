@@ -22,7 +22,12 @@ pub const COMMAND: Command = Command {
     about: "\
 Each line is the cause of the one above it. Lines with ✓ or ✗ are what a \
 controller goes by. Exit codes: 0 all of them are up, \
-1 one is not, 3 no such name, 111 the system refused.",
+1 one is not, 3 no such name, 111 the system refused.
+
+Examples:
+
+  ward why web            down to the first cause
+  ward why web ssh        of both",
     run,
 };
 

@@ -1,0 +1,108 @@
+//! What `--json` prints is what docs/formats/json.md says.
+
+use std::path::Path;
+use std::process::Command;
+
+use e2e::device::Device;
+use e2e::json::Json;
+use e2e::{Folder, doorward, stdout};
+
+/// One row of a table: the field, its type, and whether it is always there.
+struct Field {
+    name: String,
+    kind: String,
+    always: bool,
+}
+
+/// The table below the heading.
+fn table(heading: &str) -> Vec<Field> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/formats/json.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    let start = page.find(&format!("# {heading}\n")).expect("the page has the heading");
+    let rows = page[start..].lines().skip(1).take_while(|line| !line.starts_with('#'));
+    let rows = rows.filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let fields: Vec<Field> = rows
+        .map(|(name, rest)| {
+            let mut cells = rest.split(" | ");
+            let (kind, when) = (cells.next().unwrap(), cells.next().unwrap());
+            assert!(["always", "sometimes"].contains(&when), "{name}: {when}");
+            Field { name: name.into(), kind: kind.into(), always: when == "always" }
+        })
+        .collect();
+    assert!(!fields.is_empty(), "{heading} has no table");
+    fields
+}
+
+fn is_of(kind: &str, value: &Json) -> bool {
+    kind.split(" or ").any(|kind| match (kind, value) {
+        ("text", Json::Text(_)) | ("number", Json::Number(_)) | ("truth", Json::Bool(_)) => true,
+        ("null", Json::Null) | ("object", Json::Object(_)) => true,
+        (kind, Json::Array(items)) => {
+            let inside = kind.strip_prefix('[').and_then(|kind| kind.strip_suffix(']'));
+            inside.is_some_and(|inside| items.iter().all(|item| is_of(inside, item)))
+        }
+        _ => false,
+    })
+}
+
+/// The fields of an object are those of the table, and it lacks none that is always there.
+fn holds(heading: &str, object: &Json) {
+    let fields = table(heading);
+    let Json::Object(found) = object else { panic!("{heading}: {object:?} is no object") };
+    for (name, value) in found {
+        let field = fields.iter().find(|field| field.name == *name);
+        let field = field.unwrap_or_else(|| panic!("{heading}: {name} is not documented"));
+        assert!(is_of(&field.kind, value), "{heading}: {name} is {value:?}, not {}", field.kind);
+    }
+    for field in fields.iter().filter(|field| field.always) {
+        assert!(
+            found.contains_key(&field.name),
+            "{heading}: {} is missing: {object:?}",
+            field.name
+        );
+    }
+}
+
+#[test]
+fn the_status_and_the_log_are_as_documented() {
+    let device = Device::new("json");
+    device.sleeper("net").oneshot("rules", "sh -c \"echo '<3>bad'; exit 3\"").sleeper("web");
+    device.needs("web", &["net", "rules"]).longrun("dies", "printf 'a\\377\\n'; exit 7");
+    device.bundle("default", &["net", "dies"]).start();
+    device.ward("start web");
+    device.wait_log("rules <3>bad");
+    device.wait_log("dies a\u{fffd}");
+    let said = device.ward("status --json").expect(1).out;
+    let status = Json::parse(said.trim());
+    assert_eq!(status.items().len(), 4);
+    for object in status.items() {
+        holds("`ward status --json`", object);
+    }
+    let logs = device.join("logs");
+    let said = device.ward(&format!("log --json -d {}", logs.display())).expect(0).out;
+    let mut seen = Vec::new();
+    for line in said.lines() {
+        let object = Json::parse(line);
+        holds("`ward log --json`", &object);
+        for field in ["bytes", "priority"] {
+            seen.extend(object.get(field).is_some().then_some(field));
+        }
+    }
+    assert!(seen.contains(&"bytes") && seen.contains(&"priority"), "{said}");
+    device.stop();
+}
+
+#[test]
+fn an_import_is_as_documented() {
+    let folder = Folder::new("json-import");
+    let unit = folder.write("a.service", "[Service]\nExecStart=/bin/true\nPrivateTmp=yes\n");
+    let mut command = Command::new(doorward());
+    command.args(["import", "systemd", "--json"]).arg(unit).arg("-o").arg(folder.join("made"));
+    let json = Json::parse(stdout(&mut command).trim());
+    holds("`doorward import --json`", &json);
+    for (field, heading) in [("made", "Each of `made`"), ("remarks", "Each of `remarks`")] {
+        let items = json.get(field).expect("it holds").items();
+        assert!(!items.is_empty());
+        items.iter().for_each(|item| holds(heading, item));
+    }
+}
