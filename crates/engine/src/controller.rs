@@ -5,6 +5,8 @@
 
 use core::time::Duration;
 
+use model::time::Moment;
+
 pub mod failover;
 pub mod hotplug;
 
@@ -26,14 +28,39 @@ fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
     }
 }
 
-/// A request that has no answer yet.
+/// A request that has no answer yet, or whose answer is ahead of what is told of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Asked {
+    /// 0: it came true, and that will be told in a moment.
     id: u32,
     wish: Wish,
-    since: model::time::Moment,
+    /// Then it is made again, if need be.
+    until: Moment,
+}
+
+impl Asked {
+    fn new(now: Moment, id: u32, wish: Wish) -> Self {
+        Self { id, wish, until: now + ANSWER_MAX }
+    }
+
+    /// It came true, of a service that is `up` as far as is told.
+    fn granted(self, now: Moment, up: bool) -> Option<Self> {
+        (up != self.wants_up()).then_some(Self { id: 0, until: now + TOLD_MAX, ..self })
+    }
+
+    fn wants_up(&self) -> bool {
+        self.wish != Wish::Down
+    }
+
+    /// What is told says that it has come true.
+    fn is_over(&self, up: bool) -> bool {
+        self.id == 0 && up == self.wants_up()
+    }
 }
 
 /// A request without an answer for so long is made again: whatever became of it, asking twice
 /// for the same does no harm.
 const ANSWER_MAX: Duration = Duration::from_secs(600);
+
+/// How a service is follows the answer at once; after so long it is otherwise again.
+const TOLD_MAX: Duration = Duration::from_secs(1);

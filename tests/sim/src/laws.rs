@@ -72,6 +72,20 @@ laws! {
         "Nothing starts any more once its class was told to go.";
     EndsInTime, "ends in time":
         "However stuck everything is, the end comes within the patience of all stages.";
+    Follows, "follows devices":
+        "Soon after all is calm, each service is up exactly where a device matches its rule.";
+    Current, "is current":
+        "What is up for devices started while one was there, and none was missing since.";
+    Patience, "patience":
+        "What keeps failing, or comes and goes, is started ever more seldom.";
+    OneServes, "one serves":
+        "Of services in turn one is up, or two while a better one shows that it lasts.";
+    NextServes, "the next serves":
+        "Where a member has been fit for long enough, one is up.";
+    ComesBack, "comes back":
+        "Once the preferred member has been fit for long enough, it is the one that is up.";
+    Steady, "steady":
+        "While all that serves is fit, nothing is changed but for the better.";
     NothingLeft, "nothing left":
         "When the end is finished nothing runs but what was killed.";
 }

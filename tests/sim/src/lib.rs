@@ -4,15 +4,21 @@
 //! `laws` says what must hold. `linux` has the processes; `streets` is what
 //! init sees of them; `root` is init, `office` the manager, `wire` the socket
 //! between them; `judge` watches; `town` puts them together.
+//!
+//! Controllers have a smaller one: `clerk` is the manager as they see it, `plugs`
+//! has devices that come and go, `uplinks` has services in turn.
 
+pub mod clerk;
 pub mod dice;
 pub mod judge;
 pub mod laws;
 pub mod linux;
 pub mod office;
+pub mod plugs;
 pub mod root;
 pub mod services;
 pub mod story;
 pub mod streets;
 pub mod town;
+pub mod uplinks;
 pub mod wire;

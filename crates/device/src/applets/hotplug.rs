@@ -148,7 +148,7 @@ impl Program<'_> {
                     Received::Message(length) if at == 0 => {
                         let Some(event) = DeviceEvent::read(&buffer[..length]) else { continue };
                         self.walk |= self.table.hear(now, &mut self.machine, &event);
-                        self.refresh(event.path);
+                        self.machine.changed(event.path);
                     }
                     Received::Message(length) => {
                         for name in changed_links(&buffer[..length]) {
@@ -161,15 +161,6 @@ impl Program<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Tells services that run on this device what has become of it.
-    fn refresh(&self, path: &[u8]) {
-        for service in 0..self.names.len() {
-            if self.machine.serves(service, path) {
-                self.publish(service);
-            }
-        }
     }
 
     fn hear_manager(&mut self) {

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use model::controller::uplink::Pace;
 use model::time::Moment;
 
-use super::{ANSWER_MAX, Asked, Wish, doubled};
+use super::{Asked, Wish, doubled};
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +138,7 @@ impl Failover {
         let same = member.told.filter(|told| told.up == up);
         let since = same.map_or(since, |told| told.since);
         member.told = Some(Told { up, goal, since });
+        member.asked = member.asked.filter(|asked| !asked.is_over(up));
         if up {
             member.up_since.get_or_insert(since);
         }
@@ -145,7 +146,7 @@ impl Failover {
 
     /// Whose request this is, unless another took its place.
     pub fn asked_by(&self, id: u32) -> Option<usize> {
-        let asked = |member: &Member| member.asked.is_some_and(|asked| asked.id == id);
+        let asked = |member: &Member| id != 0 && member.asked.is_some_and(|asked| asked.id == id);
         self.members.iter().position(asked)
     }
 
@@ -154,11 +155,11 @@ impl Failover {
         // An older one was overtaken by what was asked since.
         let Some(at) = self.asked_by(id) else { return };
         let Some(asked) = self.members[at].asked.take() else { return };
-        let up = asked.wish != Wish::Down;
+        let member = &mut self.members[at];
         match ok {
-            true => self.told(now, at, up, up),
-            false if up => self.failed(now, at),
-            false => self.members[at].down_at = now + self.pace.back_off,
+            true => member.asked = asked.granted(now, member.told.is_some_and(|told| told.up)),
+            false if asked.wants_up() => self.failed(now, at),
+            false => member.down_at = now + self.pace.back_off,
         }
     }
 
@@ -200,9 +201,7 @@ impl Failover {
             return;
         }
         for member in &mut self.members {
-            if member.asked.is_some_and(|asked| now >= asked.since + ANSWER_MAX) {
-                member.asked = None;
-            }
+            member.asked = member.asked.filter(|asked| now < asked.until);
         }
         self.judge(now);
         self.choose(now);
@@ -225,7 +224,7 @@ impl Failover {
             return None;
         }
         let all = || 0..self.members.len();
-        let answers = self.members.iter().filter_map(|m| Some(m.asked?.since + ANSWER_MAX));
+        let answers = self.members.iter().filter_map(|member| Some(member.asked?.until));
         let down = all().filter(|at| !self.is_chosen(*at) && self.members[*at].must_go());
         let down = down.map(|at| self.members[at].down_at);
         let chosen = [self.current, self.trial].into_iter().flatten();
@@ -398,7 +397,7 @@ impl Failover {
         if !asked.told.is_some_and(|told| told.up) {
             asked.up_since = None;
         }
-        asked.asked = Some(Asked { id, wish, since: now });
+        asked.asked = Some(Asked::new(now, id, wish));
         orders.push(Order::Ask { id, wish, member });
     }
 }
@@ -406,7 +405,7 @@ impl Failover {
 impl Member {
     /// It is up and stays so, as far as is known.
     fn is_up(&self) -> bool {
-        let goes = self.asked.is_some_and(|asked| asked.wish == Wish::Down);
+        let goes = self.asked.is_some_and(|asked| !asked.wants_up());
         self.told.is_some_and(|told| told.up) && !goes
     }
 
@@ -417,7 +416,7 @@ impl Member {
     /// Whether it is to be asked down where it is not wanted.
     fn must_go(&self) -> bool {
         match self.asked {
-            Some(asked) => asked.wish != Wish::Down,
+            Some(asked) => asked.wants_up(),
             None => self.told.is_some_and(|told| told.up || told.goal),
         }
     }

@@ -13,7 +13,7 @@ use model::controller::rule::{Pace, Rules};
 use model::limits::DEVICES_OF_A_RULE_MAX;
 use model::time::Moment;
 
-use super::{ANSWER_MAX, Asked, Wish, doubled};
+use super::{Asked, Wish, doubled};
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,8 @@ struct Service {
     since: Moment,
     /// The device whose properties the service was given.
     served: Option<(Box<[u8]>, u64)>,
+    /// What it was told of the device is not true any more.
+    outdated: bool,
     /// Since it was started there was no device for a moment.
     emptied: bool,
     /// What the manager says, once it did.
@@ -131,6 +133,7 @@ impl Hotplug {
             devices: Vec::new(),
             since: now,
             served: None,
+            outdated: false,
             emptied: false,
             told: None,
             asked: None,
@@ -189,6 +192,8 @@ impl Hotplug {
     /// A device is elsewhere now, and all below it.
     pub fn moved(&mut self, old: &[u8], new: &[u8]) {
         for service in &mut self.services {
+            let served = service.served.as_ref().map(|(path, _)| path);
+            service.outdated |= served.is_some_and(|path| below(path, old).is_some());
             let served = service.served.iter_mut().map(|(path, _)| path);
             for path in service.devices.iter_mut().map(|device| &mut device.path).chain(served) {
                 if let Some(rest) = below(path, old) {
@@ -212,6 +217,12 @@ impl Hotplug {
         }
     }
 
+    /// How many services there are.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.services.len()
+    }
+
     /// The devices that match `service`.
     pub fn devices(&self, service: usize) -> &[Device] {
         &self.services[service].devices
@@ -222,9 +233,12 @@ impl Hotplug {
         self.services[service].served.as_ref().map(|(path, _)| &**path)
     }
 
-    /// Whether something is to be published anew where this device has changed.
-    pub fn serves(&self, service: usize, path: &[u8]) -> bool {
-        self.served(service) == Some(path)
+    /// Something about this device is otherwise now.
+    pub fn changed(&mut self, path: &[u8]) {
+        for service in &mut self.services {
+            service.outdated |=
+                service.served.as_ref().is_some_and(|(served, _)| **served == *path);
+        }
     }
 
     pub fn condition(&self, now: Moment, service: usize) -> Condition<'_> {
@@ -239,8 +253,10 @@ impl Hotplug {
         let pace = self.pace;
         let service = &mut self.services[service];
         let before = service.told.replace(told);
+        let asked = service.asked;
+        service.asked = asked.filter(|asked| !asked.is_over(told.up));
         if let Some(before) = before
-            && service.asked.is_none()
+            && asked.is_none()
         {
             let fell = (before.up || before.goal) && !told.up && (told.goal || told.trouble);
             if before.goal != told.goal && !fell {
@@ -262,7 +278,8 @@ impl Hotplug {
 
     /// Whose request this is, unless another took its place.
     pub fn asked_by(&self, id: u32) -> Option<usize> {
-        let asked = |service: &Service| service.asked.is_some_and(|asked| asked.id == id);
+        let asked =
+            |service: &Service| id != 0 && service.asked.is_some_and(|asked| asked.id == id);
         self.services.iter().position(asked)
     }
 
@@ -277,9 +294,8 @@ impl Hotplug {
             service.failed(now, &pace);
             return;
         }
-        let up = asked.wish != Wish::Down;
-        service.told = Some(Told { up, goal: up, trouble: false });
-        service.up_since = up.then(|| service.up_since.unwrap_or(now));
+        service.asked = asked.granted(now, service.told.is_some_and(|told| told.up));
+        service.up_since = asked.wants_up().then_some(now);
     }
 
     /// The manager is another one: what was asked is forgotten, and it will say how things are.
@@ -298,7 +314,7 @@ impl Hotplug {
             if let Some(wish) = service.decide(now, at, orders) {
                 let id = self.next_id;
                 self.next_id = id.wrapping_add(1).max(1);
-                service.asked = Some(Asked { id, wish, since: now });
+                service.asked = Some(Asked::new(now, id, wish));
                 orders.push(Order::Ask { id, wish, service: at });
             }
             let (served, waits) =
@@ -379,7 +395,7 @@ impl Service {
 
     fn is_or_comes_up(&self) -> bool {
         self.told.is_some_and(|told| told.up || told.goal)
-            || self.asked.is_some_and(|asked| asked.wish != Wish::Down)
+            || self.asked.is_some_and(|asked| asked.wants_up())
     }
 
     fn failed(&mut self, now: Moment, pace: &Pace) {
@@ -393,9 +409,7 @@ impl Service {
 
     fn decide(&mut self, now: Moment, at: usize, orders: &mut Vec<Order>) -> Option<Wish> {
         let told = self.told?;
-        if self.asked.is_some_and(|asked| now >= asked.since + ANSWER_MAX) {
-            self.asked = None;
-        }
+        self.asked = self.asked.filter(|asked| now < asked.until);
         let coming = self.asked.map(|asked| asked.wish);
         if self.devices.is_empty() {
             if self.served.take().is_some() {
@@ -408,10 +422,19 @@ impl Service {
         if self.serving().is_some() {
             // What looked like its end was older news.
             self.emptied = false;
+            if core::mem::take(&mut self.outdated) {
+                orders.push(Order::Publish { service: at });
+            }
         }
         match coming {
-            // Whatever comes up there comes up for a device that is gone.
-            Some(Wish::Up | Wish::Restart) => self.replace(now, at, orders),
+            Some(Wish::Up | Wish::Restart) if self.serving().is_none() => {
+                // What starts there starts for a device that is gone.
+                if !self.emptied && !self.restart_when_replaced {
+                    self.serve(now, at, orders);
+                }
+                self.emptied.then_some(Wish::Down)
+            }
+            Some(Wish::Up | Wish::Restart) => None,
             Some(Wish::Down) => None,
             None if told.up => match self.served {
                 None => {
@@ -420,6 +443,8 @@ impl Service {
                 }
                 Some(_) => self.replace(now, at, orders),
             },
+            // It is being started for a device that is gone.
+            None if told.goal && self.emptied && self.served.is_some() => Some(Wish::Down),
             None if self.by_hand || now < self.start_at() => None,
             None => {
                 self.serve(now, at, orders);
@@ -445,7 +470,7 @@ impl Service {
     fn serve(&mut self, now: Moment, at: usize, orders: &mut Vec<Order>) {
         let device = self.settled(now).or(self.devices.first());
         self.served = device.map(|device| (device.path.clone(), device.instance));
-        self.emptied = false;
+        (self.emptied, self.outdated) = (false, false);
         orders.push(Order::Publish { service: at });
     }
 
@@ -474,11 +499,8 @@ impl Service {
 
     fn deadline(&self) -> Option<Moment> {
         let told = self.told?;
-        let stale = self.served.is_some() && !self.devices.is_empty() && self.serving().is_none();
         if let Some(asked) = self.asked {
-            let again = asked.since + ANSWER_MAX;
-            let up = asked.wish != Wish::Down && stale;
-            return Some(if up { self.start_at().min(again) } else { again });
+            return Some(asked.until);
         }
         if self.by_hand {
             return None;
@@ -487,6 +509,7 @@ impl Service {
         if self.devices.is_empty() {
             return up.then_some(self.retry_at);
         }
+        let stale = self.served.is_some() && self.serving().is_none();
         (!told.up || stale).then(|| self.start_at())
     }
 }

@@ -79,6 +79,8 @@ fn a_service_comes_and_goes_with_its_device() {
         [Order::Publish { service: 0 }, Order::Ask { id: 1, wish: Wish::Up, service: 0 }]
     );
     desk.machine.ended(desk.now, 1, true);
+    assert_eq!(desk.asks(), [], "it is told in a moment");
+    desk.machine.told(desk.now, 0, told(true, true));
     assert_eq!(desk.machine.served(0), Some(DISK));
     // The same again changes nothing.
     desk.comes(1);
@@ -266,7 +268,11 @@ fn devices_keep_their_services_under_another_name() {
     assert_eq!(desk.granted(), Wish::Up);
     desk.machine.moved(b"/devices/usb1", b"/devices/usb2");
     assert_eq!(desk.machine.served(0), Some(&b"/devices/usb2/1-1/block/sda"[..]));
-    assert_eq!(desk.asks(), []);
+    let publish = Order::Publish { service: 0 };
+    assert_eq!(desk.decide()[0], publish, "it is told");
+    desk.machine.changed(b"/devices/usb2/1-1/block/sda");
+    assert_eq!(desk.decide(), [publish]);
+    assert_eq!(desk.decide(), []);
     desk.machine.removed(desk.now, b"/devices/usb");
     assert_eq!(desk.asks(), [], "a name that begins alike is another");
     desk.machine.removed(desk.now, b"/devices/usb2/1-1");
