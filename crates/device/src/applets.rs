@@ -20,6 +20,7 @@ pub mod ship;
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
+    &people::graph::COMMAND,
     &machine::HALT,
     &hotplug::COMMAND,
     &init::INIT,

@@ -56,6 +56,10 @@ laws! {
         "What the state bytes say is what init says, once all is settled.";
     Apart, "apart":
         "A service that is stuck delays only what needs it.";
+    Controlled, "controlled":
+        "Controlled services, and what needs them, are up when controllers have it so, and else not.";
+    Fresh, "fresh":
+        "What is to be restarted with one of its needs runs since after that.";
     OnceEach, "once each":
         "A script is run once for each order, however often the manager and init begin anew.";
     Update, "update":

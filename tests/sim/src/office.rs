@@ -353,6 +353,7 @@ impl Office {
             Action::Signal { service, signal } => {
                 self.outbox.push(Order::Signal { slot: slot(service), signal });
             }
+            Action::Reacts { .. } => {}
             Action::AllDown => self.outbox.push(Order::AllDown),
             Action::Tell { client, service, news, .. } => {
                 self.mail.push(Mail::News(client, service, news));

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use model::service::database::{Contents, Database, Kind, Longrun, Oneshot, ServiceEntry};
+use model::controller;
+use model::service::database::{
+    Contents, ControlEntry, ControllerEntry, Database, Kind, Longrun, Oneshot, Reaction,
+    ReactionEntry, ServiceEntry,
+};
+use model::service::graph::Graph;
 
 use crate::dice::Dice;
 
@@ -58,6 +63,58 @@ pub fn database(dice: &mut Dice, count: usize) -> Contents {
         }
     });
     Contents { services: services.collect(), ..Contents::default() }
+}
+
+/// Makes some of the longruns controllers of other services, where the compiler
+/// would not find fault with it, and has some needs matter when they run afresh.
+pub fn with_controllers(dice: &mut Dice, contents: &mut Contents) {
+    let count = contents.services.len() as u32;
+    let longruns: Vec<u32> = (0..count)
+        .filter(|at| matches!(contents.services[*at as usize].kind, Kind::Longrun(_)))
+        .collect();
+    let mut starters = vec![None; count as usize];
+    for _ in 0..count {
+        let Some(&controller) = dice.pick(&longruns) else { break };
+        let controlled = dice.below(count as usize);
+        if starters[controlled].is_none() {
+            starters[controlled] = Some(controller);
+            if waits_for_itself(contents, &starters) {
+                starters[controlled] = None;
+            }
+        }
+        if dice.percent(30) {
+            break;
+        }
+    }
+    for &service in &longruns {
+        let controls: Vec<ControlEntry> = (0..count)
+            .filter(|at| starters[*at as usize] == Some(service))
+            .map(|service| ControlEntry { service, text: String::new() })
+            .collect();
+        if !controls.is_empty() {
+            let own = "kind other\n".to_owned();
+            let kind = controller::Kind::Other;
+            contents.controllers.push(ControllerEntry { service, kind, own, controls });
+        }
+    }
+    for (user, service) in (0..).zip(&contents.services) {
+        for &need in &service.needs {
+            let reaction = [Reaction::Notify, Reaction::Restart][dice.below(2)];
+            if dice.percent(30) {
+                contents.reactions.push(ReactionEntry { user, need, reaction });
+            }
+        }
+    }
+}
+
+/// Somewhere, needs and controllers lead back to where they began.
+fn waits_for_itself(contents: &Contents, starters: &[Option<u32>]) -> bool {
+    let mut graph = Graph::with_capacity(starters.len());
+    for (service, starter) in contents.services.iter().zip(starters) {
+        service.needs.iter().chain(starter).for_each(|target| graph.add_edge(*target));
+        graph.end_node();
+    }
+    !graph.sort().1.is_empty()
 }
 
 /// A database of longruns and oneshots that need what `needs` says, without limits.

@@ -103,13 +103,49 @@ impl Town {
         limit: Option<Duration>,
         prune: bool,
     ) -> usize {
+        let ask = Ask { services, limit, prune, ..self.request(verb) };
+        self.send(ask)
+    }
+
+    /// Somebody asks for a bundle.
+    pub fn ask_bundle(&mut self, verb: Verb, bundled: Vec<Index>) -> usize {
+        let ask = Ask { bundled, ..self.request(verb) };
+        self.send(ask)
+    }
+
+    /// A controller asks for a service, as its link does.
+    pub fn ask_as(&mut self, controller: Index, verb: Verb, service: Index) -> usize {
+        let (controller, users) = (Some(controller), verb == Verb::Up);
+        let ask = Ask { services: vec![service], controller, users, ..self.request(verb) };
+        self.send(ask)
+    }
+
+    /// A request of the next client, about nothing.
+    fn request(&mut self, verb: Verb) -> Ask {
         let client = self.office.wishes.len() as u32;
-        self.tell(&format!("client {client} asks: {verb:?} {services:?}"));
-        let detail = self.dice().percent(50);
-        let (since, pid) = (self.now(), 1_000 + client);
-        let (id, all) = (1, false);
-        self.office.ask(Ask { client, id, pid, verb, prune, all, detail, services, limit, since });
-        client as usize
+        Ask {
+            client,
+            id: 1,
+            pid: 1_000 + client,
+            verb,
+            prune: false,
+            all: false,
+            detail: self.dice().percent(50),
+            services: vec![],
+            bundled: vec![],
+            controller: None,
+            users: false,
+            limit: None,
+            since: self.now(),
+        }
+    }
+
+    fn send(&mut self, ask: Ask) -> usize {
+        let client = ask.client as usize;
+        let Ask { verb, services, bundled, .. } = &ask;
+        self.tell(&format!("client {client} asks: {verb:?} {services:?} {bundled:?}"));
+        self.office.ask(ask);
+        client
     }
 
     pub fn outcome(&self, wish: usize) -> Option<Outcome> {
@@ -365,7 +401,7 @@ impl Town {
             } else {
                 !state.wanted_up && state.phase == Phase::Down
             };
-            if !true_state || byte & !3 & 0x3f != 0 {
+            if !true_state || byte & !3 & 0x1f != 0 {
                 let text = format!("{what}: s{service} has {byte:#x}, init says {state:?}");
                 broken(Law::Truth, text);
             }

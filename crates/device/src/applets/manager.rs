@@ -156,6 +156,14 @@ impl Program {
                 Action::Want { .. } | Action::Run { .. } | Action::Signal { .. } => {
                     self.init.order(action);
                 }
+                Action::Reacts { service, need, order } => {
+                    let because = format!(
+                        "the manager, because {} has changed and {} says so in on-restart.d",
+                        self.live.name(need),
+                        self.live.name(service)
+                    );
+                    self.askers.note(order, 0, Some(because), self.now);
+                }
                 Action::AllDown => self.init.all_down(),
                 Action::Tell { client: UPDATER, service, news, .. } => {
                     for (client, id) in self.updates.clients() {

@@ -1,5 +1,6 @@
 //! Applets for people: `ward status`, `ward log`, …
 
+pub mod graph;
 pub mod log;
 mod services;
 pub mod start;

@@ -21,9 +21,11 @@ use model::service::reason::Reason;
 use model::service::request::SlotState;
 use model::time::Moment;
 
+mod controlled;
 pub mod graph;
 mod links;
 mod pursue;
+mod reactions;
 mod requests;
 mod resume;
 mod script;
@@ -55,6 +57,8 @@ pub enum Event {
     Ask(Ask),
     /// A client has gone: what was not begun for it alone is left undone.
     Gone { client: u32 },
+    /// A service publishes something else than before.
+    Published { service: Index },
     /// The deadline has come.
     Tick,
 }
@@ -76,6 +80,13 @@ pub struct Ask {
     pub detail: bool,
     /// Longruns and oneshots, bundles resolved.
     pub services: Vec<Index>,
+    /// Others that only bundles stand for: of these, what is up to controllers
+    /// is left to them.
+    pub bundled: Vec<Index>,
+    /// The controller that asks.
+    pub controller: Option<Index>,
+    /// Start also what needs `services` and waits only for them.
+    pub users: bool,
     /// When to give up.
     pub limit: Option<Duration>,
     /// When the client first asked: a restart that was finished since then is
@@ -92,6 +103,9 @@ pub enum Verb {
     Down {
         essential: bool,
     },
+    /// The same, essential or not, for those that come back: what a controller
+    /// starts stays up.
+    DownForNow,
     /// Stop and start again, with what needs it and is up.
     Restart,
     Reload,
@@ -152,6 +166,14 @@ pub enum Action {
         service: Index,
         news: News,
     },
+    /// The newest request is the manager's own: a service is restarted or told
+    /// because something that it needs has changed.
+    Reacts {
+        service: Index,
+        need: Index,
+        /// The place of that request.
+        order: u32,
+    },
     Ended {
         client: u32,
         id: u32,
@@ -163,6 +185,9 @@ pub enum Action {
 
 /// The client that [`Event::StopAll`] counts as.
 const INIT: u32 = u32::MAX;
+
+/// The client that the manager's own requests count as.
+const SELF: u32 = u32::MAX - 3;
 
 /// How long a script has from SIGTERM to SIGKILL once its time is over.
 const SCRIPT_KILL_WAIT: Duration = Duration::from_secs(2);
@@ -247,6 +272,7 @@ impl Manager {
             Event::StopAll => self.stop_all(),
             Event::Ask(ask) => self.ask(ask),
             Event::Gone { client } => self.gone(client),
+            Event::Published { service } => self.published(service),
             Event::Tick => self.expire(),
         }
         self.turn();
@@ -281,7 +307,8 @@ impl Manager {
     }
 
     /// `services`, and of what needs them whatever waits only for them: all
-    /// that it needs is up, or among these.
+    /// that it needs is up, or among these. What is controlled is up to its
+    /// controller.
     pub fn with_users(&self, services: &[Index]) -> Vec<Index> {
         let mut there = self.graph.closure(services, Along::Needs);
         for service in 0..self.graph.len() as Index {
@@ -295,7 +322,8 @@ impl Manager {
             next += 1;
             for &user in self.graph.needed_by(service) {
                 let needs = self.graph.needs(user);
-                if !there.contains(user) && needs.iter().all(|&need| there.contains(need)) {
+                let waits = !there.contains(user) && !self.graph.is_controlled(user);
+                if waits && needs.iter().all(|&need| there.contains(need)) {
                     there.insert(user);
                     found.push(user);
                 }

@@ -9,7 +9,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use model::service::database::{Database, Entry, Index};
-use model::service::live_state::{AGAIN, RUN_SHIFT, STARTING, STOPPING, UP, WANTED};
+use model::service::live_state::{AGAIN, AWAITED, RUN_SHIFT, STARTING, STOPPING, UP, WANTED};
 
 /// An instruction about one service of the old database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +214,7 @@ impl<'a, 'd> Comparison<'a, 'd> {
             if self.active[at] && !kept {
                 plan.stop.push(at as Index);
                 plan.busy |= byte & (UP | STARTING | STOPPING) != 0;
-                let wanted = byte & WANTED;
+                let wanted = byte & (WANTED | AWAITED);
                 let mut again = |target: Index| {
                     plan.start.push(target);
                     plan.bytes[target as usize] |= AGAIN | wanted;
@@ -229,7 +229,7 @@ impl<'a, 'd> Comparison<'a, 'd> {
             }
             if let Some(target) = self.place[at] {
                 plan.moved.push((at as Index, target));
-                let keeps = if kept || !self.active[at] { !0 } else { 3 << RUN_SHIFT };
+                let keeps = if kept || !self.active[at] { !0 } else { 3 << RUN_SHIFT | AWAITED };
                 plan.bytes[target as usize] |= byte & keeps;
             }
         }
@@ -239,11 +239,43 @@ impl<'a, 'd> Comparison<'a, 'd> {
                 *byte &= !AGAIN;
             }
         }
+        self.free_awaited(&mut plan);
         plan.start.sort_unstable();
         plan.start.dedup();
         plan.start.retain(|&index| plan.bytes[index as usize] & AGAIN != 0);
         plan
     }
+}
+
+impl Comparison<'_, '_> {
+    /// What waited for a controlled service, and does not have to any more,
+    /// starts.
+    fn free_awaited(&self, plan: &mut Plan) {
+        let was = held_back(self.old, |index| self.active[index as usize]);
+        let is = held_back(self.new, |index| is_active(plan.bytes[index as usize]));
+        for (index, was) in was.into_iter().enumerate() {
+            let awaited = self.bytes.get(index).copied().unwrap_or(0) & AWAITED != 0;
+            let Some(target) = self.place[index] else { continue };
+            let at = target as usize;
+            if was && awaited && !is[at] && !is_active(plan.bytes[at]) {
+                plan.bytes[at] |= AGAIN | WANTED;
+                plan.start.push(target);
+            }
+        }
+    }
+}
+
+/// What is controlled and not active, and all that needs it.
+fn held_back(database: &Database<'_>, active: impl Fn(Index) -> bool) -> Vec<bool> {
+    let mut held_back = vec![false; database.len()];
+    let absent = |index: &Index| database.service(*index).started_by().is_some() && !active(*index);
+    let mut found: Vec<Index> = (0..database.len() as Index).filter(absent).collect();
+    while let Some(index) = found.pop() {
+        if !core::mem::replace(&mut held_back[index as usize], true) {
+            found.extend(database.service(index).needed_by());
+        }
+    }
+    held_back
 }
 
 #[cfg(test)]

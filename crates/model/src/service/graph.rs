@@ -33,6 +33,10 @@ impl Graph {
         self.starts.len() - 1
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The nodes that `node` points to.
     pub fn edges(&self, node: u32) -> &[u32] {
         let node = node as usize;

@@ -17,6 +17,10 @@ pub const STOPPING: u8 = 1 << 3;
 /// It is being restarted: once it is down it starts again.
 pub const AGAIN: u8 = 1 << 4;
 
+/// Somebody asked for it by the name of a bundle, and it is controlled or needs
+/// what is: it comes and goes with that.
+pub const AWAITED: u8 = 1 << 5;
+
 /// The low bits of the number of the last script that was ordered stand here:
 /// they say whether init has heard of it.
 pub const RUN_SHIFT: u32 = 6;

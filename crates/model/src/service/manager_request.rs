@@ -466,6 +466,7 @@ mod tests {
             Reason::StillChanging,
             Reason::NotBegun,
             Reason::Shutdown,
+            Reason::NotControlled("uplinks"),
         ];
         for reason in reasons {
             let state = Some(SlotState { pid: 5, ..SlotState::default() });

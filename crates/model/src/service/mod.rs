@@ -6,7 +6,7 @@ pub mod database;
 pub mod definition;
 mod digest;
 pub mod execline;
-mod graph;
+pub mod graph;
 pub mod live_state;
 pub mod manager_request;
 pub mod mistake;

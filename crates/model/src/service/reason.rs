@@ -44,6 +44,8 @@ pub enum Reason<N> {
     NotBegun,
     /// The machine goes down.
     Shutdown,
+    /// The controller that asks is to be down itself.
+    NotControlled(N),
 }
 
 impl<N> Reason<N> {
@@ -67,6 +69,7 @@ impl<N> Reason<N> {
             Self::StillChanging => Reason::StillChanging,
             Self::NotBegun => Reason::NotBegun,
             Self::Shutdown => Reason::Shutdown,
+            Self::NotControlled(n) => Reason::NotControlled(name(n)),
         }
     }
 }
@@ -77,6 +80,7 @@ impl Reason<alloc::string::String> {
         match self {
             Self::Need(name) => Reason::Need(name),
             Self::NeededBy(name) => Reason::NeededBy(name),
+            Self::NotControlled(name) => Reason::NotControlled(name),
             other => other.clone().map(|_| ""),
         }
     }
@@ -110,6 +114,9 @@ impl<'a> Reason<&'a str> {
             Self::StillChanging => kind(w, 15, 0),
             Self::NotBegun => kind(w, 16, 0),
             Self::Shutdown => kind(w, 17, 0),
+            Self::NotControlled(name) => {
+                w.u8(18).text(name);
+            }
         }
     }
 
@@ -118,6 +125,7 @@ impl<'a> Reason<&'a str> {
         match kind {
             2 => return Ok(Self::Need(r.text()?)),
             3 => return Ok(Self::NeededBy(r.text()?)),
+            18 => return Ok(Self::NotControlled(r.text()?)),
             _ => {}
         }
         let number = r.u32()?;
@@ -178,6 +186,7 @@ impl fmt::Display for Reason<&str> {
             Self::StillChanging => f.write_str("the time is over and it is still changing"),
             Self::NotBegun => f.write_str("the time was over before its turn came"),
             Self::Shutdown => f.write_str("the machine goes down"),
+            Self::NotControlled(name) => write!(f, "its controller {name} is being stopped"),
         }
     }
 }

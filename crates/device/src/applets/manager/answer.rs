@@ -114,19 +114,24 @@ impl Program {
         let Some(client) = self.clients.get(number) else { return };
         match database.find(name) {
             Some(Entry::Service(index)) => client.names.push(index),
-            Some(Entry::Bundle(bundle)) => client.names.extend(database.bundle(bundle).contents()),
+            Some(Entry::Bundle(bundle)) => {
+                client.bundled.extend(database.bundle(bundle).contents());
+            }
             None => drop(client.unknown.get_or_insert_with(|| name.to_owned())),
         }
         // Nobody needs to name a service more often than there are services.
-        if client.names.len() > 2 * database.len() {
-            client.names.sort_unstable();
-            client.names.dedup();
+        for names in [&mut client.names, &mut client.bundled] {
+            if names.len() > 2 * database.len() {
+                names.sort_unstable();
+                names.dedup();
+            }
         }
     }
 
     pub(super) fn refuse(&mut self, number: usize, id: u32, exit: u8, why: &str, hint: &str) {
         if let Some(client) = self.clients.get(number) {
-            client.names.clear();
+            client.take_names();
+            client.because = None;
             client.unknown = None;
             client.conversions.clear();
             client.tell(&FromManager::Refused { id, exit, why, hint });
@@ -176,16 +181,10 @@ impl Program {
             return;
         }
         let Some(client) = self.clients.get(number) else { return };
-        let mut services: Vec<Index> = std::mem::take(&mut client.names);
+        let services: Vec<Index> = std::mem::take(&mut client.names);
+        let bundled = std::mem::take(&mut client.bundled);
         let pid = client.pid;
         let (because, controller) = (client.because.take(), client.controller);
-        if let Some(controller) = controller
-            && !self.graph.goal(controller)
-        {
-            // Otherwise it would bring back what is stopped together with it.
-            let why = format!("{} is being stopped", self.live.name(controller));
-            return self.refuse(number, id, REFUSED, &why, "");
-        }
         let because = match (because, controller) {
             (Some(text), Some(controller)) => {
                 Some(conditions::cut(&format!("{}: {text}", self.live.name(controller))))
@@ -193,9 +192,6 @@ impl Program {
             (Some(text), None) => Some(conditions::cut(&text)),
             (None, _) => None,
         };
-        if manner.users {
-            services = self.graph.with_users(&services);
-        }
         let ask = Ask {
             client: number as u32,
             id,
@@ -210,6 +206,9 @@ impl Program {
             all: manner.all,
             detail: manner.detail,
             services,
+            bundled,
+            controller,
+            users: manner.users,
             limit: time_limit(limit),
             since,
         };
@@ -231,7 +230,7 @@ impl Program {
             return;
         }
         let Some(client) = self.clients.get(number) else { return };
-        let mut services = std::mem::take(&mut client.names);
+        let mut services = client.take_names();
         if services.is_empty() {
             services = (0..self.live.bytes().len() as Index).collect();
         }
@@ -272,7 +271,7 @@ impl Program {
             return;
         }
         let Some(client) = self.clients.get(number) else { return };
-        let mut services = std::mem::take(&mut client.names);
+        let mut services = client.take_names();
         services.sort_unstable();
         services.dedup();
         let watched = services.into_iter().map(|service| Watched { service, told: None });

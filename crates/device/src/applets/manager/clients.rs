@@ -32,6 +32,8 @@ pub struct Client {
     pub greeted: bool,
     /// What the next request is about.
     pub names: Vec<Index>,
+    /// What only bundles stand for.
+    pub bundled: Vec<Index>,
     /// The first name that nobody has.
     pub unknown: Option<String>,
     /// For the next update.
@@ -139,6 +141,7 @@ impl Clients {
             may_control,
             greeted: false,
             names: Vec::new(),
+            bundled: Vec::new(),
             unknown: None,
             conversions: Vec::new(),
             controller: None,
@@ -241,6 +244,13 @@ impl Clients {
 }
 
 impl Client {
+    /// All that was named, bundles resolved.
+    pub fn take_names(&mut self) -> Vec<Index> {
+        let mut names = std::mem::take(&mut self.names);
+        names.append(&mut self.bundled);
+        names
+    }
+
     pub fn tell(&mut self, message: &FromManager<'_>) {
         self.lost |= self.waiting_bytes > self.waiting_bytes_max;
         if self.lost {

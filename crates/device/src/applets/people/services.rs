@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use cli::Failure;
 use model::service::database::{Database, Index, Script};
-use model::service::live_state::{STARTING, STOPPING, WANTED, is_up};
-use model::service::manager_request::{Asked, FromManager, ServiceStatus};
+use model::service::live_state::{AWAITED, STARTING, STOPPING, WANTED, is_up};
+use model::service::manager_request::{Asked, Condition, FromManager, ServiceStatus};
 use model::service::reason::Reason;
 use model::service::request::{GaveUp, Phase, SlotState};
 use model::service::status::Exit;
@@ -33,6 +33,18 @@ pub struct Seen {
     pub limit: Option<Moment>,
     /// The number of the request that last said what it shall be; 0: none.
     pub request: u32,
+    /// What its controllers go by.
+    pub conditions: Vec<Known>,
+}
+
+/// One thing that a controller goes by.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pub controller: String,
+    pub label: String,
+    pub value: String,
+    pub holds: bool,
+    pub since: Moment,
 }
 
 /// A request for a change.
@@ -93,19 +105,31 @@ fn ask_manager(
         ticks: false,
         patient: false,
     };
-    let mut known = 0;
+    let (mut known, mut last) = (0, None);
     let answered = asking.ask(&mut |heard| {
         let status = match heard {
             Heard::Manager(FromManager::Service(status)) => status,
             Heard::Manager(FromManager::Asked(Asked { request: number, by, at })) => {
                 return requests.push(Request { number, by: by.to_owned(), at });
             }
+            Heard::Manager(FromManager::Condition { controller, condition }) => {
+                let Condition { label, value, holds, since } = condition;
+                let (label, value) = (label.to_owned(), value.to_owned());
+                let controller = controller.to_owned();
+                if let Some(index) = last {
+                    let seen: &mut Seen = &mut seen[index as usize];
+                    seen.conditions.push(Known { controller, label, value, holds, since });
+                }
+                return;
+            }
             _ => return,
         };
         let ServiceStatus { name, byte, goal, state, trouble, limit, request } = status;
         if let Some(model::service::database::Entry::Service(index)) = database.find(name) {
             let trouble = trouble.map(|reason| reason.map(str::to_owned));
-            seen[index as usize] = Seen { byte, goal, state, trouble, limit, request };
+            let conditions = Vec::new();
+            seen[index as usize] = Seen { byte, goal, state, trouble, limit, request, conditions };
+            last = Some(index);
             known += 1;
         }
     });
@@ -250,6 +274,15 @@ impl Services<'_> {
                 said.push(format!("for {}", needs.join(", ")));
             }
         }
+        let starter = self.database.service(index).started_by();
+        match (starter, self.held_back(index)) {
+            (Some(starter), _) if is_up(seen.byte) => {
+                said.push(format!("controlled by {}", self.name(starter)));
+            }
+            (Some(starter), _) => said.push(format!("left to {}", self.name(starter))),
+            (None, Some(need)) => said.push(format!("comes with {}", self.name(need))),
+            (None, None) => {}
+        }
         said.join(", ")
     }
 
@@ -270,6 +303,38 @@ impl Services<'_> {
     pub fn missing(&self, index: Index) -> impl Iterator<Item = Index> {
         let needs = self.database.service(index).needs();
         needs.filter(|need| !is_up(self.seen[*need as usize].byte))
+    }
+
+    /// The controlled service that keeps it down: it was asked for, and comes
+    /// with that.
+    pub fn held_back(&self, index: Index) -> Option<Index> {
+        let seen = &self.seen[index as usize];
+        if is_up(seen.byte) || seen.goal || seen.byte & AWAITED == 0 {
+            return None;
+        }
+        let mut looked = vec![false; self.database.len()];
+        let mut left: Vec<Index> = self.missing(index).collect();
+        while let Some(need) = left.pop() {
+            if self.database.service(need).started_by().is_some() {
+                return Some(need);
+            }
+            if !std::mem::replace(&mut looked[need as usize], true) {
+                left.extend(self.missing(need));
+            }
+        }
+        None
+    }
+
+    /// What its controllers go by, a line each.
+    pub fn conditions(&self, index: Index) -> impl Iterator<Item = String> {
+        let seen = &self.seen[index as usize];
+        let several = self.database.service(index).controlled_by().count() > 1;
+        seen.conditions.iter().map(move |known| {
+            let Known { controller, label, value, holds, since } = known;
+            let mark = if *holds { '✓' } else { '✗' };
+            let by = if several { format!(" ({controller})") } else { String::new() };
+            format!("{mark} {label}: {value}, for {}{by}", span(self.now.since(*since)))
+        })
     }
 
     /// The request that last said what it shall be, where that is known.

@@ -145,6 +145,11 @@ impl<'a, 'd> Tree<'a, 'd> {
         let line = format!("{indent}{name:width$} {on}{word:10}{off} {remark}");
         text.push_str(line.trim_end());
         text.push('\n');
+        if !repeated {
+            for condition in self.services.conditions(index) {
+                text.push_str(&format!("{:31}{condition}\n", ""));
+            }
+        }
     }
 }
 
@@ -187,6 +192,7 @@ fn print_json(services: &Services<'_>, chosen: &[Index], text: &mut String) {
             object.text("asked_by", &request.by);
             object.raw("asked_ms", &services.now.since(request.at).as_millis().to_string());
         }
+        describe_control(services, index, &mut object);
         let needs: Vec<String> = service.needs().map(|need| quoted(services.name(need))).collect();
         object.raw("needs", &format!("[{}]", needs.join(",")));
         text.push_str(&object.end());
@@ -195,32 +201,64 @@ fn print_json(services: &Services<'_>, chosen: &[Index], text: &mut String) {
     text.push_str("]\n");
 }
 
+/// Who controls a service, and by what; what it controls.
+pub(super) fn describe_control(services: &Services<'_>, index: Index, object: &mut Object) {
+    let service = services.database.service(index);
+    if let Some(starter) = service.started_by() {
+        object.text("controller", services.name(starter));
+    }
+    let watchers = service.controlled_by().filter(|by| !by.starts(index));
+    let watchers: Vec<String> = watchers.map(|by| quoted(by.service().name())).collect();
+    if !watchers.is_empty() {
+        object.raw("watched_by", &format!("[{}]", watchers.join(",")));
+    }
+    let conditions = services.seen[index as usize].conditions.iter().map(|known| {
+        let mut object = Object::new();
+        object.text("controller", &known.controller);
+        object.text("label", &known.label);
+        object.text("value", &known.value);
+        object.raw("holds", if known.holds { "true" } else { "false" });
+        let age = services.now.since(known.since).as_millis();
+        object.raw("for_ms", &age.to_string());
+        object.end()
+    });
+    let conditions: Vec<String> = conditions.collect();
+    if !conditions.is_empty() {
+        object.raw("conditions", &format!("[{}]", conditions.join(",")));
+    }
+    if let Some(controller) = service.controller() {
+        object.text("kind", controller.kind().name());
+        let controls = controller.controls().map(|(index, _)| quoted(services.name(index)));
+        object.raw("controls", &format!("[{}]", controls.collect::<Vec<_>>().join(",")));
+    }
+}
+
 /// One JSON object on one line.
-struct Object(String);
+pub(super) struct Object(String);
 
 impl Object {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(String::from("{"))
     }
 
-    fn raw(&mut self, key: &str, value: &str) {
+    pub(super) fn raw(&mut self, key: &str, value: &str) {
         if self.0.len() > 1 {
             self.0.push(',');
         }
         self.0 += &format!("\"{key}\":{value}");
     }
 
-    fn text(&mut self, key: &str, value: &str) {
+    pub(super) fn text(&mut self, key: &str, value: &str) {
         self.raw(key, &quoted(value));
     }
 
-    fn end(mut self) -> String {
+    pub(super) fn end(mut self) -> String {
         self.0.push('}');
         self.0
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {

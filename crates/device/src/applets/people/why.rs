@@ -9,23 +9,28 @@ use model::service::live_state::{STARTING, is_up};
 use model::service::reason::Reason;
 
 use super::services::{Services, look, span};
-use super::status::choose;
+use super::status::{Object, choose, describe_control};
 
 pub const COMMAND: Command = Command {
     name: "why",
     summary: "Say why a service is up or down, down to the first cause",
-    usage: "ward why [-l LIVE] NAME...",
-    options: &[Opt("-l, --live LIVE", "The live directory (default: /run/s6-rc)")],
+    usage: "ward why [--json] [-l LIVE] NAME...",
+    options: &[
+        Opt("--json", "Print an array with one object for each service, and its causes in order"),
+        Opt("-l, --live LIVE", "The live directory (default: /run/s6-rc)"),
+    ],
     about: "\
-Each line is the cause of the one above it. Exit codes: 0 all of them are up, \
+Each line is the cause of the one above it. Lines with ✓ or ✗ are what a \
+controller goes by. Exit codes: 0 all of them are up, \
 1 one is not, 3 no such name, 111 the system refused.",
     run,
 };
 
 fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let mut live = PathBuf::from("/run/s6-rc");
+    let (mut json, mut live) = (false, PathBuf::from("/run/s6-rc"));
     while let Some(option) = args.option()? {
         match option.as_str() {
+            "json" => json = true,
             "l" | "live" => live = args.value()?.into(),
             other => return Err(args.unknown(other)),
         }
@@ -37,8 +42,11 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     }
     look(&live, |services| {
         let chosen = choose(services, &names)?;
-        for &index in &chosen {
-            explain(services, index, out)?;
+        if json {
+            let all: Vec<String> = chosen.iter().map(|&index| to_json(services, index)).collect();
+            writeln!(out, "[\n{}\n]", all.join(",\n"))?;
+        } else {
+            chosen.iter().try_for_each(|&index| explain(services, index, out))?;
         }
         services.warn();
         let up = chosen.iter().all(|&index| is_up(services.seen[index as usize].byte));
@@ -47,25 +55,57 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
 }
 
 fn explain(services: &Services<'_>, first: Index, out: &mut dyn Write) -> Result<(), Failure> {
-    let mut index = first;
-    // A chain of causes is no longer than there are services.
-    for depth in 0..=services.database.len() {
+    let (chain, end) = causes(services, first);
+    for (depth, &index) in chain.iter().enumerate() {
         let (word, _) = services.word(index);
         let remark = services.remark(index);
         let colon = if remark.is_empty() { "" } else { ": " };
         let indent = "  ".repeat(depth.min(40));
         writeln!(out, "{indent}{} is {word}{colon}{remark}", services.name(index))?;
-        match cause(services, index) {
-            Some(next) if next != index => index = next,
-            _ => {
-                if let Some(more) = first_cause(services, index) {
-                    writeln!(out, "{indent}  {more}")?;
-                }
-                return Ok(());
-            }
+        for condition in services.conditions(index) {
+            writeln!(out, "{indent}  {condition}")?;
         }
     }
+    if let Some(end) = end {
+        writeln!(out, "{}{end}", "  ".repeat(chain.len().min(41)))?;
+    }
     Ok(())
+}
+
+fn to_json(services: &Services<'_>, first: Index) -> String {
+    let (chain, end) = causes(services, first);
+    let causes: Vec<String> = (chain.iter())
+        .map(|&index| {
+            let mut object = Object::new();
+            object.text("name", services.name(index));
+            object.text("phase", services.word(index).0);
+            object.text("remark", &services.remark(index));
+            describe_control(services, index, &mut object);
+            object.end()
+        })
+        .collect();
+    let mut object = Object::new();
+    object.text("name", services.name(first));
+    object.raw("up", if is_up(services.seen[first as usize].byte) { "true" } else { "false" });
+    object.raw("causes", &format!("[{}]", causes.join(",")));
+    if let Some(end) = end {
+        object.text("first_cause", &end);
+    }
+    object.end()
+}
+
+/// A service, the cause of how it is, the cause of that, and so on; and why the
+/// last of them is as it is.
+fn causes(services: &Services<'_>, first: Index) -> (Vec<Index>, Option<String>) {
+    let mut chain = vec![first];
+    // A chain of causes is no longer than there are services.
+    while let Some(&index) = chain.last() {
+        match cause(services, index) {
+            Some(next) if !chain.contains(&next) => chain.push(next),
+            _ => return (chain, first_cause(services, index)),
+        }
+    }
+    (chain, None)
 }
 
 /// The other service that is the cause of how this one is.
@@ -80,6 +120,14 @@ fn cause(services: &Services<'_>, index: Index) -> Option<Index> {
         && (is_up(seen.byte) || !is_up(services.seen[other as usize].byte))
     {
         return Some(other);
+    }
+    if !is_up(seen.byte) && !seen.goal {
+        // It comes with what is controlled, and that with its controller.
+        if let Some(need) = services.held_back(index) {
+            return Some(need);
+        }
+        let starter = services.database.service(index).started_by();
+        return starter.filter(|starter| !is_up(services.seen[*starter as usize].byte));
     }
     let waits = seen.goal && !is_up(seen.byte) && seen.byte & STARTING == 0;
     if waits { services.missing(index).next() } else { None }
@@ -102,7 +150,12 @@ fn first_cause(services: &Services<'_>, index: Index) -> Option<String> {
     }
     let quiet = !seen.goal && seen.trouble.is_none();
     let down = services.missing(index).next().map(|need| services.name(need).to_owned());
+    let starter = services.database.service(index).started_by();
     match (quiet, down) {
+        (true, _) if starter.is_some() && asked.is_none() => {
+            let starter = starter.map(|starter| services.name(starter)).unwrap_or_default();
+            Some(format!("its controller {starter} has not started it"))
+        }
         _ if asked.is_some() => asked,
         (true, Some(need)) => Some(format!("nobody asked for it; it would start {need} first")),
         (true, None) => Some("nobody asked for it, or somebody stopped it".into()),

@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use model::service::database::{Database, Index, Script};
+use model::service::database::{Database, Index, Reaction, ReactionEntry, Script};
 
 /// What the manager goes by of one service.
 #[derive(Clone, Copy, Debug)]
@@ -15,9 +15,13 @@ struct Node {
     needed_by_at: u32,
     timeout_up: u32,
     timeout_down: u32,
+    /// The controller that starts it, [`NOBODY`]: it is not controlled.
+    starter: u32,
     reload_signal: u8,
     flags: u8,
 }
+
+const NOBODY: u32 = u32::MAX;
 
 const LONGRUN: u8 = 1;
 const NOTIFIES: u8 = 1 << 1;
@@ -25,12 +29,15 @@ const ESSENTIAL: u8 = 1 << 2;
 const HAS_UP: u8 = 1 << 3;
 const HAS_DOWN: u8 = 1 << 4;
 const HAS_RELOAD: u8 = 1 << 5;
+const CONTROLLER: u8 = 1 << 6;
 
 /// Who needs whom, and the settings that a change goes by.
 pub struct Graph {
     /// One more than there are services, so that the last has an end.
     nodes: Box<[Node]>,
     numbers: Box<[Index]>,
+    /// By need.
+    reactions: Box<[ReactionEntry]>,
 }
 
 /// Which way a closure goes.
@@ -63,9 +70,11 @@ impl From<&Database<'_>> for Graph {
                 flags |= if has(Script::Down) { HAS_DOWN } else { 0 };
                 flags |= if service.script(Script::Reload).is_some() { HAS_RELOAD } else { 0 };
             }
+            flags |= if service.controller().is_some() { CONTROLLER } else { 0 };
             nodes.push(Node {
                 needs_at,
                 needed_by_at,
+                starter: service.started_by().unwrap_or(NOBODY),
                 timeout_up: millis(service.timeout_up()),
                 timeout_down: millis(service.timeout_down()),
                 reload_signal,
@@ -76,12 +85,15 @@ impl From<&Database<'_>> for Graph {
         nodes.push(Node {
             needs_at: end,
             needed_by_at: end,
+            starter: NOBODY,
             timeout_up: 0,
             timeout_down: 0,
             reload_signal: 0,
             flags: 0,
         });
-        Self { nodes: nodes.into(), numbers: numbers.into() }
+        let mut reactions: Vec<ReactionEntry> = database.reactions().collect();
+        reactions.sort_unstable_by_key(|reaction| (reaction.need, reaction.user));
+        Self { nodes: nodes.into(), numbers: numbers.into(), reactions: reactions.into() }
     }
 }
 
@@ -115,6 +127,36 @@ impl Graph {
             Along::Needs => self.needs(index),
             Along::NeededBy => self.needed_by(index),
         }
+    }
+
+    /// The controller that starts `index`, if it is controlled.
+    pub fn starter(&self, index: Index) -> Option<Index> {
+        let starter = self.node(index).starter;
+        (starter != NOBODY).then_some(starter)
+    }
+
+    /// It starts and stops when its controller says so.
+    pub fn is_controlled(&self, index: Index) -> bool {
+        self.node(index).starter != NOBODY
+    }
+
+    pub fn is_controller(&self, index: Index) -> bool {
+        self.node(index).flags & CONTROLLER != 0
+    }
+
+    /// What is controlled and not `there`, with all that needs it.
+    pub fn held_back(&self, there: impl Fn(Index) -> bool) -> Set {
+        let absent: Vec<Index> = (0..self.len() as Index)
+            .filter(|&index| self.is_controlled(index) && !there(index))
+            .collect();
+        self.closure(&absent, Along::NeededBy)
+    }
+
+    /// What is done when `need` runs afresh, and by whom.
+    pub fn reactions(&self, need: Index) -> impl Iterator<Item = (Index, Reaction)> {
+        let first = self.reactions.partition_point(|reaction| reaction.need < need);
+        let all = self.reactions[first..].iter().take_while(move |r| r.need == need);
+        all.map(|reaction| (reaction.user, reaction.reaction))
     }
 
     pub fn is_longrun(&self, index: Index) -> bool {

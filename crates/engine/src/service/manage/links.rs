@@ -6,7 +6,7 @@ use model::service::database::Index;
 use model::service::reason::Reason;
 
 use super::requests::Request;
-use super::{Action, INIT, Manager, News};
+use super::{Action, INIT, Manager, News, SELF};
 
 /// No link.
 pub(super) const NONE: u32 = u32::MAX;
@@ -91,11 +91,11 @@ impl Manager {
         }
     }
 
-    /// The request waits for this service already.
-    pub(super) fn waits(&self, place: u32, service: Index) -> bool {
+    /// Somebody waits for this of a service.
+    pub(super) fn has_link(&self, service: Index, kind: Kind) -> bool {
         let mut at = self.units[service as usize].waiters;
         while let Some(link) = self.links.get(at as usize) {
-            if link.request == place && link.kind == Kind::Goal {
+            if link.kind == kind {
                 return true;
             }
             at = link.next;
@@ -103,10 +103,11 @@ impl Manager {
         false
     }
 
-    pub(super) fn anybody_waits(&self, service: Index) -> bool {
+    /// The request waits for this service already.
+    pub(super) fn waits(&self, place: u32, service: Index) -> bool {
         let mut at = self.units[service as usize].waiters;
         while let Some(link) = self.links.get(at as usize) {
-            if link.kind == Kind::Goal {
+            if link.request == place && link.kind == Kind::Goal {
                 return true;
             }
             at = link.next;
@@ -197,7 +198,7 @@ impl Manager {
         let request = self.request(place);
         request.failed += 1;
         let (client, id) = (request.client, request.id);
-        if client != INIT {
+        if client != INIT && client != SELF {
             self.actions.push(Action::Tell { client, id, service, news: News::Failed(reason) });
         }
     }

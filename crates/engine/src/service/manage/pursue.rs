@@ -22,6 +22,7 @@ impl Manager {
             unit.confirmed = order(unit.actual, unit.ordered) == up;
         }
         self.pursue(service);
+        self.serves(service);
     }
 
     /// Gives init the order that is due, if any, and judges what it said.

@@ -7,7 +7,9 @@ use model::service::reason::Reason;
 use model::time::Moment;
 
 use super::links::{Kind, NONE};
-use super::{Action, Actual, Along, Ask, Closing, INIT, Manager, News, Outcome, Set, Timer, Verb};
+use super::{
+    Action, Actual, Along, Ask, Closing, INIT, Manager, News, Outcome, SELF, Set, Timer, Verb,
+};
 
 /// One request that is not finished.
 pub(super) struct Request {
@@ -33,7 +35,10 @@ impl Manager {
         let (client, id) = (ask.client, ask.id);
         let starts = matches!(ask.verb, Verb::Up | Verb::UpAgain | Verb::Restart) || ask.prune;
         if self.closing != Closing::No && client != INIT && starts {
-            let named = self.named(&ask.services);
+            let mut named = self.named(&ask.services);
+            for &service in &ask.bundled {
+                named.insert(service);
+            }
             for &service in named.members() {
                 let news = News::Failed(Reason::Shutdown);
                 self.actions.push(Action::Tell { client, id, service, news });
@@ -43,7 +48,12 @@ impl Manager {
             return;
         }
         let place = self.add_request(&ask);
-        let mut selection = self.named(&ask.services);
+        let services = self.permitted(place, &ask);
+        let mut selection = self.named(&services);
+        for service in self.left_to_nobody(&ask) {
+            selection.insert(service);
+        }
+        let named = selection.members().len();
         if ask.all {
             for service in 0..self.graph.len() as Index {
                 if self.units[service as usize].actual.is_up() {
@@ -53,27 +63,31 @@ impl Manager {
         }
         match ask.verb {
             Verb::Up | Verb::UpAgain => {
-                let named = if ask.verb == Verb::Up { &ask.services[..] } else { &[] };
+                let named = if ask.verb == Verb::Up { &selection.members()[..named] } else { &[] };
                 for &service in named {
                     self.units[service as usize].wanted = true;
                 }
-                let ups = self.graph.closure(selection.members(), Along::Needs);
+                let mut ups = self.graph.closure(selection.members(), Along::Needs);
                 if ask.prune {
-                    self.want_down(place, &self.graph.others(&ups), false);
+                    self.spare_controlled(&mut ups);
+                    let others = self.graph.others(&ups);
+                    self.want_down(place, &others, &ask);
                     self.then(place, ups);
                 } else {
                     self.want_up(place, &ups);
                 }
             }
-            Verb::Down { essential } => {
-                self.want_down(place, selection.members(), essential);
+            Verb::Down { .. } | Verb::DownForNow => {
+                self.want_down(place, selection.members(), &ask);
                 if ask.prune {
                     let downs = self.graph.closure(selection.members(), Along::NeededBy);
-                    let ups = self.graph.others(&downs);
+                    let held_back = self.graph.held_back(|service| self.is_there(service));
+                    let mut ups = self.graph.others(&downs);
+                    ups.retain(|&service| !held_back.contains(service));
                     self.then(place, self.graph.closure(&ups, Along::Needs));
                 }
             }
-            Verb::Restart => self.want_restart(place, &ask),
+            Verb::Restart => self.want_restart(place, selection.members(), ask.since),
             Verb::Reload => {
                 for &service in selection.members() {
                     self.want_reload(place, service);
@@ -86,7 +100,7 @@ impl Manager {
     }
 
     /// Each service once, however often it was named.
-    fn named(&self, services: &[Index]) -> Set {
+    pub(super) fn named(&self, services: &[Index]) -> Set {
         let mut named = Set::new(self.graph.len());
         for &service in services {
             named.insert(service);
@@ -161,7 +175,7 @@ impl Manager {
         if request.client == INIT {
             self.closing = Closing::Done;
             self.actions.push(Action::AllDown);
-        } else {
+        } else if request.client != SELF {
             let (client, id) = (request.client, request.id);
             self.actions.push(Action::Ended { client, id, outcome });
         }
@@ -209,7 +223,7 @@ impl Manager {
             };
             let reason = if begun { Reason::StillChanging } else { Reason::NotBegun };
             self.fail_one(place, service, reason);
-            if kind == Kind::Goal && !self.anybody_waits(service) {
+            if kind == Kind::Goal && !self.has_link(service, Kind::Goal) {
                 self.forget_goal(service);
             }
         }
@@ -257,6 +271,9 @@ impl Manager {
                     all: false,
                     detail: false,
                     services: (0..self.graph.len() as Index).collect(),
+                    bundled: Vec::new(),
+                    controller: None,
+                    users: false,
                     limit: None,
                     since: self.now,
                 });

@@ -95,6 +95,9 @@ impl Manager {
         for service in 0..self.graph.len() as Index {
             self.reload_now(service);
         }
+        for service in 0..self.graph.len() as Index {
+            self.serves(service);
+        }
     }
 
     /// A new manager cannot know how long it has been going on.

@@ -2,7 +2,7 @@
 
 use model::service::database::Index;
 use model::service::live_state::{
-    AGAIN, RUN_SHIFT, STARTING, STOPPING, TICKET_SCRIPT_BITS, UP, WANTED,
+    AGAIN, AWAITED, RUN_SHIFT, STARTING, STOPPING, TICKET_SCRIPT_BITS, UP, WANTED,
 };
 use model::service::reason::Reason;
 use model::service::request::{Phase, SlotState};
@@ -52,6 +52,10 @@ pub(super) struct Unit {
     pub again: bool,
     /// Asked for by name.
     pub wanted: bool,
+    /// Asked for by the name of a bundle, and up to controllers.
+    pub awaited: bool,
+    /// A longrun that serves: its start number; 0: that is not known.
+    pub served: u32,
     /// It is in the list of work.
     pub queued: bool,
     /// A longrun: init knows what it was last ordered. From here on what init
@@ -107,6 +111,8 @@ impl Unit {
             goal: again || matches!(actual, Actual::Up | Actual::Starting),
             again,
             wanted: byte & WANTED != 0,
+            awaited: byte & AWAITED != 0,
+            served: 0,
             queued: false,
             confirmed: false,
             insisted: false,
@@ -178,6 +184,9 @@ impl Unit {
         }
         if self.wanted {
             byte |= WANTED;
+        }
+        if self.awaited {
+            byte |= AWAITED;
         }
         // Somebody wants it up while it stops: it comes back like one that is
         // restarted.

@@ -10,7 +10,7 @@ use model::time::Moment;
 use super::links::Kind;
 use super::requests::Request;
 use super::script::script_of;
-use super::{Action, Actual, Along, Ask, Manager, News, Set};
+use super::{Action, Actual, Along, Ask, Manager, News, SELF, Set, Verb};
 
 impl Manager {
     /// Wants a set up that is closed under needs.
@@ -70,25 +70,29 @@ impl Manager {
     }
 
     /// Wants services down, and all that needs them.
-    pub(super) fn want_down(&mut self, place: u32, services: &[Index], essential: bool) {
-        let downs = if essential {
-            self.graph.closure(services, Along::NeededBy)
-        } else {
-            let units = &self.units;
-            let busy = |service: Index| units[service as usize].goal;
-            let (downs, spared) = self.graph.stopping(services, busy);
-            for service in spared {
-                let &mut Request { client, id, .. } = self.request(place);
-                self.actions.push(Action::Tell { client, id, service, news: News::Spared });
+    pub(super) fn want_down(&mut self, place: u32, services: &[Index], ask: &Ask) {
+        let downs = match ask.verb {
+            Verb::DownForNow => self.graph.closure(services, Along::NeededBy),
+            Verb::Down { essential: true } => self.with_controlled(services, true).0,
+            _ => {
+                let (downs, spared) = self.with_controlled(services, false);
+                for service in spared {
+                    let &mut Request { client, id, .. } = self.request(place);
+                    self.actions.push(Action::Tell { client, id, service, news: News::Spared });
+                }
+                downs
             }
-            downs
         };
+        // What a controller takes down comes back with it.
+        let comes_back = ask.verb == Verb::DownForNow || ask.controller.is_some();
         let &mut Request { order, pid, .. } = self.request(place);
         for &service in downs.members() {
             let unit = &mut self.units[service as usize];
             (unit.claim, unit.claim_pid) = (order, pid);
             unit.trouble = None;
+            unit.awaited &= comes_back;
             if unit.actual == Actual::Down && !unit.goal {
+                self.store(service);
                 continue;
             }
             if unit.goal {
@@ -111,17 +115,20 @@ impl Manager {
         }
     }
 
-    pub(super) fn want_restart(&mut self, place: u32, ask: &Ask) {
-        let &mut Request { order, pid, .. } = self.request(place);
-        let stale: Vec<Index> = (ask.services.iter().copied())
+    pub(super) fn want_restart(&mut self, place: u32, services: &[Index], since: Moment) {
+        let &mut Request { client, order, pid, .. } = self.request(place);
+        let stale: Vec<Index> = (services.iter().copied())
             .filter(|&service| {
-                self.units[service as usize].actual.is_up() && !self.is_fresh(service, ask.since)
+                let actual = self.units[service as usize].actual;
+                // Of what starts, clients find it as they want it.
+                let half = client == SELF && actual == Actual::Starting;
+                half || actual.is_up() && !self.is_fresh(service, since)
             })
             .collect();
-        for &service in &ask.services {
-            self.units[service as usize].wanted = true;
+        for &service in services {
+            self.units[service as usize].wanted |= client != SELF;
         }
-        let ups = self.graph.closure(&ask.services, Along::Needs);
+        let ups = self.graph.closure(services, Along::Needs);
         self.want_up(place, &ups);
         let all = self.graph.closure(&stale, Along::NeededBy);
         for &service in all.members() {

@@ -3,7 +3,9 @@
 use super::*;
 use alloc::string::String;
 use core::time::Duration;
-use model::service::database::{BundleEntry, Contents, Kind, Longrun, Oneshot, ServiceEntry};
+use model::service::database::{
+    BundleEntry, Contents, ControlEntry, ControllerEntry, Kind, Longrun, Oneshot, ServiceEntry,
+};
 
 /// Longruns `name:digest` behind what they need, then oneshots (with a `!`).
 fn contents(services: &[(&str, u64, &[u32])], bundles: &[(&str, &[u32])]) -> Contents {
@@ -135,4 +137,55 @@ fn what_is_down_and_comes_back_is_not_waited_for() {
     assert_eq!(names(&old, &found.stop), ["a", "b", "gone"]);
     assert_eq!(names(&new, &found.start), ["a", "b"]);
     assert_eq!(found.bytes, [AGAIN, AGAIN | WANTED]);
+}
+
+fn controlled(mut contents: Contents, controller: Index, controls: &[Index]) -> Contents {
+    contents.controllers.push(ControllerEntry {
+        service: controller,
+        kind: model::controller::Kind::Other,
+        own: "kind other\n".into(),
+        controls: (controls.iter())
+            .map(|&service| ControlEntry { service, text: String::new() })
+            .collect(),
+    });
+    contents
+}
+
+#[test]
+fn what_waited_for_a_controlled_service_starts_once_that_is_nobody_s() {
+    let plain = contents(
+        &[("k", 1, &[]), ("l", 2, &[]), ("c", 3, &[]), ("d", 4, &[2]), ("e", 5, &[2])],
+        &[],
+    );
+    let old = controlled(plain.clone(), 0, &[2]);
+    // Nobody asked for e.
+    let bytes = [UP | WANTED, 0, AWAITED, AWAITED, 0];
+    let found = compare(&old, &plain, &bytes, &[], Manner::default()).unwrap();
+    assert_eq!(names(&plain, &found.start), ["c", "d"]);
+    assert!(found.stop.is_empty());
+
+    // Another controller decides from now on; or the same one.
+    for other in [controlled(plain.clone(), 1, &[2]), old.clone()] {
+        let found = compare(&old, &other, &bytes, &[], Manner::default()).unwrap();
+        assert_eq!((found.start.len(), found.bytes), (0, bytes.to_vec()));
+    }
+    // Only what it needs is controlled now, and that is up: so is what becomes controlled.
+    let bytes = [UP | WANTED, 0, UP | AWAITED, AWAITED, UP | WANTED];
+    let other = controlled(old.clone(), 1, &[4]);
+    let found = compare(&old, &other, &bytes, &[], Manner::default()).unwrap();
+    assert_eq!((found.start.len(), found.stop.len(), found.bytes), (0, 0, bytes.to_vec()));
+}
+
+#[test]
+fn what_is_restarted_is_still_up_to_its_controller() {
+    let old = controlled(contents(&[("k", 1, &[]), ("c", 2, &[])], &[]), 0, &[1]);
+    let new = controlled(contents(&[("k", 9, &[]), ("c", 3, &[])], &[]), 0, &[1]);
+    let bytes = [UP | WANTED, UP | WANTED | AWAITED];
+    let found = compare(&old, &new, &bytes, &[], Manner::default()).unwrap();
+    assert_eq!(names(&new, &found.start), ["k", "c"]);
+    assert_eq!(found.bytes, [AGAIN | WANTED, AGAIN | WANTED | AWAITED]);
+    // A controller that is restarted takes nothing along.
+    let new = controlled(contents(&[("k", 9, &[]), ("c", 2, &[])], &[]), 0, &[1]);
+    let found = compare(&old, &new, &bytes, &[], Manner::default()).unwrap();
+    assert_eq!(names(&new, &found.start), ["k"]);
 }

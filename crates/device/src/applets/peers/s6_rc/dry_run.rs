@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cli::{Exit, Failure};
 use engine::service::manage::{Along, Graph};
-use model::service::database::{Database, Index};
+use model::service::database::{Database, Entry, Index};
 use model::service::live_state::is_up;
 use os::service::live_dir::SERVICE_DIRS;
 
@@ -23,8 +23,19 @@ pub(super) fn print(
     let state = read_state(&options.live, database.len())?;
     let chosen = select(&database, names, options.all.then_some(&state))?;
     let graph = Graph::from(&database);
-    let named: Vec<Index> =
+    let mut named: Vec<Index> =
         (0..database.len() as Index).filter(|index| chosen[*index as usize]).collect();
+    if !options.down {
+        // Of what only bundles stand for, controllers start what they control.
+        let services = names.iter().filter_map(|name| match database.find(name) {
+            Some(Entry::Service(index)) => Some(index),
+            _ => None,
+        });
+        let wanted = graph.closure(&services.collect::<Vec<Index>>(), Along::Needs);
+        let there = |index: Index| wanted.contains(index) || is_up(state[index as usize]);
+        let held_back = graph.held_back(there);
+        named.retain(|index| !held_back.contains(*index));
+    }
     let mut pretend = Pretend { database, options, throttle, up: Vec::new() };
     pretend.up = state.iter().map(|byte| is_up(*byte)).collect();
 
