@@ -42,8 +42,7 @@ pub struct Plugs {
     messages: Option<VecDeque<(Moment, Message)>>,
     lost: bool,
     machine: Option<Hotplug>,
-    /// Where the controller walks through all devices, and when it starts again.
-    walk_at: Option<Moment>,
+    /// When the controller starts again.
     start_at: Moment,
     /// The outputs of each service.
     published: Vec<Option<(String, u64)>>,
@@ -75,7 +74,6 @@ impl Plugs {
             messages: None,
             lost: false,
             machine: None,
-            walk_at: None,
             start_at: now,
             published: vec![None; services],
             starts_when_empty: vec![0; services],
@@ -95,7 +93,6 @@ impl Plugs {
             let next = [
                 self.clerk.next(),
                 self.machine.as_ref().and_then(|machine| machine.deadline()),
-                self.walk_at,
                 self.machine.is_none().then_some(self.start_at),
                 self.messages.as_ref().and_then(|kept| Some(kept.front()?.0)),
                 self.devices.values().filter_map(|device| device.leaves).min(),
@@ -123,9 +120,14 @@ impl Plugs {
 
     fn turn(&mut self) -> bool {
         let now = self.now;
-        let mut busy = self.devices.len();
-        self.devices.retain(|_, device| device.leaves.is_none_or(|at| at > now));
-        busy -= self.devices.len();
+        let gone = |device: &Device| device.leaves.is_some_and(|at| at <= now);
+        let left = self.devices.iter().filter(|(_, device)| gone(device));
+        let left: Vec<String> = left.map(|(path, _)| path.clone()).collect();
+        let mut busy = left.len();
+        for path in left {
+            self.devices.remove(&path);
+            self.note_empty(&path);
+        }
         if self.machine.is_none() && self.start_at <= now {
             self.begin();
             busy += 1;
@@ -134,7 +136,7 @@ impl Plugs {
         self.clerk.step(now);
         self.note_starts(&phases);
         busy += self.hear_manager() + self.hear_kernel();
-        if self.walk_at.is_some_and(|at| at <= now) {
+        if self.machine.as_ref().is_some_and(|machine| machine.walk_is_due(now)) {
             self.walk();
             busy += 1;
         }
@@ -164,7 +166,6 @@ impl Plugs {
         }
         self.machine = Some(machine);
         self.messages = Some(VecDeque::new());
-        self.walk_at = Some(self.now + self.clerk.dice.millis(0, 20));
         self.clerk.connect(self.now);
     }
 
@@ -192,7 +193,9 @@ impl Plugs {
             heard.extend(kept.pop_front());
         }
         if kept.is_empty() && std::mem::take(&mut self.lost) {
-            self.walk_at = self.walk_at.or(Some(self.now));
+            if let Some(machine) = &mut self.machine {
+                machine.lost(self.now);
+            }
         }
         let Some(machine) = &mut self.machine else { return heard.len() };
         let count = heard.len();
@@ -210,7 +213,6 @@ impl Plugs {
     }
 
     fn walk(&mut self) {
-        self.walk_at = None;
         self.note(&"walks");
         let Some(machine) = &mut self.machine else { return };
         machine.walk(self.now);
@@ -310,13 +312,13 @@ impl Plugs {
         {
             device.leaves = Some(leaves);
             self.tell(Message::Remove(path.to_owned()));
-            self.note_empty();
         }
     }
 
-    fn note_empty(&mut self) {
+    fn note_empty(&mut self, path: &str) {
         for service in 0..self.clerk.services.len() {
-            if !self.has_device(service) {
+            let others = self.devices.keys().any(|path| concerns(path, service));
+            if concerns(path, service) && !others {
                 self.starts_when_empty[service] = self.clerk.services[service].starts;
             }
         }
@@ -330,7 +332,7 @@ impl Plugs {
     /// The controller is killed.
     pub fn kill(&mut self) {
         self.note(&"killed");
-        (self.machine, self.messages, self.walk_at, self.lost) = (None, None, None, false);
+        (self.machine, self.messages, self.lost) = (None, None, false);
         self.start_at = self.now + self.clerk.dice.millis(1, 1_500);
     }
 

@@ -75,7 +75,6 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         machine,
         link,
         kernel: [Some(devices), links],
-        walk: true,
         ready: false,
     };
     program.adopt();
@@ -95,8 +94,6 @@ struct Program<'a> {
     link: ManagerLink,
     /// Messages about devices, and about links where a rule asks for them.
     kernel: [Option<KernelEvents>; 2],
-    /// Not all that happens is known: look at everything.
-    walk: bool,
     ready: bool,
     /// Why each service did not start the last time.
     whys: Vec<String>,
@@ -108,8 +105,9 @@ impl Program<'_> {
         loop {
             // Whatever came before it was subscribed is found by the first walk.
             self.hear_kernel()?;
-            if std::mem::take(&mut self.walk) {
-                self.table.walk(clock::now(), &mut self.machine);
+            let now = clock::now();
+            if self.machine.walk_is_due(now) {
+                self.table.walk(now, &mut self.machine);
             }
             self.link.tick();
             self.hear_manager();
@@ -147,7 +145,9 @@ impl Program<'_> {
                 match kernel.read(&mut buffer)? {
                     Received::Message(length) if at == 0 => {
                         let Some(event) = DeviceEvent::read(&buffer[..length]) else { continue };
-                        self.walk |= self.table.hear(now, &mut self.machine, &event);
+                        if self.table.hear(now, &mut self.machine, &event) {
+                            self.machine.lost(now);
+                        }
                         self.machine.changed(event.path);
                     }
                     Received::Message(length) => {
@@ -155,7 +155,7 @@ impl Program<'_> {
                             self.table.hear_link(now, &mut self.machine, name);
                         }
                     }
-                    Received::Lost => self.walk = true,
+                    Received::Lost => self.machine.lost(now),
                     Received::Nothing => break,
                 }
             }

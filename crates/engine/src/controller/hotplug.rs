@@ -82,7 +82,14 @@ pub struct Hotplug {
     /// A first walk is over; before that nobody knows what is not there.
     walked: bool,
     walk_began: Moment,
+    /// Walks that are to come.
+    walk_at: Option<Moment>,
+    walk_again_at: Option<Moment>,
 }
+
+/// A device that is going is still there for a moment after the kernel has said so: whoever
+/// missed that looks twice.
+const GOING_MAX: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 struct Service {
@@ -145,13 +152,17 @@ impl Hotplug {
             by_hand: false,
             said: None,
         });
-        Self {
+        let mut machine = Self {
             pace: rules.pace,
             services: services.collect(),
             next_id: 1,
             walked: false,
             walk_began: now,
-        }
+            walk_at: None,
+            walk_again_at: None,
+        };
+        machine.lost(now);
+        machine
     }
 
     /// The service was given this device's properties by the controller before this one.
@@ -161,9 +172,22 @@ impl Hotplug {
         (service.served, service.emptied) = (Some((path.into(), instance)), true);
     }
 
+    /// Messages were lost, or there were none yet: only a walk can tell.
+    pub fn lost(&mut self, now: Moment) {
+        self.walk_at = Some(now);
+        self.walk_again_at = Some(now + GOING_MAX);
+    }
+
+    /// Whether it is time for a walk.
+    pub fn walk_is_due(&self, now: Moment) -> bool {
+        [self.walk_at, self.walk_again_at].into_iter().flatten().any(|at| at <= now)
+    }
+
     /// Begins to tell of all devices that are there.
     pub fn walk(&mut self, now: Moment) {
         self.walk_began = now;
+        self.walk_at = None;
+        self.walk_again_at = self.walk_again_at.filter(|at| *at > now);
         for device in self.services.iter_mut().flat_map(|service| &mut service.devices) {
             device.seen = false;
         }
@@ -330,10 +354,9 @@ impl Hotplug {
 
     /// When there is something to be done that no news tells.
     pub fn deadline(&self) -> Option<Moment> {
-        if !self.walked {
-            return None;
-        }
-        self.services.iter().filter_map(Service::deadline).min()
+        let walks = [self.walk_at, self.walk_again_at].into_iter().flatten();
+        let services = self.services.iter().filter(|_| self.walked).filter_map(Service::deadline);
+        walks.chain(services).min()
     }
 
     /// The services that are, or come, up: those that end with a controller that is taken down.

@@ -23,8 +23,13 @@ impl Desk {
         let rules = rule::parse("kind hotplug", &[("disk", &*text)]).expect("well made");
         let now = Moment::from_nanos(1_000_000_000_000);
         let mut desk = Self { machine: Hotplug::new(now, &rules), now };
+        assert!(desk.machine.walk_is_due(now));
         desk.machine.walk(now);
         desk.machine.walk_ended(now);
+        // Once more, a moment later.
+        desk.machine.walk(now + GOING_MAX);
+        desk.machine.walk_ended(now + GOING_MAX);
+        assert!(!desk.machine.walk_is_due(now + GOING_MAX));
         desk.machine.told(now, 0, told(false, false));
         assert_eq!(desk.decide(), vec![Order::Say { service: 0 }]);
         desk
@@ -98,7 +103,7 @@ fn nothing_is_asked_before_all_is_known() {
     let mut orders = Vec::new();
     machine.told(now, 0, told(true, true));
     machine.decide(now, &mut orders);
-    assert_eq!((orders.len(), machine.deadline()), (0, None));
+    assert_eq!((orders.len(), machine.deadline()), (0, Some(now)), "first it has to look");
     machine.walk(now);
     machine.walk_ended(now);
     machine.decide(now, &mut orders);
