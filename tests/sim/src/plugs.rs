@@ -48,6 +48,8 @@ pub struct Plugs {
     published: Vec<Option<(String, u64)>>,
     /// How often each was started when it was last without a device.
     starts_when_empty: Vec<u32>,
+    /// The device that each was started for.
+    started_for: Vec<Option<u64>>,
     pub starts: Vec<Vec<Moment>>,
     tells: bool,
 }
@@ -77,6 +79,7 @@ impl Plugs {
             start_at: now,
             published: vec![None; services],
             starts_when_empty: vec![0; services],
+            started_for: vec![None; services],
             starts: vec![Vec::new(); services],
             tells: std::env::var_os("TELL").is_some(),
         }
@@ -237,6 +240,10 @@ impl Plugs {
                 if wish != Wish::Down && phase == Phase::Down && self.clerk.is_there() {
                     self.starts[service].push(self.now);
                 }
+                if wish != Wish::Down {
+                    let published = self.published[service].as_ref();
+                    self.started_for[service] = published.map(|(_, instance)| *instance);
+                }
                 self.clerk.ask(self.now, id, wish, service);
                 self.note_starts(&phases);
             }
@@ -357,7 +364,11 @@ impl Plugs {
             if !up {
                 continue;
             }
-            if self.clerk.services[service].starts <= self.starts_when_empty[service] {
+            // A device that has got its name back is the same.
+            let told = self.published[service].as_ref().map(|(_, instance)| *instance);
+            let same = told.is_some() && told == self.started_for[service];
+            let starts = self.clerk.services[service].starts;
+            if !same && starts <= self.starts_when_empty[service] {
                 broken(Law::Current, format!("service {service} ran while no device was there"));
             }
             let published = &self.published[service];

@@ -85,6 +85,7 @@ pub struct Hotplug {
     /// Walks that are to come.
     walk_at: Option<Moment>,
     walk_again_at: Option<Moment>,
+    walking: bool,
 }
 
 /// A device that is going is still there for a moment after the kernel has said so: whoever
@@ -97,6 +98,8 @@ struct Service {
     restart_when_replaced: bool,
     /// In the order in which they came.
     devices: Vec<Device>,
+    /// Those of which the kernel has just said that they go.
+    gone: Vec<(Box<[u8]>, u64, Moment)>,
     /// Since when there is one, or none.
     since: Moment,
     /// The device whose properties the service was given.
@@ -138,6 +141,7 @@ impl Hotplug {
             settle: rule.settle,
             restart_when_replaced: rule.restart_when_replaced,
             devices: Vec::new(),
+            gone: Vec::new(),
             since: now,
             served: None,
             outdated: false,
@@ -160,6 +164,7 @@ impl Hotplug {
             walk_began: now,
             walk_at: None,
             walk_again_at: None,
+            walking: false,
         };
         machine.lost(now);
         machine
@@ -185,7 +190,7 @@ impl Hotplug {
 
     /// Begins to tell of all devices that are there.
     pub fn walk(&mut self, now: Moment) {
-        self.walk_began = now;
+        (self.walk_began, self.walking) = (now, true);
         self.walk_at = None;
         self.walk_again_at = self.walk_again_at.filter(|at| *at > now);
         for device in self.services.iter_mut().flat_map(|service| &mut service.devices) {
@@ -196,7 +201,15 @@ impl Hotplug {
     /// `service` matches this device.
     pub fn present(&mut self, now: Moment, service: usize, path: &[u8], instance: u64) {
         let pace = self.pace;
-        self.services[service].present(now, &pace, path, instance);
+        let service = &mut self.services[service];
+        if self.walking
+            && let Some(gone) = service.gone(now, path, instance)
+        {
+            // Its folder is what is left of it.
+            self.walk_again_at = self.walk_again_at.max(Some(gone + GOING_MAX));
+            return;
+        }
+        service.present(now, &pace, path, instance);
     }
 
     /// No device at `path` matches `service`, or none is there any more.
@@ -209,6 +222,7 @@ impl Hotplug {
     pub fn removed(&mut self, now: Moment, path: &[u8]) {
         let pace = self.pace;
         for service in &mut self.services {
+            service.note_gone(now, path);
             service.remove(now, &pace, |device| below(&device.path, path).is_some());
         }
     }
@@ -230,7 +244,7 @@ impl Hotplug {
     /// All devices were told of.
     pub fn walk_ended(&mut self, now: Moment) {
         let pace = self.pace;
-        self.walked = true;
+        (self.walked, self.walking) = (true, false);
         for service in &mut self.services {
             // Nobody saw when they were exchanged.
             let begin = self.walk_began;
@@ -404,6 +418,22 @@ impl Service {
         self.flaps = if now.since(self.since) < pace.healthy { self.flaps + 1 } else { 0 };
         (self.since, self.by_hand, self.emptied) = (now, false, true);
         (self.failures, self.retry_at) = (0, now);
+    }
+
+    fn note_gone(&mut self, now: Moment, path: &[u8]) {
+        if !self.gone.is_empty() {
+            self.gone.retain(|(_, _, at)| now < *at + GOING_MAX);
+        }
+        for device in self.devices.iter().filter(|device| below(&device.path, path).is_some()) {
+            self.gone.push((device.path.clone(), device.instance, now));
+        }
+    }
+
+    /// When the kernel has said that this device goes, if it has just said so.
+    fn gone(&self, now: Moment, path: &[u8], instance: u64) -> Option<Moment> {
+        let mut gone = self.gone.iter().rev();
+        let (_, _, at) = gone.find(|(p, i, _)| **p == *path && *i == instance)?;
+        (now < *at + GOING_MAX).then_some(*at)
     }
 
     fn serving(&self) -> Option<&Device> {
