@@ -5,6 +5,7 @@ pub mod client;
 pub mod device;
 pub mod dice;
 pub mod generation;
+pub mod house;
 pub mod http;
 pub mod json;
 pub mod log;

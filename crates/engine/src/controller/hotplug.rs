@@ -81,7 +81,6 @@ pub struct Hotplug {
     next_id: u32,
     /// A first walk is over; before that nobody knows what is not there.
     walked: bool,
-    walk_began: Moment,
     /// Walks that are to come.
     walk_at: Option<Moment>,
     walk_again_at: Option<Moment>,
@@ -161,7 +160,6 @@ impl Hotplug {
             services: services.collect(),
             next_id: 1,
             walked: false,
-            walk_began: now,
             walk_at: None,
             walk_again_at: None,
             walking: false,
@@ -190,7 +188,7 @@ impl Hotplug {
 
     /// Begins to tell of all devices that are there.
     pub fn walk(&mut self, now: Moment) {
-        (self.walk_began, self.walking) = (now, true);
+        self.walking = true;
         self.walk_at = None;
         self.walk_again_at = self.walk_again_at.filter(|at| *at > now);
         for device in self.services.iter_mut().flat_map(|service| &mut service.devices) {
@@ -246,12 +244,7 @@ impl Hotplug {
         let pace = self.pace;
         (self.walked, self.walking) = (true, false);
         for service in &mut self.services {
-            // Nobody saw when they were exchanged.
-            let begin = self.walk_began;
-            let all_are_new = !service.devices.iter().any(|d| d.seen && d.since < begin);
-            let had = service.devices.iter().any(|device| !device.seen);
-            service.remove(now, &pace, |device| !device.seen);
-            service.emptied |= had && all_are_new;
+            service.remove_unseen(now, &pace, |device| !device.seen);
         }
     }
 
@@ -387,7 +380,7 @@ impl Service {
             if known.instance == instance {
                 return;
             }
-            self.remove(now, pace, |device| *device.path == *path);
+            self.remove_unseen(now, pace, |device| *device.path == *path);
         }
         if self.devices.is_empty() {
             self.came(now, pace);
@@ -418,6 +411,12 @@ impl Service {
         self.flaps = if now.since(self.since) < pace.healthy { self.flaps + 1 } else { 0 };
         (self.since, self.by_hand, self.emptied) = (now, false, true);
         (self.failures, self.retry_at) = (0, now);
+    }
+
+    /// Nobody saw them go, nor whether there was always another.
+    fn remove_unseen(&mut self, now: Moment, pace: &Pace, gone: impl Fn(&Device) -> bool) {
+        self.emptied |= self.serving().is_some_and(&gone);
+        self.remove(now, pace, gone);
     }
 
     fn note_gone(&mut self, now: Moment, path: &[u8]) {
