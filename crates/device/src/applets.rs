@@ -27,6 +27,7 @@ pub const TABLE: &[&Command] = &[
     &people::log::COMMAND,
     &logger::COMMAND,
     &manager::COMMAND,
+    &people::output::COMMAND,
     &boot::PHASES,
     &machine::POWEROFF,
     &machine::REBOOT,

@@ -169,6 +169,12 @@ pub const CONDITIONS_MAX: usize = 32;
 /// Bytes of the label of a condition, and of its value: a line of a terminal.
 pub const CONDITION_BYTES_MAX: usize = 120;
 
+/// Bytes of one output of a service: a list of servers, not a database.
+pub const OUTPUT_BYTES_MAX: usize = 64 << 10;
+
+/// Outputs of one service.
+pub const OUTPUTS_MAX: usize = 256;
+
 /// Requests of which the manager remembers who made them, for `ward why`:
 /// what a person wonders about is among the last of them.
 pub const ASKERS_MAX: usize = 64;

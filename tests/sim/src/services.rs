@@ -59,6 +59,7 @@ pub fn database(dice: &mut Dice, count: usize) -> Contents {
             timeout_down: dice.millis(150, 3_000),
             needs,
             digest: i as u64,
+            outputs_owner: None,
             kind,
         }
     });
@@ -127,6 +128,7 @@ pub fn plain(longruns: usize, needs: &[&[u32]]) -> Contents {
         timeout_down: Duration::ZERO,
         needs: needs.to_vec(),
         digest: i as u64,
+        outputs_owner: None,
         kind: if i < longruns {
             Kind::Longrun(Longrun { notification_fd: Some(3), ..Longrun::default() })
         } else {

@@ -6,6 +6,7 @@ mod askers;
 mod clients;
 mod conditions;
 mod init_link;
+mod outputs;
 mod update;
 
 use std::io::Write;
@@ -27,6 +28,7 @@ use askers::Askers;
 use clients::Clients;
 use conditions::Conditions;
 use init_link::InitLink;
+use outputs::Outputs;
 use update::{RESTORER, UPDATER, Updates};
 
 pub const COMMAND: Command = Command {
@@ -45,7 +47,8 @@ members of that group may ask how services are.",
 
 const INIT: u64 = 0;
 const LISTENER: u64 = 1;
-const FIRST_CLIENT: u64 = 2;
+const OUTPUTS: u64 = 2;
+const FIRST_CLIENT: u64 = 3;
 
 /// Room for actions that is kept from one event to the next.
 const ACTIONS_KEPT: usize = 64;
@@ -81,6 +84,7 @@ struct Program {
     updates: Updates,
     askers: Askers,
     conditions: Conditions,
+    outputs: Outputs,
     /// How the stopping for an update has ended.
     stopped: Option<Outcome>,
     now: Moment,
@@ -93,8 +97,16 @@ impl Program {
         };
         let events = EventLoop::new().map_err(|e| refused("wait for the clients", e))?;
         let clients = Clients::listen(&live, &events).map_err(|e| refused("make the socket", e))?;
+        let graph = Manager::new(Graph::from(&live.database()), live.bytes());
+        let outputs = Outputs::new(&live, graph.graph());
+        if let Some(watches) = outputs.watches() {
+            events
+                .add(watches, OUTPUTS, Readiness::IN)
+                .map_err(|e| refused("watch the outputs", e))?;
+        }
         Ok(Self {
-            graph: Manager::new(Graph::from(&live.database()), live.bytes()),
+            graph,
+            outputs,
             init: InitLink::new(&live),
             clients,
             events,
@@ -116,13 +128,15 @@ impl Program {
         }
         self.tell_watchers();
         self.flush();
-        let deadline = [self.graph.deadline(), self.init.retry(), self.clients.deadline()];
-        let deadline = deadline.into_iter().flatten().min();
+        let others = [self.clients.deadline(), self.outputs.deadline()];
+        let deadline = [self.graph.deadline(), self.init.retry()].into_iter().chain(others);
+        let deadline = deadline.flatten().min();
         let ready = self.events.wait(deadline).map_err(Failure::refused)?;
         self.now = clock::now();
         for (token, readiness) in ready {
             match token {
                 INIT => self.hear_init(readiness),
+                OUTPUTS => self.outputs.hear(self.now),
                 LISTENER => self.clients.accept(&self.events, self.now),
                 _ => self.hear_client((token - FIRST_CLIENT) as usize, readiness),
             }
@@ -130,6 +144,7 @@ impl Program {
         if self.graph.deadline().is_some_and(|at| at <= self.now) {
             self.step(Event::Tick);
         }
+        self.publish();
         while let Some(outcome) = self.stopped.take() {
             self.go_on_with_update(outcome);
         }
@@ -152,7 +167,11 @@ impl Program {
         self.graph.step(self.now, event, &mut actions);
         for action in actions.drain(..) {
             match action {
-                Action::Store { service, byte } => self.live.store(service, byte),
+                Action::Store { service, byte } => {
+                    let old = self.live.bytes()[service as usize];
+                    self.live.store(service, byte);
+                    self.outputs.stored(&self.live, self.graph.graph(), service, old, byte);
+                }
                 Action::Want { .. } | Action::Run { .. } | Action::Signal { .. } => {
                     self.init.order(action);
                 }
@@ -276,6 +295,13 @@ impl Program {
 fn complain(troubles: Vec<Trouble>) {
     for trouble in troubles {
         eprintln!("{trouble}");
+    }
+}
+
+/// The same of one thing that concerns one service.
+fn complain_of(what: &str, service: &str, done: std::io::Result<()>) {
+    if let Err(error) = done {
+        eprintln!("cannot {what} of {service}: {error}");
     }
 }
 

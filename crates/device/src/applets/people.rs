@@ -2,6 +2,7 @@
 
 pub mod graph;
 pub mod log;
+pub mod output;
 mod services;
 pub mod start;
 pub mod status;

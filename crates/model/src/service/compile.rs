@@ -381,6 +381,7 @@ impl<'a> Compiler<'a> {
                 timeout_up: definition.timeout_up,
                 timeout_down: definition.timeout_down,
                 needs: core::mem::take(&mut sets[node]),
+                outputs_owner: definition.outputs_owner.map(String::from),
                 digest: digest::digest(self.tree, definition.directory, &kind, consumer_name),
                 kind,
             });

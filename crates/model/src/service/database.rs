@@ -61,6 +61,8 @@ pub struct ServiceEntry {
     /// Changes with anything that a restart would change: settings, scripts,
     /// `data`, `env`. Two databases with the same digest run the same service.
     pub digest: u64,
+    /// The user that its outputs belong to; `None`: root, or who runs the tree.
+    pub outputs_owner: Option<String>,
     pub kind: Kind,
 }
 
@@ -266,6 +268,11 @@ impl<'a> Database<'a> {
                 }
             }
             self.checked_longrun(at + 72)?;
+            let owner = u32_at(self.bytes, at + 76);
+            if owner != u32::MAX {
+                ((owner as usize) < self.parts.scripts).then_some(())?;
+                self.checked_text(self.parts.scripts_at + 8 * owner as usize)?;
+            }
         }
         for i in 0..bundles {
             let at = self.bundle_at(i as u32);
@@ -484,7 +491,7 @@ impl Parts {
 ///
 /// 80 bytes: name (8), needs (8), needed by (8), timeout up (4), timeout down
 /// (4), flags (4), digest (8), then 28 that the kind decides, who starts it (4),
-/// and 4 for later.
+/// and who its outputs belong to (4).
 #[derive(Clone, Copy)]
 pub struct Service<'a> {
     database: Database<'a>,
@@ -547,6 +554,13 @@ impl<'a> Service<'a> {
         self.database.numbers(self.at + 16)
     }
 
+    /// The user that its outputs belong to.
+    pub fn outputs_owner(&self) -> Option<&'a str> {
+        let word = u32_at(self.database.bytes, self.at + 76);
+        (word != u32::MAX)
+            .then(|| self.database.text(self.database.parts.scripts_at + 8 * word as usize))
+    }
+
     /// The settings of a longrun, `None` for a oneshot.
     pub fn longrun(&self) -> Option<Longrun> {
         if !self.is_longrun() {
@@ -593,6 +607,7 @@ impl<'a> Service<'a> {
             timeout_down: self.timeout_down(),
             needs: self.needs().collect(),
             digest: self.digest(),
+            outputs_owner: self.outputs_owner().map(String::from),
             kind: match self.longrun() {
                 Some(longrun) => Kind::Longrun(longrun),
                 None => Kind::Oneshot(Oneshot {

@@ -10,7 +10,9 @@ use super::mistake::{Fault, Mistake};
 use super::name::{self, nearest};
 use super::source::{Content, Directory, Entry, Role, Tree, known_names, role};
 use super::{execline, signal};
-use crate::limits::{CONTROLLER_FILE_BYTES_MAX, DEATH_TALLY_MAX, DESCRIPTOR_MAX};
+use crate::limits::{
+    CONTROLLER_FILE_BYTES_MAX, DEATH_TALLY_MAX, DESCRIPTOR_MAX, SETTING_BYTES_MAX,
+};
 
 /// What one source directory says of its service. Names are as they were
 /// written: nobody has looked yet whether they exist.
@@ -29,6 +31,8 @@ pub struct Definition<'a> {
     pub names: Vec<Reference<'a>>,
     /// What it does when something that it needs runs afresh.
     pub reactions: Vec<(Reference<'a>, Reaction)>,
+    /// The user that its outputs belong to.
+    pub outputs_owner: Option<&'a str>,
     pub kind: Kind<'a>,
 }
 
@@ -105,6 +109,7 @@ pub fn parse<'a>(
         timeout_down: Duration::ZERO,
         names: Vec::new(),
         reactions: Vec::new(),
+        outputs_owner: None,
         kind,
     };
     for entry in tree.entries(directory) {
@@ -175,6 +180,9 @@ impl<'a> Parser<'a, '_> {
             }
             (b"timeout-down", Kind::Longrun(_) | Kind::Oneshot(_)) => {
                 self.millis(entry, &mut definition.timeout_down);
+            }
+            (b"outputs-owner", Kind::Longrun(_) | Kind::Oneshot(_)) => {
+                definition.outputs_owner = self.user(entry);
             }
             (b"up", Kind::Oneshot(oneshot)) => self.script(entry, &mut oneshot.up),
             (b"down", Kind::Oneshot(oneshot)) => self.script(entry, &mut oneshot.down),
@@ -331,6 +339,19 @@ impl<'a> Parser<'a, '_> {
         };
         self.fault(self.tree.path(entry), 0, fault);
         None
+    }
+
+    /// The name of a user, or a number; whether there is one is seen on the device.
+    fn user(&mut self, entry: &Entry) -> Option<&'a str> {
+        let text = core::str::from_utf8(self.text(entry)?).unwrap_or_default();
+        let name = text.strip_suffix('\n').unwrap_or(text);
+        let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | '/');
+        if name.is_empty() || name.len() > SETTING_BYTES_MAX || name.contains(odd) {
+            let fault = Fault::NotAUser { found: lossy(text.as_bytes()) };
+            self.fault(self.tree.path(entry), 1, fault);
+            return None;
+        }
+        Some(name)
     }
 
     fn reaction(&mut self, entry: &Entry) -> Option<Reaction> {

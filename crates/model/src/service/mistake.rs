@@ -122,6 +122,10 @@ pub enum Fault {
     UnknownReaction {
         found: String,
     },
+    /// No name of a user.
+    NotAUser {
+        found: String,
+    },
     /// `on-restart.d` speaks of what the service does not need.
     NotANeed {
         name: String,
@@ -288,6 +292,7 @@ impl fmt::Display for Fault {
             Self::UnknownReaction { found } => {
                 write!(f, "{found:?} is nothing that can be done when a need runs afresh")
             }
+            Self::NotAUser { found } => write!(f, "{found:?} is no name of a user"),
             Self::NotANeed { name } => write!(f, "it does not need {name}"),
             Self::TooMany => write!(f, "there are more than {SERVICES_MAX} services and bundles"),
             Self::DatabaseTooLarge => {

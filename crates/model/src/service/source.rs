@@ -28,7 +28,7 @@ pub enum Role {
 
 /// Every name that means something in a source directory, in the order of the
 /// alphabet.
-const ROLES: [(&str, Role); 34] = [
+const ROLES: [(&str, Role); 35] = [
     ("consumer-for", Role::Text),
     ("contents", Role::Text),
     ("contents.d", Role::Names),
@@ -52,6 +52,7 @@ const ROLES: [(&str, Role); 34] = [
     ("nosetsid", Role::Flag),
     ("notification-fd", Role::Text),
     ("on-restart.d", Role::Texts),
+    ("outputs-owner", Role::Text),
     ("pipeline-name", Role::Text),
     ("producer-for", Role::Text),
     ("reload", Role::Text),

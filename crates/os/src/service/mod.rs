@@ -14,6 +14,7 @@ pub mod live_upkeep;
 pub mod lives;
 pub mod managed;
 pub mod manager_client;
+pub mod outputs;
 pub mod permissions;
 pub mod process;
 pub mod resume;

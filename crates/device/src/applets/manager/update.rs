@@ -19,6 +19,7 @@ use model::service::live_state::{AGAIN, STARTING, UP, WANTED};
 use model::service::manager_request::FromManager;
 use model::service::request::ToInit;
 use model::time::Moment;
+use os::event_loop::Readiness;
 use os::service::database_file::DatabaseFile;
 use os::service::live_dir::{self, MOVED, Making, SERVICE_DIRS};
 use os::service::live_upkeep;
@@ -26,9 +27,10 @@ use os::service::managed::LiveDir;
 use os::service::manager_client;
 use os::trouble::Trouble;
 
-use super::Program;
 use super::askers::Askers;
 use super::conditions::Conditions;
+use super::outputs::Outputs;
+use super::{OUTPUTS, Program};
 use crate::applets::plan::{self, NOT_SWITCHED, OUT_OF_TIME};
 
 /// Who asks the graph to stop what an update stops.
@@ -401,6 +403,10 @@ impl Program {
         };
         let before = std::mem::replace(&mut self.live, live);
         self.graph = Manager::new(Graph::from(&self.live.database()), self.live.bytes());
+        self.outputs = Outputs::new(&self.live, self.graph.graph());
+        if let Some(watches) = self.outputs.watches() {
+            let _ = self.events.add(watches, OUTPUTS, Readiness::IN);
+        }
         self.init.go_over(self.live.bytes().len());
         self.updates = Updates::default();
         self.askers = Askers::default();

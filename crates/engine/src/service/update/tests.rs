@@ -17,6 +17,7 @@ fn contents(services: &[(&str, u64, &[u32])], bundles: &[(&str, &[u32])]) -> Con
         timeout_down: Duration::ZERO,
         needs: needs.to_vec(),
         digest: *digest,
+        outputs_owner: None,
         kind: if name.starts_with('!') {
             Kind::Oneshot(Oneshot::default())
         } else {

@@ -147,6 +147,10 @@ impl Encoder {
                 [up[0], up[1], down[0], down[1], reload[0], reload[1], 0]
             }
         };
+        let owner = match &service.outputs_owner {
+            Some(owner) => self.add_script(&[owner.as_bytes().into()])[0],
+            None => u32::MAX,
+        };
         for pair in [name, needs, needed_by] {
             self.services.u32(pair[0]).u32(pair[1]);
         }
@@ -155,7 +159,7 @@ impl Encoder {
         for word in kind {
             self.services.u32(word);
         }
-        self.services.u32(starter).u32(0);
+        self.services.u32(starter).u32(owner);
     }
 
     fn controller(&mut self, controller: &ControllerEntry) {

@@ -12,6 +12,7 @@ fn sample() -> Contents {
         timeout_down: Duration::ZERO,
         needs,
         digest: 0x1234_5678_9abc_def0,
+        outputs_owner: (name != "log").then(|| "dnsmasq".into()),
         kind,
     };
     let words = |text: &str| text.split(' ').map(|w| w.as_bytes().into()).collect();

@@ -1,0 +1,150 @@
+//! `ward output`: what services say for others.
+
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use cli::{Args, Command, Exit, Failure, Opt, text};
+use model::limits::OUTPUT_BYTES_MAX;
+use model::service::name;
+use os::event_loop::{EventLoop, Readiness};
+use os::service::outputs::{Outputs, Values, Watch};
+use os::sys;
+
+pub const COMMAND: Command = Command {
+    name: "output",
+    summary: "Say, or ask, what a service says for others",
+    usage: "ward output [-l LIVE] set|unset|get|list|watch NAME [KEY [VALUE]]",
+    options: &[Opt("-l, --live LIVE", "The live directory (default: /run/s6-rc)")],
+    about: "\
+Outputs of NAME are the files in /run/services/outputs/NAME, from its start until it is down. \
+(For another LIVE than /run/s6-rc: `services/outputs-LIVE/NAME` beside it.)
+
+`set NAME KEY VALUE` writes a line, and without VALUE what standard input holds, \
+all at once or not at all. `unset NAME KEY` removes it. `get NAME KEY` prints it, `list NAME` \
+all of them, as KEY=VALUE. `watch NAME [KEY]` prints them, and from then on each that \
+changes; one that has gone as -KEY. It waits where nothing is there yet.
+
+Exit codes: 0 done; 1 there is no such output; 100 wrong usage; 111 the system refused.",
+    run,
+};
+
+fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let mut live = PathBuf::from("/run/s6-rc");
+    // What follows the verb may begin with a dash.
+    let verb = loop {
+        match args.option()? {
+            Some(option) if matches!(option.as_str(), "l" | "live") => live = args.value()?.into(),
+            Some(option) => return Err(args.unknown(&option)),
+            None => break args.operand(),
+        }
+    };
+    let outputs = Outputs::of(&live);
+    let words = args.rest();
+    let words: Vec<&str> = words.iter().map(|word| text(word)).collect::<Result<_, _>>()?;
+    if let Some(service) = words.first() {
+        let wrong = |why| Failure::usage(format!("{service} is no name of a service: {why}"));
+        name::check(service.as_bytes()).map_err(wrong)?;
+    }
+    if let Some(key) = words.get(1)
+        && (key.is_empty() || key.starts_with('.') || key.contains('/') || key.len() > 200)
+    {
+        return Err(Failure::usage(format!("{key:?} is no name for an output")));
+    }
+    let verb = verb.unwrap_or_default();
+    match (text(&verb)?, &words[..]) {
+        ("set", [service, key, value @ ..]) if value.len() <= 1 => {
+            let value = match value.first() {
+                Some(value) => format!("{value}\n").into_bytes(),
+                None => {
+                    let mut bytes = Vec::new();
+                    let most = OUTPUT_BYTES_MAX as u64 + 1;
+                    std::io::stdin().lock().take(most).read_to_end(&mut bytes)?;
+                    bytes
+                }
+            };
+            outputs.set(service, key, &value).map_err(|error| refused(service, key, &error))?;
+        }
+        ("unset", [service, key]) => {
+            outputs.forget(service, key).map_err(|error| refused(service, key, &error))?;
+        }
+        ("get", [service, key]) => match outputs.get(service, key) {
+            Ok(Some(value)) => out.write_all(&value)?,
+            Ok(None) => {
+                let why = format!("{service} has no output {key}");
+                let hint = format!("`ward why {service}` says whether it is up");
+                return Err(Failure::not_achieved(why).hint(hint));
+            }
+            Err(error) => return Err(refused(service, key, &error)),
+        },
+        ("list", [service]) => print(&Values::new(), &outputs.list(service), None, out)?,
+        ("watch", [service]) => watch(&outputs, service, None, out)?,
+        ("watch", [service, key]) => watch(&outputs, service, Some(key), out)?,
+        _ => return Err(Failure::usage("it takes set, unset, get, list or watch, and a service")),
+    }
+    Ok(Exit::DONE)
+}
+
+fn refused(service: &str, key: &str, error: &std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Failure::not_achieved(format!("cannot say {key} for {service}: it is down"))
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            let hint = "`outputs-owner` of a service names the user whom they belong to";
+            Failure::refused(format!("{key} of {service}: {error}")).hint(hint)
+        }
+        _ => Failure::refused(format!("{key} of {service}: {error}")),
+    }
+}
+
+/// Prints until nobody reads.
+fn watch(
+    outputs: &Outputs,
+    service: &str,
+    key: Option<&str>,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let mut watch = Watch::new(outputs.path(service)).map_err(Failure::refused)?;
+    let mut known = Values::new();
+    loop {
+        let values = outputs.list(service);
+        print(&known, &values, key, out)?;
+        out.flush()?;
+        known = values;
+        let mut events = EventLoop::new().map_err(Failure::refused)?;
+        events.add(watch.as_fd(), 0, Readiness::IN).map_err(Failure::refused)?;
+        // A file cannot be waited for, and is always read.
+        let _ = events.add(sys::standard_streams().1, 1, Readiness::empty());
+        loop {
+            let ready = events.wait(None).map_err(Failure::refused)?;
+            if ready.iter().any(|(token, _)| *token == 1) {
+                return Ok(());
+            }
+            if !ready.is_empty() {
+                break;
+            }
+        }
+        watch.renew().map_err(Failure::refused)?;
+    }
+}
+
+/// Prints what is new since `known`, and what has gone.
+fn print(
+    known: &Values,
+    values: &Values,
+    only: Option<&str>,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    let wanted = |key: &String| only.is_none_or(|only| only == key);
+    for key in known.keys().filter(|key| wanted(key) && !values.contains_key(*key)) {
+        writeln!(out, "-{key}")?;
+    }
+    for (key, value) in values.iter().filter(|(key, _)| wanted(key)) {
+        if known.get(key) != Some(value) {
+            let text = String::from_utf8_lossy(value);
+            writeln!(out, "{key}={}", text.trim_end().replace('\n', " "))?;
+        }
+    }
+    Ok(())
+}
