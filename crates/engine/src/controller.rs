@@ -17,7 +17,6 @@ pub enum Wish {
     Up,
     /// It down, after what needs it.
     Down,
-    Restart,
 }
 
 /// `first`, doubled for each time after the first, `most` at most; nothing for no time.

@@ -3,6 +3,7 @@
 
 pub mod clients;
 pub mod compile;
+pub mod controllers;
 pub mod deploy;
 pub mod formats;
 pub mod logs;
@@ -24,6 +25,8 @@ pub const TARGETS: &[Target] = &[
     ("database", formats::database),
     ("death_tally", clients::death_tally),
     ("definition", compile::definition),
+    ("device_event", controllers::device_event),
+    ("device_rule", controllers::device_rule),
     ("dns", ships::dns),
     ("environment", tools::environment),
     ("fifodir", system::fifodir),

@@ -46,7 +46,6 @@ pub struct Service {
     pub trouble: bool,
     /// How often it was started.
     pub starts: u32,
-    again: bool,
     asked: Option<u32>,
     said: Option<(bool, bool, bool)>,
 }
@@ -80,7 +79,6 @@ impl Clerk {
             phase: Phase::Down,
             trouble: false,
             starts: 0,
-            again: false,
             asked: None,
             said: None,
         };
@@ -112,7 +110,6 @@ impl Clerk {
         let before = one.asked.replace(id);
         one.goal = wish != Wish::Down;
         one.trouble = false;
-        one.again = wish == Wish::Restart && one.phase == Phase::Up;
         if let Some(before) = before {
             self.say(now, News::Ended { id: before, ok: false });
         }
@@ -144,7 +141,7 @@ impl Clerk {
     pub fn kill(&mut self, now: Moment) {
         if self.is_there() {
             for one in &mut self.services {
-                (one.asked, one.said, one.again) = (None, None, false);
+                (one.asked, one.said) = (None, None);
             }
             self.news.clear();
             self.news.push_back((now, News::Gone));
@@ -225,11 +222,8 @@ impl Clerk {
                 one.starts += 1;
             }
             Phase::Starting(_) if !one.goal => one.phase = Phase::Stopping(stop),
-            Phase::Up if !one.goal || one.again => {
-                (one.phase, one.again) = (Phase::Stopping(stop), false);
-            }
-            Phase::Up => self.end(now, service, true),
-            Phase::Down => self.end(now, service, true),
+            Phase::Up if !one.goal => one.phase = Phase::Stopping(stop),
+            Phase::Up | Phase::Down => self.end(now, service, true),
             _ => {}
         }
         self.tell(now, service);

@@ -17,6 +17,7 @@ use os::controller::devices::Devices;
 use os::controller::kernel_events::{KernelEvents, Received};
 use os::controller::manager_link::{Condition, ManagerLink, News, Verb};
 use os::event_loop::{EventLoop, Readiness};
+use os::service::outputs::Outputs;
 
 use super::controllers::{self, Start};
 
@@ -74,6 +75,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
         names,
         machine,
         link,
+        outputs: Outputs::of(&start.live),
         kernel: [Some(devices), links],
         ready: false,
     };
@@ -92,6 +94,7 @@ struct Program<'a> {
     table: Devices<'a>,
     machine: Hotplug,
     link: ManagerLink,
+    outputs: Outputs,
     /// Messages about devices, and about links where a rule asks for them.
     kernel: [Option<KernelEvents>; 2],
     ready: bool,
@@ -128,12 +131,19 @@ impl Program<'_> {
     /// Goes on with what the controller before this one has begun.
     fn adopt(&mut self) {
         for (at, name) in self.names.iter().enumerate() {
-            if let Some((path, instance)) = outputs::of_device(name) {
+            if let Some((path, instance)) = self.told_before(name) {
                 self.machine.adopt(at, &path, instance);
             } else if let Some(link) = &self.rules.rules[at].link {
                 self.set_link(at, link, None);
             }
         }
+    }
+
+    /// The device that a service was told of.
+    fn told_before(&self, service: &str) -> Option<(Vec<u8>, u64)> {
+        let get = |key| self.outputs.get(service, key).ok().flatten();
+        let instance = String::from_utf8(get(device_outputs::INSTANCE)?).ok()?.parse().ok()?;
+        Some((get(device_outputs::PATH)?, instance))
     }
 
     fn hear_kernel(&mut self) -> io::Result<()> {
@@ -206,10 +216,10 @@ impl Program<'_> {
             Order::Ask { id, wish, service } => {
                 let device = self.machine.served(service).map(String::from_utf8_lossy);
                 let (verb, because) = match (wish, device) {
-                    (Wish::Down, _) => (Verb::Down, "no device matches".to_owned()),
-                    (Wish::Restart, device) => {
-                        (Verb::Restart, format!("{} took its place", device.unwrap_or_default()))
+                    (Wish::Down, _) if self.machine.devices(service).is_empty() => {
+                        (Verb::Down, "no device matches".to_owned())
                     }
+                    (Wish::Down, _) => (Verb::Down, "its device is another one now".to_owned()),
                     (Wish::Up, device) => {
                         (Verb::Up, format!("{} is there", device.unwrap_or_default()))
                     }
@@ -224,7 +234,7 @@ impl Program<'_> {
         // It is gone again, which a message says in a moment.
         let Some(values) = device_outputs::values(Path::new(SYS), path) else { return };
         let name = self.names[service];
-        if let Err(error) = outputs::publish(name, &values) {
+        if let Err(error) = device_outputs::publish(&self.outputs, name, &values) {
             eprintln!("cannot tell {name} about its device: {error}");
         }
         if let Some(link) = &self.rules.rules[service].link {
@@ -262,31 +272,5 @@ impl Program<'_> {
             conditions.push(Condition { label: "start", value: waits, holds: false, since: now });
         }
         self.link.conditions(self.names[service], &conditions);
-    }
-}
-
-/// Where services find what they are told.
-mod outputs {
-    use super::*;
-
-    fn folder(name: &str) -> std::path::PathBuf {
-        Path::new("/run/services/outputs").join(name)
-    }
-
-    pub(super) fn publish(name: &str, values: &[(&str, Vec<u8>)]) -> io::Result<()> {
-        let folder = folder(name);
-        std::fs::create_dir_all(&folder)?;
-        let folder_file = std::fs::File::open(&folder)?;
-        for (name, value) in values {
-            os::files::replace(&folder_file, name, value, 0o644)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn of_device(name: &str) -> Option<(Vec<u8>, u64)> {
-        let folder = folder(name);
-        let path = std::fs::read(folder.join(device_outputs::PATH)).ok()?;
-        let instance = std::fs::read_to_string(folder.join(device_outputs::INSTANCE)).ok()?;
-        Some((path, instance.trim().parse().ok()?))
     }
 }

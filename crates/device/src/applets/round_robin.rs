@@ -11,6 +11,7 @@ use model::time::Moment;
 use os::clock;
 use os::controller::manager_link::{Condition, ManagerLink, News, State, Verb};
 use os::event_loop::{EventLoop, Readiness};
+use os::service::outputs::Outputs;
 
 use super::controllers::{self, Start};
 
@@ -44,15 +45,19 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let link = start.link()?;
     events.add(link.descriptor(), 0, Readiness::IN).map_err(Failure::refused)?;
     let mut machine = Failover::new(clock::now(), uplinks.pace, members.len());
-    if let Some(before) = outputs::active(&start.name)
-        && let Some(at) = members.iter().position(|member| member.name == before)
+    let outputs = Outputs::of(&start.live);
+    if let Ok(Some(before)) = outputs.get(&start.name, ACTIVE)
+        && let Some(at) = members.iter().position(|member| member.name.as_bytes() == before)
     {
         machine.adopt(at);
     }
-    let mut program = Program { start: &start, members, machine, link, ready: false };
+    let mut program = Program { start: &start, members, machine, link, outputs, ready: false };
     program.run(events).map_err(|error| Failure::refused(format!("cannot go on: {error}")))?;
     Ok(Exit::DONE)
 }
+
+/// The output that says who serves.
+const ACTIVE: &str = "active";
 
 struct Member<'a> {
     name: &'a str,
@@ -68,6 +73,7 @@ struct Program<'a> {
     members: Vec<Member<'a>>,
     machine: Failover,
     link: ManagerLink,
+    outputs: Outputs,
     ready: bool,
 }
 
@@ -146,7 +152,6 @@ impl Program<'_> {
                 let (verb, because) = match (wish, active) {
                     (Wish::Down, Some(active)) => (Verb::Down, format!("{active} serves")),
                     (Wish::Down, None) => (Verb::Down, "it is another one's turn".to_owned()),
-                    (Wish::Restart, _) => (Verb::Restart, "it is its turn".to_owned()),
                     (Wish::Up, Some(_)) => (Verb::Up, "it is better than what serves".to_owned()),
                     (Wish::Up, None) => (Verb::Up, "it is its turn".to_owned()),
                 };
@@ -162,7 +167,8 @@ impl Program<'_> {
                     Some(name) => eprintln!("{name} serves"),
                     None => eprintln!("none serves"),
                 }
-                if let Err(error) = outputs::set_active(&self.start.name, name) {
+                let value = name.unwrap_or_default().as_bytes();
+                if let Err(error) = self.outputs.set(&self.start.name, ACTIVE, value) {
                     eprintln!("cannot publish that: {error}");
                 }
                 if !self.ready {
@@ -198,26 +204,5 @@ impl Program<'_> {
         let holds = matches!(role, Role::Active | Role::Starting | Role::OnTrial);
         let condition = Condition { label: "turn", value: &value, holds, since: now };
         self.link.conditions(name, &[condition]);
-    }
-}
-
-/// Where others find which one serves.
-mod outputs {
-    use super::*;
-    use std::path::{Path, PathBuf};
-
-    fn folder(name: &str) -> PathBuf {
-        Path::new("/run/services/outputs").join(name)
-    }
-
-    pub(super) fn active(name: &str) -> Option<String> {
-        std::fs::read_to_string(folder(name).join("active")).ok()
-    }
-
-    pub(super) fn set_active(name: &str, active: Option<&str>) -> io::Result<()> {
-        let folder = folder(name);
-        std::fs::create_dir_all(&folder)?;
-        let opened = std::fs::File::open(&folder)?;
-        os::files::replace(&opened, "active", active.unwrap_or_default().as_bytes(), 0o644)
     }
 }

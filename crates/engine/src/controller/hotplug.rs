@@ -479,14 +479,14 @@ impl Service {
             }
         }
         match coming {
-            Some(Wish::Up | Wish::Restart) if self.serving().is_none() => {
+            Some(Wish::Up) if self.serving().is_none() => {
                 // What starts there starts for a device that is gone.
                 if !self.emptied && !self.restart_when_replaced {
                     self.serve(now, at, orders);
                 }
                 self.emptied.then_some(Wish::Down)
             }
-            Some(Wish::Up | Wish::Restart) => None,
+            Some(Wish::Up) => None,
             Some(Wish::Down) => None,
             None if told.up => match self.served {
                 None => {
@@ -510,13 +510,13 @@ impl Service {
         if self.serving().is_some() {
             return None;
         }
-        let again = self.emptied || self.restart_when_replaced;
-        if again && now < self.start_at() {
-            // Not yet; and for nothing it does not run on.
-            return self.emptied.then_some(Wish::Down);
+        if self.emptied || self.restart_when_replaced {
+            // It comes up again for the other one. Down first: its outputs end with it.
+            let now = self.emptied || now >= self.start_at();
+            return now.then_some(Wish::Down);
         }
         self.serve(now, at, orders);
-        again.then_some(Wish::Restart)
+        None
     }
 
     fn serve(&mut self, now: Moment, at: usize, orders: &mut Vec<Order>) {

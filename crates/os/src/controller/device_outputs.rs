@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use model::controller::rule::Look;
 
 use super::devices::Device;
+use crate::service::outputs::Outputs;
 
 /// Of which device, and which time it was plugged in, the outputs speak.
 pub const PATH: &str = "devpath";
@@ -31,6 +32,25 @@ pub fn values(sys: &Path, path: &[u8]) -> Option<Vec<(&'static str, Vec<u8>)>> {
     let lines = properties.iter().map(|(name, value)| [name, b"=", value].concat());
     values.push(("properties", lines.collect::<Vec<_>>().join(&b'\n')));
     Some(values)
+}
+
+/// What only some devices have.
+const OPTIONAL: [&str; 4] = ["subsystem", "devtype", "ifname", "devname"];
+
+/// Tells a service, which may not have begun to start.
+pub fn publish(
+    outputs: &Outputs,
+    service: &str,
+    values: &[(&'static str, Vec<u8>)],
+) -> io::Result<()> {
+    if !outputs.path(service).is_dir() {
+        outputs.make(service, None)?;
+    }
+    for (key, value) in values {
+        outputs.set(service, key, value)?;
+    }
+    let missing = |key: &&str| !values.iter().any(|(name, _)| name == key);
+    OPTIONAL.iter().filter(|key| missing(key)).try_for_each(|key| outputs.forget(service, key))
 }
 
 /// Has `link` below `dev` lead to the node of a device, or to none.
