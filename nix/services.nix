@@ -1,7 +1,8 @@
 # Services as values: what makes them, and all that a set of them needs.
 #
 # A service is made by `longrun`, `oneshot` or `bundle`, and named by others as a value: whatever a
-# service needs comes along with it. In text a service stands for the folder of its outputs.
+# service needs comes along with it, and its controller. In text a service stands for the folder of
+# its outputs.
 { lib, busybox }:
 let
   inherit (builtins) attrNames concatMap elem filter foldl' genericClosure hashString head length listToAttrs
@@ -18,6 +19,26 @@ let
     check = value: builtins.isAttrs value && (value._type or null) == "service";
     merge = mergeOne;
   };
+  isService = value: builtins.isAttrs value && (value._type or null) == "service";
+  # What is done when a need runs afresh, or says something else: a service that is needed with that
+  # word, and perhaps one of its outputs.
+  reactions = [ "ignore" "notify" "restart" ];
+  isDependency = value: isService value
+    || builtins.isAttrs value && isService (value.service or null) && elem (value.on-restart or "ignore") reactions
+    && removeAttrs value [ "_type" "__toString" "service" "on-restart" "output" ] == { };
+  dependencyType = lib.mkOptionType {
+    name = "dependency";
+    description = "a service, or `{ service = …; on-restart = \"ignore\" | \"notify\" | \"restart\"; }`";
+    check = isDependency;
+    merge = mergeOne;
+  };
+  outputRefType = lib.mkOptionType {
+    name = "output reference";
+    description = "an output of a service (`outputRef`)";
+    check = value: builtins.isAttrs value && (value._type or null) == "output-reference";
+    merge = mergeOne;
+  };
+  serviceOf = need: if isService need then need else need.service;
   templateType = lib.mkOptionType {
     name = "template";
     description = "a template of services";
@@ -50,7 +71,8 @@ let
     name = mkOption { type = types.strMatching "[^/.[:space:]][^/[:space:]]*"; description = "what it is called on the device"; };
   };
   needing = {
-    dependencies = mkOption { type = types.listOf serviceType; default = [ ]; description = "what must be up before it"; };
+    dependencies = mkOption { type = types.listOf dependencyType; default = [ ]; description = "what must be up before it"; };
+    outputs-owner = mkOption { type = types.nullOr types.str; default = null; description = "the user whom its outputs belong to"; };
     timeout-up = number "milliseconds to become ready, null: no limit" 20000;
     timeout-down = number "milliseconds to go down" null;
     flag-essential = flag "only an explicit order takes it down";
@@ -73,6 +95,17 @@ let
       producer-for = mkOption { type = types.nullOr types.str; default = null; description = "the name of the service that reads its output"; };
       consumer-for = mkOption { type = types.listOf types.str; default = [ ]; description = "the names of the services whose output it reads"; };
       pipeline-name = mkOption { type = types.nullOr types.str; default = null; description = "a bundle of the whole pipeline that ends here"; };
+      controller = mkOption {
+        type = types.nullOr (types.submodule {
+          options = {
+            kind = mkOption { type = types.enum [ "hotplug" "round-robin" "health-check" "other" ]; description = "what it goes by"; };
+            settings = mkOption { type = types.lines; default = ""; description = "its settings: lines of a key and a value"; };
+          };
+        });
+        default = null;
+        description = "it says when other services are up";
+      };
+      controls = mkOption { type = types.attrsOf types.lines; default = { }; description = "the services that it controls, by name, each with its settings"; };
       data = mkOption { type = types.attrsOf types.lines; default = { }; description = "files of its folder data, by name"; };
       env = mkOption { type = types.attrsOf types.str; default = { }; description = "files of its folder env, by name"; };
     };
@@ -93,12 +126,16 @@ let
   # Programs of busybox are those of one store path, and change with it. What the profile holds
   # (`ward`, for one) is the one that runs now: its update restarts nothing.
   path = "PATH=${busybox}/bin:/bin";
-  whole = name: body:
-    if substring 0 2 body == "#!" then body
-    else "#!${busybox}/bin/sh -e\nexec 2>&1\n${path}\nexport PATH\n${body}";
-  words = name: body:
+  # `read`: lines that put outputs of others into variables.
+  whole = read: name: body:
+    if substring 0 2 body != "#!" then "#!${busybox}/bin/sh -e\nexec 2>&1\n${path}\nexport PATH\n${read}${body}"
+    else if read == "" then body
+    else throw "the service `${name}` refers to outputs, which its script would have to read itself, as it has a first line of its own";
+  words = read: name: body:
     if builtins.match "[[:space:]]*" body != null then [ ]
-    else [ "${busybox}/bin/sh" "-ec" "exec 2>&1\n${path}\nexport PATH\n${body}" name ];
+    else [ "${busybox}/bin/sh" "-ec" "exec 2>&1\n${path}\nexport PATH\n${read}${body}" name ];
+  variable = need: "output_${lib.replaceStrings [ "-" "." ":" "@" "+" ] [ "_" "_" "_" "_" "_" ] "${need.service.name}_${need.output}"}";
+  readOutput = need: "ward output get ${lib.escapeShellArg need.service.name} ${lib.escapeShellArg need.output}";
 
   service = type: arguments: extra:
     let
@@ -106,13 +143,20 @@ let
       # What must be there is there even where it is nothing.
       isSet = name: elem name [ "contents" "up" ] || !(elem given.${name} [ null false [ ] { } ]);
       set = filter isSet (attrNames kinds.${type});
+      dependencies = given.dependencies or [ ];
+      referred = filter (need: need ? output) dependencies;
+      # Whoever starts ends here, with a message, where one of them is missing; whoever ends goes on.
+      read = lib.concatMapStrings (need: "${variable need}=$(${readOutput need})\n") referred;
+      readAtEnd = lib.concatMapStrings (need: "${variable need}=$(${readOutput need} 2>/dev/null) || ${variable need}=\n") referred;
+      reacting = filter (need: need.on-restart or "ignore" != "ignore") dependencies;
       value = name: {
-        run = whole given.name given.run;
-        finish = whole given.name given.finish;
-        up = words given.name given.up;
-        down = words given.name given.down;
-        reload = words given.name given.reload;
-        dependencies = map (need: need.name) given.dependencies;
+        run = whole read given.name given.run;
+        finish = whole readAtEnd given.name given.finish;
+        up = words read given.name given.up;
+        down = words readAtEnd given.name given.down;
+        reload = words read given.name given.reload;
+        controller = "kind ${given.controller.kind}\n${given.controller.settings}";
+        dependencies = lib.unique (map (need: (serviceOf need).name) dependencies);
         contents = map (part: part.name) given.contents;
       }.${name} or given.${name};
     in
@@ -122,8 +166,11 @@ let
       inherit (given) name;
       # What the compiler is given; the others know it by its name.
       definition = { inherit type; } // listToAttrs
-        (map (name: { inherit name; value = value name; }) (filter (name: name != "name") set));
-      needs = given.dependencies or [ ] ++ given.contents or [ ];
+        (map (name: { inherit name; value = value name; }) (filter (name: name != "name") set))
+        // lib.optionalAttrs (reacting != [ ]) {
+          on-restart = listToAttrs (map (need: { inherit (need.service) name; value = need.on-restart; }) reacting);
+        };
+      needs = map serviceOf dependencies ++ given.contents or [ ];
       # What it speaks of without having to wait for it.
       related = [ ];
       # What it needs of the kernel, if that has it as modules.
@@ -134,7 +181,22 @@ let
     } // extra;
 in
 rec {
-  inherit serviceType templateType outputsOf;
+  inherit serviceType templateType dependencyType outputRefType outputsOf;
+
+  # An output of a service, for the scripts of one that has it among its `dependencies`: in text it
+  # stands for its value. It is read at the start, which fails where it is missing, and again when it
+  # changes: what refers to it is restarted then, or as `// { on-restart = …; }` says.
+  outputRef = service: output: {
+    _type = "output-reference";
+    inherit service output;
+    on-restart = "restart";
+    __toString = self: "\${${variable self}?the output ${self.output} of ${self.service.name} is not among the dependencies}";
+  };
+  # A need, and what is done when it runs afresh.
+  onRestart = on-restart: service: { inherit service on-restart; };
+
+  # A service that `controller` controls: whoever uses it has that as well.
+  controlled = { service, controller }: service // { inherit controller; related = service.related ++ [ controller ]; };
 
   longrun = arguments: service "longrun" arguments { };
   oneshot = arguments: service "oneshot" arguments { };

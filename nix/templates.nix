@@ -7,7 +7,12 @@ let
   # What the files below have in common.
   help = {
     inherit lib pkgs;
-    inherit (services) longrun oneshot bundle serviceType outputsOf;
+    inherit (services) longrun oneshot bundle serviceType outputsOf controlled onRestart outputRef;
+
+    # A word of a script, or an output of a service that becomes one.
+    word = types.either types.str services.outputRefType;
+    # The outputs among such words: needs of whoever has them in its scripts.
+    referred = builtins.filter services.outputRefType.check;
 
     # An interface is given by name, or as the service that makes it.
     interface = description: mkOption { type = types.either types.str serviceType; inherit description; };
@@ -23,14 +28,10 @@ let
     flag = default: description: mkOption { type = types.bool; inherit default description; };
     number = default: description: mkOption { type = types.ints.unsigned; inherit default description; };
 
-    # Lines of a script that keep what a service knows where others find it.
-    keep = name: values: ''
-      mkdir -p ${services.outputsOf name}
-    '' + lib.concatMapStrings (key: ''
-      printf '%s\n' ${lib.escapeShellArg values.${key}} >${services.outputsOf name}/${key}
-    '') (builtins.attrNames values);
-    # The folder stays: programs may be waiting for news in it.
-    drop = name: "rm -f ${services.outputsOf name}/*\n";
+    # Lines of a script that say what a service knows to others.
+    keep = name: values: lib.concatMapStrings
+      (key: "ward output set ${lib.escapeShellArg name} ${key} ${lib.escapeShellArg values.${key}}\n")
+      (builtins.attrNames values);
 
     named = given: default: if given.name != null then given.name else default;
   };

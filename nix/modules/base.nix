@@ -43,7 +43,8 @@ in
       loopback = mkDefault (pkgs.svc.network.link.build { name = "loopback"; ifname = "lo"; });
       default = mkDefault (pkgs.svc.bundle {
         name = "default";
-        contents = lib.attrValues (removeAttrs config.services [ "default" ]);
+        contents = lib.concatMap (service: [ service ] ++ service.companions or [ ])
+          (lib.attrValues (removeAttrs config.services [ "default" ]));
       });
     };
     # Last: programs of others come before those of the same name in it.

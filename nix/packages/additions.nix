@@ -58,7 +58,8 @@ rec {
   inherit kernel kernelWithAdditions;
 
   svc = templates;
-  liminix.services = { inherit (services) longrun oneshot bundle target template; };
+  liminix.services = { inherit (services) longrun oneshot bundle target template controlled onRestart outputRef; };
+  liminix.outputRef = services.outputRef;
 
   # Functions for scripts of services: `. ${pkgs.serviceFns}`.
   serviceFns = writeText "service-functions" ''

@@ -1,5 +1,5 @@
 # A bridge, to which bridge.members adds ports.
-{ text, macAddress, lib, oneshot, keep, drop, named, ... }:
+{ text, macAddress, lib, oneshot, keep, named, ... }:
 {
   description = "a bridge";
   parameters = {
@@ -16,6 +16,6 @@
         ${lib.optionalString (p.macAddress != null) "ip link set dev ${p.ifname} address ${p.macAddress}"}
         ip link set dev ${p.ifname} up
       '' + keep name { inherit (p) ifname; };
-      down = "ip link del dev ${p.ifname}\n" + drop name;
+      down = "ip link del dev ${p.ifname}\n";
     } // { inherit (p) ifname; modules = [ "bridge" ]; };
 }

@@ -1,5 +1,5 @@
 # DHCP and DNS for a network: ready once it answers a question.
-{ interface, ifname, needs, list, optional, text, serviceType, lib, longrun, named, pkgs, ... }:
+{ interface, ifname, needs, list, optional, text, serviceType, word, referred, onRestart, lib, longrun, oneshot, named, pkgs, ... }:
 let inherit (lib) mkOption types; in
 {
   description = "DHCP and DNS for a network (dnsmasq)";
@@ -18,7 +18,7 @@ let inherit (lib) mkOption types; in
       default = { };
       description = "machines with an address of their own, by name";
     };
-    upstreams = list types.str "servers that know other names, as dnsmasq's server has them";
+    upstreams = list word "servers that know other names, as dnsmasq's server has them; `outputRef services.wan \"dns\"` are those of an uplink, which is then needed";
     resolvconf = optional serviceType "a service whose output resolv.conf names such servers, once it is there";
     settings = mkOption { type = types.lines; default = ""; description = "further lines of its configuration"; };
     leases = mkOption { type = types.str; default = "/run/dnsmasq/leases"; description = "where it keeps who has which address"; };
@@ -36,15 +36,36 @@ let inherit (lib) mkOption types; in
       user = if p.user == "root" then "" else p.user;
       # Only it can answer this question.
       question = "is-ready.${p.domain}";
+      name = named p "dnsmasq";
+      outputs = referred p.upstreams;
+      # dnsmasq watches this folder for as long as it runs, so it must not come and go with the uplink:
+      # a service that does copies its servers there.
+      folder = "/run/${name}";
+      servers = oneshot {
+        name = "${name}-servers";
+        dependencies = [ (onRestart "notify" p.resolvconf) ];
+        up = copy;
+        reload = copy;
+        down = "rm -f ${folder}/resolv.conf\n";
+      };
+      copy = ''
+        mkdir -p ${folder}
+        ward output get ${p.resolvconf.name} resolv.conf >${folder}/new || true
+        mv ${folder}/new ${folder}/resolv.conf
+      '';
     in
     longrun {
-      name = named p "dnsmasq";
+      inherit name;
       notification-fd = 3;
-      dependencies = needs p.interface ++ p.dependencies;
+      dependencies = needs p.interface ++ outputs ++ p.dependencies;
       run = ''
-        mkdir -p ${builtins.dirOf p.leases}${lib.optionalString (p.resolvconf != null) " ${p.resolvconf}"}
+        mkdir -p ${builtins.dirOf p.leases}${lib.optionalString (p.resolvconf != null) " ${folder}"}
         ${lib.optionalString (p.user != "root") "chown ${p.user} ${builtins.dirOf p.leases}"}
-        exec s6-notifyoncheck -d -n 0 -w 100 ${pkgs.dnsmasq}/bin/dnsmasq --conf-file=data/dnsmasq.conf --keep-in-foreground
+      '' + lib.optionalString (outputs != [ ]) ''
+        set --
+        for server in ${lib.concatMapStringsSep " " toString outputs}; do set -- "$@" "--server=$server"; done
+      '' + ''
+        exec s6-notifyoncheck -d -n 0 -w 100 ${pkgs.dnsmasq}/bin/dnsmasq --conf-file=data/dnsmasq.conf --keep-in-foreground${lib.optionalString (outputs != [ ]) " \"$@\""}
       '';
       data."check" = ''
         #!${pkgs.busybox}/bin/sh
@@ -64,12 +85,12 @@ let inherit (lib) mkOption types; in
         dhcp-authoritative
         dhcp-leasefile=${p.leases}
         host-record=${question},127.0.0.1
-      '' + (if p.resolvconf != null then "resolv-file=${p.resolvconf}/resolv.conf\n" else "no-resolv\n")
+      '' + (if p.resolvconf != null then "resolv-file=${folder}/resolv.conf\n" else "no-resolv\n")
       + lib.concatMapStrings (range: "dhcp-range=${range}\n") p.ranges
-      + lib.concatMapStrings (server: "server=${server}\n") p.upstreams
+      + lib.concatMapStrings (server: "server=${server}\n") (builtins.filter builtins.isString p.upstreams)
       + lib.concatStrings (lib.mapAttrsToList host p.hosts)
       + p.settings;
     }
     # Names at home are known, and addresses given away, while the world outside is not there.
-    // { related = lib.optional (p.resolvconf != null) p.resolvconf; };
+    // lib.optionalAttrs (p.resolvconf != null) { related = [ servers ]; companions = [ servers ]; };
 }

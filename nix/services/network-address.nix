@@ -1,5 +1,5 @@
 # An address of an interface.
-{ text, interface, ifname, needs, lib, oneshot, keep, drop, named, ... }:
+{ text, interface, ifname, needs, lib, oneshot, keep, named, ... }:
 let inherit (lib) mkOption types; in
 {
   description = "an address of a network interface";
@@ -21,6 +21,6 @@ let inherit (lib) mkOption types; in
       dependencies = needs p.interface ++ p.dependencies;
       up = "ip ${version} address add ${whole} ${lib.optionalString (p.family == "inet") "broadcast + "}dev ${dev}\n"
         + keep name { ifname = dev; inherit (p) address family; prefix-length = toString p.prefixLength; };
-      down = "ip ${version} address del ${whole} dev ${dev}\n" + drop name;
+      down = "ip ${version} address del ${whole} dev ${dev}\n";
     } // { ifname = dev; inherit (p) address prefixLength; };
 }

@@ -1,5 +1,5 @@
 # A network interface that is there: up while the service is.
-{ text, optional, macAddress, lib, oneshot, keep, drop, named, ... }:
+{ text, optional, macAddress, lib, oneshot, keep, named, ... }:
 let inherit (lib) types; in
 {
   description = "a network interface";
@@ -17,6 +17,6 @@ let inherit (lib) types; in
         + lib.optionalString (p.mtu != null) "ip link set dev ${p.ifname} mtu ${toString p.mtu}\n"
         + "ip link set dev ${p.ifname} up\n"
         + keep name { inherit (p) ifname; };
-      down = "ip link set dev ${p.ifname} down\n" + drop name;
+      down = "ip link set dev ${p.ifname} down\n";
     } // { inherit (p) ifname; };
 }

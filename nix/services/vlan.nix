@@ -1,5 +1,5 @@
 # A VLAN of another interface, as an interface of its own.
-{ text, interface, ifname, needs, lib, oneshot, keep, drop, named, ... }:
+{ text, interface, ifname, needs, lib, oneshot, keep, named, ... }:
 let inherit (lib) mkOption types; in
 {
   description = "a VLAN of another interface";
@@ -17,6 +17,6 @@ let inherit (lib) mkOption types; in
         ip link add link ${ifname p.primary} name ${p.ifname} type vlan id ${toString p.vid}
         ip link set dev ${p.ifname} up
       '' + keep name { inherit (p) ifname; };
-      down = "ip link del dev ${p.ifname}\n" + drop name;
+      down = "ip link del dev ${p.ifname}\n";
     } // { inherit (p) ifname; modules = [ "8021q" ]; };
 }

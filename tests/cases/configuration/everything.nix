@@ -23,6 +23,28 @@ rec {
   };
 
   services = {
+    # A controller of one's own, what it controls, and who uses that.
+    plugs = pkgs.svc.longrun {
+      name = "plugs";
+      run = "exec sleep 100000\n";
+      controller = { kind = "other"; settings = "anything goes\n"; };
+      controls.disk = "match subsystem=block\n";
+    };
+    disk = pkgs.liminix.services.controlled {
+      controller = services.plugs;
+      service = pkgs.svc.oneshot { name = "disk"; up = "ward output set disk device /dev/sda1\n"; outputs-owner = "nobody"; };
+    };
+    share = pkgs.svc.longrun {
+      name = "share";
+      run = "exec serve ${pkgs.liminix.outputRef services.disk "device"}\n";
+      finish = "echo ${pkgs.liminix.outputRef services.disk "device"}\n";
+      dependencies = [
+        (pkgs.liminix.outputRef services.disk "device")
+        (pkgs.liminix.services.onRestart "notify" services.spare)
+      ];
+    };
+    way = svc.network.route.build { name = "way"; target = "10.0.0.0/8"; via = pkgs.liminix.outputRef services.spare "router"; };
+    guests = svc.dnsmasq.build { name = "guests"; interface = "lo"; domain = "guests"; upstreams = [ "192.0.2.1" (pkgs.liminix.outputRef services.wan "dns") ]; };
     web = svc.web.build { port = 8080; };
     functions = pkgs.svc.oneshot { name = "functions"; up = ". ${pkgs.serviceFns}\n(in_outputs functions; echo x >y)\n"; };
     home = svc.bridge.primary.build { ifname = "br-lan"; macAddress = "02:00:00:00:00:01"; };

@@ -205,7 +205,7 @@ fn a_link_outlives_the_manager_and_nothing_is_lost() {
     assert_eq!(device.up(), ["notes"]);
     heard.link.ask(30, Verb::Up, "disk", "it is there");
     let (ok, why) = heard.ended(30);
-    assert_eq!((ok, why.as_str()), (false, "disk: its controller plugs is being stopped"));
+    assert_eq!((ok, why.as_str()), (false, "disk: its controller plugs is down, or being stopped"));
     device.rc("-u change default").expect(0);
     assert_eq!(device.up(), ["plugs", "notes"]);
     heard.link.ask(31, Verb::Up, "disk", "it is there");

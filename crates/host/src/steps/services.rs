@@ -54,7 +54,9 @@ fn tree(services: &Attribute<'_>) -> Result<Tree, Wrong> {
 fn add(tree: &mut Tree, key: &str, value: &Attribute<'_>) -> Result<(), Wrong> {
     match key {
         "type" | "run" | "finish" | "down-signal" | "reload-signal" | "producer-for"
-        | "pipeline-name" => file(tree, key, 0o644, value.text()?),
+        | "pipeline-name" | "controller" | "outputs-owner" => {
+            file(tree, key, 0o644, value.text()?);
+        }
         "notification-fd" | "lock-fd" | "timeout-up" | "timeout-down" | "timeout-kill"
         | "timeout-finish" | "max-death-tally" | "restart-wait" => {
             file(tree, key, 0o644, &value.number()?.to_string());
@@ -71,6 +73,16 @@ fn add(tree: &mut Tree, key: &str, value: &Attribute<'_>) -> Result<(), Wrong> {
             tree.add_entry(folder.as_bytes(), 0, Content::Folder);
             for name in value.texts()? {
                 tree.add_entry(format!("{folder}/{name}").as_bytes(), 0, Content::Present);
+            }
+        }
+        "controls" | "on-restart" => {
+            let folder = format!("{key}.d");
+            tree.add_entry(folder.as_bytes(), 0, Content::Folder);
+            for (name, text) in value.members()? {
+                if name.contains('/') {
+                    return Err(text.unknown());
+                }
+                file(tree, &format!("{folder}/{name}"), 0o644, text.text()?);
             }
         }
         "data" | "env" => {
@@ -127,6 +139,27 @@ mod tests {
         let words: Vec<&[u8]> = oneshot.up.iter().map(|word| &**word).collect();
         assert_eq!(words, ["/bin/sh", "-ec", script, "lan"].map(str::as_bytes));
         assert_eq!(compiled.contents.bundles[0].contents, [0, 1]);
+    }
+
+    #[test]
+    fn controllers_and_reactions_are_told_to_the_compiler() {
+        let json = serde_json::json!({
+            "disk": { "type": "oneshot", "up": ["true"], "outputs-owner": "media" },
+            "plugs": {
+                "type": "longrun", "run": "#!/bin/sh\n", "controller": "kind other\n",
+                "controls": { "disk": "match subsystem=block\n" },
+            },
+            "share": {
+                "type": "longrun", "run": "#!/bin/sh\n", "dependencies": ["disk"],
+                "on-restart": { "disk": "restart" },
+            },
+        });
+        let tree = tree(&Attribute::root(&json)).expect("it is sound");
+        let contents = compile(&tree).expect("it compiles").contents;
+        let [controller] = &contents.controllers[..] else { panic!("one controller") };
+        assert_eq!(controller.controls[0].text, "match subsystem=block\n");
+        assert_eq!(contents.services[2].outputs_owner.as_deref(), Some("media"));
+        assert_eq!(contents.reactions.len(), 1);
     }
 
     #[test]

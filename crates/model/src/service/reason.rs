@@ -186,7 +186,9 @@ impl fmt::Display for Reason<&str> {
             Self::StillChanging => f.write_str("the time is over and it is still changing"),
             Self::NotBegun => f.write_str("the time was over before its turn came"),
             Self::Shutdown => f.write_str("the machine goes down"),
-            Self::NotControlled(name) => write!(f, "its controller {name} is being stopped"),
+            Self::NotControlled(name) => {
+                write!(f, "its controller {name} is down, or being stopped")
+            }
         }
     }
 }

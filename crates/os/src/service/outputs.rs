@@ -4,7 +4,7 @@
 //! The manager makes the directory of a service when it starts and removes it
 //! when it is down. A file takes its place whole, by `rename(2)`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
@@ -62,6 +62,12 @@ impl Outputs {
             Some(owner) => chown(&path, Some(owner.user), Some(owner.group)),
             None => Ok(()),
         }
+    }
+
+    /// Those that have a directory.
+    pub fn services(&self) -> BTreeSet<String> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
     /// Removes that of a service that is down.

@@ -40,8 +40,12 @@ impl Outputs {
             changed: BTreeMap::new(),
         };
         // A manager that was killed may have left something to do.
+        let there = outputs.folder.services();
         for (service, byte) in (0..).zip(live.bytes()) {
             if byte & ACTIVE == 0 {
+                if !there.contains(live.name(service)) {
+                    continue;
+                }
                 outputs.stored(live, graph, service, ACTIVE, *byte);
             } else {
                 outputs.stored(live, graph, service, 0, STARTING);

@@ -54,13 +54,16 @@ impl Manager {
     /// nobody else. What is left to controllers is remembered.
     pub(super) fn left_to_nobody(&mut self, ask: &Ask) -> Vec<Index> {
         let mut left = ask.bundled.clone();
-        if !matches!(ask.verb, Verb::Up | Verb::Restart) || left.is_empty() {
+        let starts = matches!(ask.verb, Verb::Up | Verb::Restart);
+        if !(starts || ask.verb == Verb::Reload) || left.is_empty() {
             return left;
         }
-        let up_to_others = self.graph.held_back(|_| false);
-        for &service in left.iter().filter(|&&service| up_to_others.contains(service)) {
-            self.units[service as usize].awaited = true;
-            self.store(service);
+        if starts {
+            let up_to_others = self.graph.held_back(|_| false);
+            for &service in left.iter().filter(|&&service| up_to_others.contains(service)) {
+                self.units[service as usize].awaited = true;
+                self.store(service);
+            }
         }
         let named = self.graph.closure(&ask.services, Along::Needs);
         let there = |service| self.is_there(service) || named.contains(service);
