@@ -197,6 +197,8 @@ rec {
 
   # A service that `controller` controls: whoever uses it has that as well.
   controlled = { service, controller }: service // { inherit controller; related = service.related ++ [ controller ]; };
+  # A controller of which several are one, with what each of them controls.
+  joined = controller: controller // { joined = true; };
 
   longrun = arguments: service "longrun" arguments { };
   oneshot = arguments: service "oneshot" arguments { };
@@ -224,9 +226,11 @@ rec {
   # All services that `roots` need, by name.
   collect = roots:
     let
+      meaning = service: hashString "sha256" (unsafeDiscardStringContext (toJSON service.definition));
       item = service: {
-        # Two that differ in anything are two.
-        key = "${service.name} ${hashString "sha256" (unsafeDiscardStringContext (toJSON service.definition))}";
+        # Two that differ in anything are two; and one brings along its controller, which another that
+        # is the same otherwise may not know.
+        key = "${service.name} ${meaning service} ${service.controller.name or ""}";
         inherit service;
       };
       all = map (found: found.service) (genericClosure {
@@ -234,12 +238,27 @@ rec {
         operator = found: map item (found.service.needs ++ found.service.related);
       });
       byName = builtins.groupBy (service: service.name) all;
-      twice = filter (name: length byName.${name} > 1) (attrNames byName);
+      same = found: lib.unique (map meaning found) == [ (meaning (head found)) ];
+      one = name: found:
+        if tail found == [ ] then head found
+        else if builtins.all (service: service.joined or false) found then join name found
+        else if same found then head (filter (service: service ? controller) found ++ found)
+        else throw ("there are two services called `${name}`:"
+          + lib.concatMapStrings (service: "\n  ${service.place}") found
+          + "\n  `name = …;` gives one of them another name");
+      join = name: found:
+        let
+          controls = builtins.zipAttrsWith (controlled: texts:
+            if lib.unique texts == [ (head texts) ] then head texts
+            else throw "`${name}` has two rules for the service `${controlled}`; a list of terms has alternatives")
+            (map (service: service.definition.controls) found);
+          each = name: concatMap (service: service.definition.${name} or [ ]) found;
+        in
+        head found // {
+          definition = (head found).definition // { inherit controls; dependencies = lib.unique (each "dependencies"); };
+        };
     in
-    if twice == [ ] then builtins.mapAttrs (_: head) byName
-    else throw ("there are two services called `${head twice}`:"
-      + lib.concatMapStrings (service: "\n  ${service.place}") byName.${head twice}
-      + "\n  `name = …;` gives one of them another name");
+    builtins.mapAttrs one byName;
 
   # A bundle for each attribute of `services` that is called otherwise than its service: on the
   # device it can be named both ways.

@@ -7,7 +7,7 @@ let
   # What the files below have in common.
   help = {
     inherit lib pkgs;
-    inherit (services) longrun oneshot bundle serviceType outputsOf controlled onRestart outputRef;
+    inherit (services) longrun oneshot bundle serviceType outputsOf controlled joined onRestart outputRef;
 
     # A word of a script, or an output of a service that becomes one.
     word = types.either types.str services.outputRefType;
@@ -62,8 +62,10 @@ in
   oneshot = plain services.oneshot;
   bundle = plain services.bundle;
   pppoe = template "pppoe" "pppoe";
+  round-robin = template "round-robin" "round-robin";
   ssh = template "ssh" "ssh";
   syslog = template "syslog" "syslog";
+  uevent-rule = template "uevent-rule" "uevent-rule";
   vlan = template "vlan" "vlan";
   watchdog = template "watchdog" "watchdog";
 }

@@ -79,6 +79,23 @@ rec {
     ntp = svc.ntp.build { servers = [ "192.0.2.2" ]; pools."pool.ntp.org" = [ "iburst" ]; listen = [ "192.168.7.1" ]; };
     name = svc.hostname.build { name = "name"; hostname = "it's me"; };
     usb = svc.mount.build { device = "LABEL=backup"; mountpoint = "/srv/my-disk"; fstype = "ext4"; options = [ "ro" "noatime" ]; };
+    plugged = svc.uevent-rule.build {
+      service = services.usb;
+      terms = [
+        { subsystem = "block"; devtype = "partition"; partname = "backup"; parentAttrs.idVendor = "0951"; }
+        { path = "*/mtdblock[0-9]"; attrs.size = 4096; properties.MAJOR = 31; }
+      ];
+      settle = 100;
+      restartWhenReplaced = true;
+      symlink = "backup-disk";
+    };
+    cable = svc.uevent-rule.build { service = services.once; terms = { subsystem = "net"; interface = "eth0"; carrier = true; }; };
+    turn = svc.round-robin.build {
+      name = "turn";
+      services = [ services.custom services.spare ];
+      start-limit = 10000; back-off = 1000; back-off-max = 60000; healthy = 60000;
+      fail-back = true; fail-back-after = 30000; overlap = false; dwell = 5000;
+    };
     watchdog = svc.watchdog.build { timeout = 30; interval = 5; };
     syslog = svc.syslog.build { };
     away = svc.log-shipping.build { target = "syslog+tcp://192.168.7.9:514"; dependencies = [ services.iptv ]; };
