@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use e2e::client::Client;
 use e2e::device::{Device, PATIENCE, SLEEP, signal};
 use e2e::json::Json;
 use e2e::wait_for;
@@ -111,6 +112,10 @@ fn the_boot_leaves_what_is_controlled_to_its_controller_and_says_so() {
     device.rc("-u change default").expect(0);
     assert_eq!(device.rc("-n 0 -u change default").expect(0).out, "");
     assert_eq!(device.up(), ["plugs", "notes"]);
+    // With `lan` comes what needs it, but not what needs a disk that is not there.
+    let mut tree = device.command("s6-rc-up-tree", "");
+    Client::run(tree.arg("-l").arg(device.live()).arg("lan")).expect(0);
+    assert_eq!(device.up(), ["lan", "plugs", "notes"]);
     device.rc("-u change share").expect(0);
     assert_eq!(device.up(), ["lan", "plugs", "share", "disk", "notes"]);
 }
@@ -119,7 +124,6 @@ fn the_boot_leaves_what_is_controlled_to_its_controller_and_says_so() {
 fn a_controller_is_told_brings_up_and_takes_down_and_people_see_why() {
     let device = house("controlled-link");
     device.start();
-    device.rc("-u change lan").expect(0);
     let mut heard = Heard::open(&device.live(), "plugs");
     heard.link.watch(&["disk", "share"]);
     let first = heard.state("disk", |_| true);
@@ -199,15 +203,15 @@ fn a_link_outlives_the_manager_and_nothing_is_lost() {
     let plugs = device.wait_pid("plugs");
     signal(plugs, Signal::KILL);
     wait_for("the controller", PATIENCE, || device.pid("plugs").filter(|pid| *pid != plugs));
-    assert_eq!(device.up(), ["plugs", "disk", "notes"]);
+    assert_eq!(device.up(), ["lan", "plugs", "share", "disk", "notes"]);
     // Stopped, it takes that down, and is not heard any more.
     device.ward("stop plugs").expect(0);
-    assert_eq!(device.up(), ["notes"]);
+    assert_eq!(device.up(), ["lan", "notes"]);
     heard.link.ask(30, Verb::Up, "disk", "it is there");
     let (ok, why) = heard.ended(30);
     assert_eq!((ok, why.as_str()), (false, "disk: its controller plugs is down, or being stopped"));
     device.rc("-u change default").expect(0);
-    assert_eq!(device.up(), ["plugs", "notes"]);
+    assert_eq!(device.up(), ["lan", "plugs", "notes"]);
     heard.link.ask(31, Verb::Up, "disk", "it is there");
     assert!(heard.ended(31).0);
 }
@@ -216,7 +220,6 @@ fn a_link_outlives_the_manager_and_nothing_is_lost() {
 fn an_update_starts_what_waited_for_what_nobody_controls_any_more() {
     let device = house("controlled-update");
     device.start();
-    device.rc("-u change lan").expect(0);
     let mut heard = Heard::open(&device.live(), "plugs");
     // Its text changes: it is restarted, and what it started stays up.
     heard.link.ask(1, Verb::Up, "disk", "it is there");
@@ -228,7 +231,7 @@ fn an_update_starts_what_waited_for_what_nobody_controls_any_more() {
         let live = device.live();
         device.command("s6-rc-update", &format!("-l {} {}", live.display(), database.display()))
     };
-    e2e::client::Client::run(&mut update("second")).expect(0);
+    Client::run(&mut update("second")).expect(0);
     assert_ne!(device.wait_pid("plugs"), plugs);
     assert_eq!((device.pid("share"), device.up().len()), (Some(share), 5));
     // The link comes again by itself.
@@ -238,7 +241,7 @@ fn an_update_starts_what_waited_for_what_nobody_controls_any_more() {
     assert_eq!(device.up(), ["lan", "plugs", "notes"]);
     // Now it belongs to nobody.
     std::fs::remove_file(device.source("plugs").join("controls.d/disk")).expect("it was there");
-    e2e::client::Client::run(&mut update("third")).expect(0);
+    Client::run(&mut update("third")).expect(0);
     assert_eq!(device.up(), ["lan", "plugs", "share", "disk", "notes"]);
 }
 

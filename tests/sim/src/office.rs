@@ -272,6 +272,17 @@ impl Office {
         }
     }
 
+    /// The manager sees that a service publishes something else.
+    pub fn publish(
+        &mut self,
+        streets: &mut Streets,
+        wire: &mut Wire,
+        service: Index,
+    ) -> Result<(), Killed> {
+        self.step(streets, Event::Published { service })?;
+        self.flush(wire)
+    }
+
     pub fn is_connected(&self) -> bool {
         self.machine.as_ref().is_some_and(Manager::connected)
     }

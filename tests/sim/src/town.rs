@@ -169,6 +169,14 @@ impl Town {
         }
     }
 
+    /// A service publishes something else than before.
+    pub fn publish(&mut self, service: Index) {
+        let root = &mut self.root;
+        if let Err(Killed) = self.office.publish(&mut root.streets, &mut root.wire, service) {
+            self.kill_manager();
+        }
+    }
+
     /// `kill -9` of the manager.
     pub fn kill_manager(&mut self) {
         if let Some((pid, _)) = self.root.streets.linux.of(self.manager) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use engine::service::manage::{Along, Graph, Outcome, Verb};
 use model::service::database::{Contents, Index, Reaction, Script};
 use model::service::graph;
+use model::service::live_state::AWAITED;
 use model::service::request::Phase;
 use sim::dice::{Dice, seeds};
 use sim::laws::{Law, broken, same};
@@ -173,6 +174,10 @@ fn whatever_controllers_want_meanwhile_in_the_end_everything_is_as_they_want_it(
                 7 if dice.percent(20) => {
                     let some = dice.below(town.len()) as Index;
                     town.ask(Verb::Restart, vec![some], None);
+                }
+                8 if dice.percent(30) => {
+                    let some = dice.below(town.len()) as Index;
+                    town.publish(some);
                 }
                 _ if town.somebody_acts(false) => {}
                 _ => drop(town.pass_time()),
@@ -368,6 +373,63 @@ fn what_needs_two_controlled_services_comes_with_the_second_and_goes_with_the_fi
     town.ask_all(Verb::Up, vec![0], None, true);
     town.settle();
     assert_eq!(ups(&town), [0, 2]);
+}
+
+#[test]
+fn what_reacts_to_what_others_publish_does_so_once_and_only_while_they_are_up() {
+    let mut contents = services::plain(3, &[&[], &[0], &[0]]);
+    let reaction = Reaction::Restart;
+    contents.reactions.push(model::service::database::ReactionEntry { user: 1, need: 0, reaction });
+    let mut town = Town::new(1, contents);
+    town.publish(0);
+    town.settle();
+    assert!(ups(&town).is_empty());
+    town.ask(Verb::Up, vec![1, 2], None);
+    town.settle();
+    let starts = |town: &Town| [0, 1, 2].map(|s| town.state(s).expect("it is held").starts);
+    town.publish(0);
+    town.publish(0);
+    town.settle();
+    same(Law::Fresh, starts(&town), [1, 2, 1], "two at once");
+    town.publish(0);
+    town.settle();
+    same(Law::Fresh, starts(&town), [1, 3, 1], "and later once more");
+}
+
+#[test]
+fn what_a_bundle_was_asked_for_comes_with_all_that_it_needs() {
+    // 0 controls 1; 3 needs 1, and 2, which nobody names; 4 needs 3 and is in no bundle; 5 needs
+    // 1 and something that nobody wants.
+    let mut contents = services::plain(7, &[&[], &[], &[], &[1, 2], &[3], &[1, 6], &[]]);
+    contents.controllers.push(model::service::database::ControllerEntry {
+        service: 0,
+        kind: model::controller::Kind::Other,
+        own: "kind other\n".into(),
+        controls: vec![model::service::database::ControlEntry { service: 1, text: String::new() }],
+    });
+    let mut town = Town::new(1, contents);
+    town.ask_bundle(Verb::Up, vec![0, 1, 3]);
+    town.settle();
+    assert_eq!(ups(&town), [0]);
+    for _ in 0..2 {
+        town.kill_manager();
+        town.until(|town| town.office.is_connected());
+        town.ask_as(0, Verb::Up, 1);
+        town.settle();
+        same(Law::Controlled, ups(&town), vec![0, 1, 2, 3, 4], "it has come");
+        town.ask_as(0, Verb::Down { essential: false }, 1);
+        town.settle();
+        same(Law::Controlled, ups(&town), vec![0, 2], "it has gone");
+        // An update looks at this.
+        let waits = town.root.streets.linux.state[3] & AWAITED != 0;
+        same(Law::Controlled, waits, true, "what was asked for waits");
+    }
+    // Whoever stops it wants it no more.
+    town.ask(ESSENTIAL_TOO, vec![2, 3], None);
+    town.settle();
+    town.ask_as(0, Verb::Up, 1);
+    town.settle();
+    assert_eq!(ups(&town), [0, 1]);
 }
 
 #[test]

@@ -92,7 +92,8 @@ impl Program {
                 ToManager::Watch { id } => self.watch(number, id),
                 ToManager::Controller { name } => self.meet_controller(number, name),
                 ToManager::Conditions { service } => {
-                    let Some(controller) = client.controller else { return false };
+                    // It may have been one in an earlier database.
+                    let Some(controller) = client.controller else { continue };
                     let database = self.live.database();
                     let mut controls = database.service(controller).controls();
                     let service = controls.find(|(index, _)| self.live.name(*index) == service);

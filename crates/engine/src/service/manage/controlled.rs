@@ -40,7 +40,24 @@ impl Manager {
                 self.fail_one(place, service, reason);
             }
         }
-        if ask.users { self.with_users(&services) } else { services }
+        if ask.users { self.with_awaited(self.with_users(&services)) } else { services }
+    }
+
+    /// `services`, and of what needs them whatever somebody asked for by the
+    /// name of a bundle, unless it needs another controlled service that is
+    /// not there. What that needs comes along, asked for or not.
+    fn with_awaited(&self, mut services: Vec<Index>) -> Vec<Index> {
+        let named = self.graph.closure(&services, Along::Needs);
+        let there = |service| self.is_there(service) || named.contains(service);
+        let held_back = self.graph.held_back(there);
+        let users = self.graph.closure(&services, Along::NeededBy);
+        let comes = |user: &Index| {
+            let awaited = self.units[*user as usize].awaited && !self.graph.is_controlled(*user);
+            awaited && !there(*user) && !held_back.contains(*user)
+        };
+        let before = services.len();
+        services.extend(users.members().iter().copied().filter(comes));
+        if services.len() == before { services } else { self.with_users(&services) }
     }
 
     /// A controlled service that is not there, among those that `service` needs.
