@@ -1,0 +1,98 @@
+//! Devices that are plugged into a router in QEMU: a USB disk before the boot and one after it, a
+//! network device, and all of them pulled out again.
+
+use e2e::nix::prepare_devices;
+use e2e::vm::{self, LIMIT, Vm};
+use e2e::wait_for;
+use serde_json::json;
+
+const CONFIGURATION: &str = r#"{ config, pkgs, lib, ... }:
+let
+  svc = config.system.service;
+  inherit (pkgs.svc) bundle longrun oneshot;
+  waits = name: dependencies: longrun { inherit name dependencies; run = "exec sleep 100000\n"; };
+  disk = serial: svc.uevent-rule.build {
+    service = oneshot { name = serial; up = "test -b $(ward output get ${serial} devname)\n"; };
+    terms = { subsystem = "block"; devtype = "disk"; parentAttrs.serial = serial; };
+    symlink = "disk-${serial}";
+  };
+in
+{
+  hostname = "plugs";
+  boot.modules = [ "xhci_pci" "usb_storage" "sd_mod" ];
+  hardware.vm.arguments = [
+    "-device" "qemu-xhci,id=usb" "-device" "pcie-root-port,id=slot"
+    "-blockdev" "driver=null-co,node-name=early,size=16777216,read-zeroes=on"
+    "-device" "usb-storage,bus=usb.0,drive=early,serial=early"
+  ];
+  services = rec {
+    int = svc.network.address.build {
+      interface = config.hardware.networkInterfaces.lan;
+      address = "192.168.7.1";
+      prefixLength = 24;
+    };
+    ssh = svc.ssh.build { address = "192.168.7.1"; dependencies = [ int ]; };
+    early = disk "early";
+    late = disk "late";
+    share = waits "share" [ late ];
+    card = svc.uevent-rule.build {
+      service = oneshot { name = "card"; };
+      terms = { subsystem = "net"; attrs.address = "52:54:00:00:00:77"; };
+    };
+  };
+}
+"#;
+
+#[test]
+fn what_is_plugged_in_has_its_service_and_what_is_pulled_out_has_none() {
+    prepare_devices();
+    let folder = vm::build(&format!("({CONFIGURATION})"), "qemu-x86_64");
+    let mut vm = Vm::new("hotplug", &folder);
+    vm.start();
+    vm.wait_open();
+    let wait_up = |vm: &Vm, name: &str, up: bool| {
+        let line = format!("{name}\n");
+        wait_for(&format!("{name} up: {up}"), LIMIT, || {
+            (format!("\n{}", vm.ask("s6-rc -a list")).contains(&format!("\n{line}")) == up)
+                .then_some(())
+        });
+    };
+    // It was there before anybody listened.
+    wait_up(&vm, "early", true);
+    for absent in ["late", "share", "card"] {
+        wait_up(&vm, absent, false);
+    }
+    assert!(vm.ask("ward output get early devname").starts_with("/dev/sd"));
+    assert_eq!(vm.ask("readlink /dev/disk-early"), vm.ask("ward output get early devname"));
+
+    vm.order("blockdev-add", json!({ "driver": "null-co", "node-name": "late", "size": 8 << 20 }));
+    let stick = json!({ "driver": "usb-storage", "id": "stick", "bus": "usb.0", "drive": "late", "serial": "late" });
+    vm.order("device_add", stick.clone());
+    // What needs it comes along.
+    wait_up(&vm, "share", true);
+    let first = vm.ask("ward output get late instance");
+    let card = json!({ "driver": "virtio-net-pci", "id": "card", "bus": "slot", "mac": "52:54:00:00:00:77" });
+    vm.order("device_add", card);
+    wait_up(&vm, "card", true);
+    assert!(vm.ask("ward output get card ifname").starts_with("eth"));
+
+    vm.order("device_del", json!({ "id": "stick" }));
+    wait_up(&vm, "share", false);
+    wait_up(&vm, "late", false);
+    assert_eq!(vm.visit("readlink /dev/disk-late").code, 1);
+    vm.order("device_add", stick);
+    wait_up(&vm, "share", true);
+    assert_ne!(vm.ask("ward output get late instance"), first, "it is another one");
+    vm.order("device_del", json!({ "id": "card" }));
+    wait_up(&vm, "card", false);
+    // The controller is killed, and nothing changes but its number.
+    let pid = vm.ask("s6-svstat -o pid /run/service/hotplug");
+    vm.ask(&format!("kill -9 {pid}"));
+    vm.ask(&format!(
+        "until [ $(s6-svstat -o pid /run/service/hotplug) -gt {} ]; do usleep 10000; done",
+        pid.trim()
+    ));
+    wait_up(&vm, "early", true);
+    wait_up(&vm, "share", true);
+    assert!(vm.ask("ward why late").contains("/block/sd"));
+}
