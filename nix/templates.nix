@@ -48,6 +48,7 @@ in
   bridge.members = template "bridge.members" "bridge-members";
   dnsmasq = template "dnsmasq" "dnsmasq";
   firewall = template "firewall" "firewall";
+  health-check = template "health-check" "health-check";
   hostname = template "hostname" "hostname";
   log-shipping = template "log-shipping" "log-shipping";
   # Those that are not of a kind.

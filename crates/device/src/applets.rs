@@ -7,6 +7,7 @@ pub mod chain;
 pub mod change;
 pub mod controllers;
 pub mod hotplug;
+pub mod health_check;
 pub mod init;
 pub mod logger;
 pub mod machine;
@@ -15,6 +16,7 @@ pub mod peers;
 pub mod people;
 pub mod plan;
 pub mod round_robin;
+pub mod probe;
 pub mod ship;
 
 /// Every applet, in the order of the alphabet.
@@ -23,6 +25,7 @@ pub const TABLE: &[&Command] = &[
     &people::graph::COMMAND,
     &machine::HALT,
     &hotplug::COMMAND,
+    &health_check::COMMAND,
     &init::INIT,
     &people::log::COMMAND,
     &logger::COMMAND,
@@ -30,6 +33,7 @@ pub const TABLE: &[&Command] = &[
     &people::output::COMMAND,
     &boot::PHASES,
     &machine::POWEROFF,
+    &probe::COMMAND,
     &machine::REBOOT,
     &machine::REEXEC,
     &people::start::RELOAD,

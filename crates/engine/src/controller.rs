@@ -8,6 +8,7 @@ use core::time::Duration;
 use model::time::Moment;
 
 pub mod failover;
+pub mod health;
 pub mod hotplug;
 
 /// What a controller asks the manager for.

@@ -10,6 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+pub mod check;
 pub mod device_event;
 pub mod pattern;
 pub mod rule;
@@ -93,7 +94,7 @@ pub fn check_all(kind: Kind, own: &str, controlled: &[(&str, &str)]) -> Vec<Wron
     match kind {
         Kind::Hotplug => rule::parse(own, controlled).err().unwrap_or_default(),
         Kind::RoundRobin => uplink::parse(own, controlled).err().unwrap_or_default(),
-        Kind::HealthCheck => Vec::new(),
+        Kind::HealthCheck => check::parse(own, controlled).err().unwrap_or_default(),
         Kind::Other => Vec::new(),
     }
 }

@@ -17,6 +17,9 @@ const NAME_BYTES_MAX: usize = 253;
 pub const ADDRESS_4: u16 = 1;
 pub const ADDRESS_6: u16 = 28;
 
+/// Where name servers listen.
+pub const PORT: u16 = 53;
+
 const INTERNET: u16 = 1;
 const HEAD_BYTES: usize = 12;
 
@@ -40,6 +43,14 @@ pub fn question(number: u16, host: &str, kind: u16) -> Option<Vec<u8>> {
     bytes.extend_from_slice(&kind.to_be_bytes());
     bytes.extend_from_slice(&INTERNET.to_be_bytes());
     Some(bytes)
+}
+
+/// Whether this is the answer to `question`, and what it says: `Ok` that all went well, else its code (RFC 1035, 4.1.1).
+pub fn verdict(question: &[u8], bytes: &[u8]) -> Option<Result<(), u8>> {
+    answer(question, bytes, &mut Vec::new()).then(|| match bytes[3] & 0x0f {
+        0 => Ok(()),
+        code => Err(code),
+    })
 }
 
 /// Adds the addresses that an answer to `question` holds. `false`: it is none, and another may come.

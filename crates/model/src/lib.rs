@@ -10,6 +10,7 @@ pub mod calendar;
 pub mod controller;
 pub mod deploy;
 pub mod dns;
+pub mod echo;
 pub mod environment;
 pub mod flash;
 pub mod label;

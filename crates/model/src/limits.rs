@@ -216,3 +216,15 @@ pub const DEVICES_OF_A_RULE_MAX: usize = 4096;
 
 /// Services that one round-robin takes in turn.
 pub const MEMBERS_MAX: usize = 64;
+/// Checks of one service: a round asks all of them at once, each with a socket or two, and each
+/// is a condition beside the one that says what comes of all.
+pub const CHECKS_MAX: usize = CONDITIONS_MAX - 1;
+
+/// How often a probe asks within one round: more is a flood, and finds nothing more.
+pub const CHECK_TRIES_MAX: u32 = 20;
+
+/// Bytes that are kept of the last line that a check prints, and of what its failure is told as.
+pub const CHECK_TEXT_BYTES_MAX: usize = 200;
+
+/// Bytes of the name of a network interface: `IFNAMSIZ` of Linux `if.h` less one.
+pub const INTERFACE_BYTES_MAX: usize = 15;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use model::dns::{self, ADDRESS_4, ADDRESS_6, MESSAGE_BYTES_MAX};
+use model::dns::{self, ADDRESS_4, ADDRESS_6, MESSAGE_BYTES_MAX, PORT};
 use model::limits::ADDRESS_FILE_BYTES_MAX;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, SocketType};
@@ -19,8 +19,6 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// How often each is asked.
 const ROUNDS: usize = 2;
-
-const PORT: u16 = 53;
 
 /// The addresses of a host: what it says itself, what `/etc/hosts` says, or else a name server.
 pub fn addresses(host: &str) -> io::Result<Vec<IpAddr>> {

@@ -106,6 +106,30 @@ rec {
       cursor = "/persist/victoria";
       directory = "/run/uncaught-logs";
     };
+    # The check of the manual's form, and all there are; others need what is checked as before.
+    probed = svc.health-check.build {
+      service = services.spare;
+      checks = [
+        { icmp = { host = "9.9.9.9"; interface = services.spare; }; }
+        { tcp = { host = "1.1.1.1"; port = 443; source = "192.0.2.5"; }; }
+        { dns = { name = "example.org"; server = "9.9.9.9"; interface = "usb0"; }; }
+        { http = { url = "http://example.org/"; status = 200; }; }
+        { command = "test -e /run/well"; }
+        "true"
+      ];
+      interval = 1.5;
+      threshold = 4;
+      quorum = 2;
+      on-sick = "restart";
+      wait = 30;
+    };
+    manual = svc.health-check.build {
+      service = services.custom;
+      interval = 10;
+      threshold = 3;
+      healthCheck = pkgs.writeShellScript "well" "exit 0\n";
+    };
+    behind = svc.oneshot.build { name = "behind"; up = "true"; dependencies = [ services.probed ]; };
     custom = svc.longrun.build { name = "custom"; run = "exec sleep 1000\n"; finish = "echo \"$@\"\n"; env.A = "b"; data.x = "y"; restart-wait = 5000; down-signal = "SIGINT"; notification-fd = 3; };
     once = svc.oneshot.build { name = "once"; up = "echo up\n"; down = "echo down\n"; reload = "echo again\n"; timeout-up = null; };
     both = svc.bundle.build { name = "both"; contents = [ services.custom services.once ]; };

@@ -9,6 +9,7 @@ pub mod formats;
 pub mod logs;
 pub mod machines;
 pub mod mutate;
+pub mod probes;
 pub mod ships;
 pub mod system;
 pub mod tools;
@@ -21,6 +22,7 @@ pub const TARGETS: &[Target] = &[
     ("accounts", tools::accounts),
     ("boot_lines", deploy::boot_lines),
     ("boot_texts", deploy::boot_texts),
+    ("check_settings", probes::check_settings),
     ("conversions", compile::conversions),
     ("database", formats::database),
     ("death_tally", clients::death_tally),
@@ -28,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     ("device_event", controllers::device_event),
     ("device_rule", controllers::device_rule),
     ("dns", ships::dns),
+    ("echo", probes::echo),
     ("environment", tools::environment),
     ("fifodir", system::fifodir),
     ("from_init", formats::from_init),
@@ -50,6 +53,7 @@ pub const TARGETS: &[Target] = &[
     ("log_when", logs::log_when),
     ("manager", machines::manager),
     ("names", compile::names),
+    ("probe_answers", probes::probe_answers),
     ("script", compile::script),
     ("settings", system::settings),
     ("slot", machines::slot),

@@ -92,6 +92,18 @@ laws! {
         "While all that serves is fit, nothing is changed but for the better.";
     NothingLeft, "nothing left":
         "When the end is finished nothing runs but what was killed.";
+    OneCheck, "one check":
+        "A check is begun only when nothing is left of the one before.";
+    OnlyWhileUp, "only while up":
+        "A service is asked only while it serves, as far as the manager has told.";
+    NoCause, "no cause":
+        "A service is restarted only after so many bad rounds in a row since it came up.";
+    BackOff, "back-off":
+        "Two restarts have the wait between them, and a service that stays sick longer ones.";
+    InTime, "sick in time":
+        "When everything falls silent, the service is found sick within the stated time.";
+    Heals, "heals":
+        "When the dice rest, the service comes to be up and healthy, and nothing more is asked for.";
 }
 
 /// Ends the story: `law` does not hold, as `what` shows.

@@ -7,6 +7,8 @@
 //!
 //! Controllers have a smaller one: `clerk` is the manager as they see it, `plugs`
 //! has devices that come and go, `uplinks` has services in turn.
+//! between them; `judge` watches; `town` puts them together. `surgery` is a world
+//! of its own: the health check with its targets.
 
 pub mod clerk;
 pub mod dice;
@@ -19,6 +21,7 @@ pub mod root;
 pub mod services;
 pub mod story;
 pub mod streets;
+pub mod surgery;
 pub mod town;
 pub mod uplinks;
 pub mod wire;

@@ -116,6 +116,12 @@ impl Answer {
         self.outcome()
     }
 
+    /// The status, once it is known: there may be more to come.
+    pub fn status(&self) -> Option<u16> {
+        let known = !matches!(self.state, State::Status | State::Wrong) && self.status >= 200;
+        known.then_some(self.status)
+    }
+
     /// The connection has ended.
     pub fn end(&mut self) -> Outcome {
         (self.state, self.keeps) = match self.state {
@@ -258,6 +264,17 @@ mod tests {
         ] {
             assert_eq!(read(text.as_bytes()).0, expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_status_is_known_behind_its_line() {
+        let mut answer = Answer::default();
+        answer.push(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No");
+        assert_eq!(answer.status(), None);
+        answer.push(b" Content\r\n");
+        assert_eq!(answer.status(), Some(204));
+        assert_eq!(answer.push(b"nonsense\r\n"), Outcome::Wrong);
+        assert_eq!(answer.status(), None);
     }
 
     #[test]

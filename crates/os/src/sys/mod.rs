@@ -17,6 +17,7 @@ pub mod memory;
 pub mod namespace;
 pub mod notice;
 pub mod outgoing;
+pub mod probe_socket;
 pub mod processor;
 pub mod reboot;
 pub mod regex;

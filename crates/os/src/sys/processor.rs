@@ -1,4 +1,4 @@
-//! Starting a program between files: what a log is processed by (`posix_spawn(3)`).
+//! Starting a program between files: what a log is processed by, or a check (`posix_spawn(3)`).
 
 use std::ffi::{CString, c_char};
 use std::io;
@@ -17,14 +17,44 @@ pub fn start(
     program: &[CString],
     descriptors: &[(BorrowedFd<'_>, i32)],
 ) -> io::Result<rustix::process::Pid> {
+    spawn(program, descriptors, None, false)
+}
+
+/// The same, leading a process group of its own, with one more variable in its environment.
+pub fn start_group(
+    program: &[CString],
+    descriptors: &[(BorrowedFd<'_>, i32)],
+    variable: &CString,
+) -> io::Result<rustix::process::Pid> {
+    spawn(program, descriptors, Some(variable), true)
+}
+
+fn spawn(
+    program: &[CString],
+    descriptors: &[(BorrowedFd<'_>, i32)],
+    variable: Option<&CString>,
+    leads_group: bool,
+) -> io::Result<rustix::process::Pid> {
     let mut argv: Vec<*mut c_char> = program.iter().map(|word| word.as_ptr().cast_mut()).collect();
     argv.push(ptr::null_mut());
     let mut actions = MaybeUninit::uninit();
     let mut attributes = MaybeUninit::uninit();
+    let mut environment: Vec<*mut c_char> = Vec::new();
+    environment.extend(variable.map(|variable| variable.as_ptr().cast_mut()));
+    // SAFETY: `environ` is the C library's own list, which ends with a null
+    // pointer; nothing here changes it.
+    unsafe {
+        let mut next = environ;
+        while !next.is_null() && !(*next).is_null() {
+            environment.push((*next).cast_mut());
+            next = next.add(1);
+        }
+    }
+    environment.push(ptr::null_mut());
     let mut pid = 0;
     // SAFETY: the two objects are initialised before they are used and
-    // destroyed afterwards; `argv` ends with a null pointer, and its strings
-    // outlive the call; `environ` is the C library's own.
+    // destroyed afterwards; `argv` and `environment` end with a null pointer,
+    // and their strings outlive the call.
     let code = unsafe {
         libc::posix_spawn_file_actions_init(actions.as_mut_ptr());
         libc::posix_spawnattr_init(attributes.as_mut_ptr());
@@ -43,10 +73,14 @@ pub fn start(
         libc::sigemptyset(default.as_mut_ptr());
         libc::sigaddset(default.as_mut_ptr(), libc::SIGPIPE);
         libc::posix_spawnattr_setsigdefault(&mut attributes, default.as_ptr());
-        let flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
+        let mut flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
+        if leads_group {
+            flags |= libc::POSIX_SPAWN_SETPGROUP;
+            libc::posix_spawnattr_setpgroup(&mut attributes, 0);
+        }
         libc::posix_spawnattr_setflags(&mut attributes, flags as _);
         if code == 0 {
-            let (name, env) = (argv[0], environ.cast::<*mut c_char>());
+            let (name, env) = (argv[0], environment.as_ptr());
             code = libc::posix_spawnp(&mut pid, name, &actions, &attributes, argv.as_ptr(), env);
         }
         libc::posix_spawn_file_actions_destroy(&mut actions);

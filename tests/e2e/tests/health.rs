@@ -1,0 +1,506 @@
+//! Health checks with the real manager, and each probe over real networks: two
+//! cables, with a provider at the other end of each, in namespaces.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use e2e::client::{Client, Said};
+use e2e::device::{Device, PATIENCE, alive, signal};
+use e2e::process::{descriptors, memory, switches};
+use e2e::{applet, applets, wait_for, ward};
+use rustix::process::Signal;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// `wan` is checked by `check`; `user` needs `wan`.
+fn house(what: &str, settings: &str) -> Device {
+    let device = Device::new(what);
+    device.sleeper("user").needs("user", &["wan"]);
+    checked_by(&device, "check", settings);
+    device.bundle("default", &["user", "check"]);
+    device
+}
+
+fn checked_by(device: &Device, name: &str, settings: &str) {
+    let run = format!("exec ward health-check -l {} {name}", device.live().display());
+    device.longrun(name, &run).set(name, "notification-fd", "3");
+    device.set(name, "controller", &format!("kind health-check\n{settings}"));
+    fs::create_dir_all(device.source(name).join("controls.d")).expect("mkdir");
+    device.set(name, "controls.d/wan", "");
+}
+
+const QUICK: &str = "interval 100\nretry 100\ntimeout 2000\njitter 0\ngrace 0\nwait 300\n";
+
+/// `wan` notes its starts, and is healthy while there is a file `good`.
+fn noting(device: &Device, is_longrun: bool) {
+    let notes = device.join("starts").display().to_string();
+    match is_longrun {
+        true => device.longrun("wan", &format!("echo x >> {notes}\nexec sleep 100000")),
+        false => device.oneshot("wan", &format!("sh -c \"echo x >> {notes}\"")),
+    };
+    fs::write(device.join("good"), "").expect("a file can be written");
+}
+
+fn good(device: &Device) -> String {
+    let path = device.join("good").display().to_string();
+    format!("check command sh -c \"echo looks; test -e {path}\"\n")
+}
+
+fn healthy(device: &Device) {
+    device.wait_log("check wan is healthy");
+}
+
+#[test]
+fn a_sick_service_is_restarted_with_what_needs_it_be_it_a_longrun_or_a_oneshot() {
+    for is_longrun in [true, false] {
+        let device = Device::new("health-restart");
+        device.sleeper("user").needs("user", &["wan"]);
+        noting(&device, is_longrun);
+        checked_by(&device, "check", &(QUICK.to_owned() + &good(&device)));
+        device.bundle("default", &["user", "check"]);
+        device.start();
+        // Nobody else starts it: the health check does, and what needs it comes along.
+        let user = device.wait_pid("user");
+        healthy(&device);
+        assert_eq!(device.notes("starts").len(), 1);
+        let why = device.ward("why wan").expect(0).out;
+        assert!(why.contains("healthy: yes"), "{why}");
+        assert!(why.contains("exited 0: looks"), "{why}");
+
+        fs::remove_file(device.join("good")).expect("it was there");
+        wait_for("a restart", PATIENCE, || (device.notes("starts").len() > 1).then_some(()));
+        fs::write(device.join("good"), "").expect("a file can be written");
+        let other =
+            wait_for("another user", PATIENCE, || device.pid("user").filter(|p| *p != user));
+        wait_for("health", PATIENCE, || {
+            let why = device.ward("why wan").out;
+            why.contains("healthy: yes").then_some(())
+        });
+        assert_ne!(user, other);
+        let log = device.log();
+        let asked: Vec<_> =
+            log.iter().filter(|line| line.contains("asks to restart wan")).collect();
+        assert!(asked[0].contains("3 bad rounds in a row; command sh -c"), "{asked:?}");
+        assert!(asked[0].ends_with(": exited 1: looks"), "{asked:?}");
+        // Once it is well, nothing more is restarted.
+        let count = device.notes("starts").len();
+        thread::sleep(Duration::from_millis(800));
+        assert_eq!(device.notes("starts").len(), count);
+    }
+}
+
+#[test]
+fn where_somebody_else_starts_the_service_a_sick_one_is_stopped() {
+    let device = Device::new("health-down");
+    noting(&device, true);
+    device.sleeper("turns").set("turns", "controller", "kind other\n");
+    fs::create_dir_all(device.source("turns").join("controls.d")).expect("mkdir");
+    device.set("turns", "controls.d/wan", "");
+    checked_by(&device, "check", &(QUICK.to_owned() + &good(&device)));
+    device.bundle("default", &["turns", "check"]);
+    device.start();
+    assert_eq!(device.up(), ["check", "turns"]);
+    device.rc("-u change wan").expect(0);
+    healthy(&device);
+    fs::remove_file(device.join("good")).expect("it was there");
+    wait_for("the stop", PATIENCE, || (!device.up().contains(&"wan".into())).then_some(()));
+    let why = device.ward("why wan").expect(1).out;
+    assert!(why.contains("check: 3 bad rounds in a row"), "{why}");
+}
+
+#[test]
+fn a_check_that_hangs_has_failed_and_is_killed_with_its_children() {
+    let device = Device::new("health-hang");
+    noting(&device, true);
+    let settings = QUICK.replace("timeout 2000", "timeout 300");
+    // One child in its group, and one that has left it.
+    let script = "echo hangs; sleep 77071 & setsid sleep 77072 & sleep 77073";
+    checked_by(&device, "check", &format!("{settings}check command sh -c \"{script}\"\n"));
+    device.bundle("default", &["check"]);
+    device.start();
+    wait_for("a restart", PATIENCE, || (device.notes("starts").len() > 1).then_some(()));
+    let log = device.log();
+    let asked = log.iter().find(|line| line.contains("asks to restart wan")).expect("it was asked");
+    assert!(asked.ends_with(": did not end within 300 ms: hangs"), "{asked}");
+    // Of many rounds at most the processes of one are there.
+    let mark = format!("WARD_CHECK={} check", device.live().display());
+    assert!(marked(&mark).len() <= 4, "{:?}", marked(&mark));
+    let check = device.pid("check").expect("it runs");
+    signal(check, Signal::KILL);
+    let other = wait_for("another one", PATIENCE, || device.pid("check").filter(|p| *p != check));
+    // What the killed one has left is killed by the next.
+    thread::sleep(Duration::from_millis(500));
+    assert!(marked(&mark).len() <= 4, "{:?}", marked(&mark));
+    assert!(alive(other));
+    device.rc("-d change check").expect(0);
+    wait_for("nothing is left", PATIENCE, || marked(&mark).is_empty().then_some(()));
+}
+
+#[test]
+fn it_wakes_for_its_checks_alone_and_keeps_nothing_of_them() {
+    let device = Device::new("health-idle");
+    device.sleeper("wan");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it has one").port();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let checks = format!("check tcp 127.0.0.1 {port}\ncheck icmp 127.0.0.1\ncheck command true\n");
+    checked_by(&device, "check", &format!("interval 200\njitter 0\n{checks}"));
+    device.bundle("default", &["check"]);
+    device.start();
+    healthy(&device);
+    let pid = device.wait_pid("check");
+    let (files, manager) = (descriptors(pid), device.manager_pid());
+    let (before, of_manager, begun) = (switches(pid), switches(manager), Instant::now());
+    thread::sleep(Duration::from_secs(6));
+    let rounds = begun.elapsed().as_millis() as u64 / 200 + 1;
+    let woken = switches(pid) - before;
+    // The deadline, each socket, the output, the end of the command, and starting it.
+    assert!(woken <= rounds * 10, "{woken} times in {rounds} rounds");
+    assert!(switches(manager) - of_manager <= 3, "good answers are no news for the manager");
+    assert!(descriptors(pid) <= files + 3, "{} descriptors, {files} before", descriptors(pid));
+    eprintln!("woken {woken} times in {rounds} rounds; {} kB of memory", memory(pid));
+}
+
+/// Processes that have this in their environment.
+fn marked(mark: &str) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").expect("there is /proc").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let has = |pid: &u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|word| word == mark.as_bytes())
+    };
+    pids.filter(has).collect()
+}
+
+#[test]
+fn a_health_check_that_is_killed_goes_on_where_it_was() {
+    let device = Device::new("health-killed");
+    noting(&device, true);
+    checked_by(&device, "check", &(QUICK.to_owned() + &good(&device)));
+    device.sleeper("user").needs("user", &["wan"]).bundle("default", &["user", "check"]);
+    device.start();
+    healthy(&device);
+    let (wan, check, manager) =
+        (device.wait_pid("wan"), device.wait_pid("check"), device.manager_pid());
+    signal(check, Signal::KILL);
+    wait_for("another one", PATIENCE, || device.pid("check").filter(|pid| *pid != check));
+    wait_for("its conditions", PATIENCE, || {
+        device.ward("why wan").out.contains("healthy: yes").then_some(())
+    });
+    signal(manager, Signal::KILL);
+    wait_for("another manager", PATIENCE, || (device.manager_pid() != manager).then_some(()));
+    wait_for("the conditions", PATIENCE, || {
+        device.ward("why wan").out.contains("healthy: yes").then_some(())
+    });
+    assert_eq!(device.pid("wan"), Some(wan), "nothing was restarted");
+    // It still does what it is there for.
+    fs::remove_file(device.join("good")).expect("it was there");
+    wait_for("a restart", PATIENCE, || device.pid("wan").filter(|pid| *pid != wan));
+    // Stopped by a person it stays stopped; and with its controller it goes.
+    fs::write(device.join("good"), "").expect("a file can be written");
+    device.rc("-d change wan").expect(0);
+    thread::sleep(Duration::from_millis(800));
+    assert_eq!(device.up(), ["check"]);
+    device.rc("-u change wan").expect(0);
+    device.rc("-d change check").expect(0);
+    assert!(device.up().is_empty(), "{:?}", device.up());
+}
+
+#[test]
+fn a_service_that_cannot_be_started_is_tried_again() {
+    let device = Device::new("health-fails");
+    let (go, notes) = (device.join("go"), device.join("tries"));
+    let (go, notes) = (go.display(), notes.display());
+    device.oneshot("wan", &format!("sh -c \"echo x >> {notes}; test -e {go}\""));
+    checked_by(&device, "check", &format!("{QUICK}check command true\n"));
+    device.bundle("default", &["check"]);
+    device.start();
+    wait_for("three tries", PATIENCE, || (device.notes("tries").len() >= 3).then_some(()));
+    fs::write(device.join("go"), "").expect("a file can be written");
+    healthy(&device);
+    assert_eq!(device.up(), ["check", "wan"]);
+}
+
+#[test]
+fn bad_settings_are_refused_with_their_line() {
+    let device = house("health-bad", "intervall 5\ncheck icmp 9.9.9.9 interfaec wan0\n");
+    device.sleeper("wan");
+    let said = Client::run(applet("s6-rc-compile").arg(device.join("db")).arg(device.join("src")));
+    assert_ne!(said.code, 0);
+    for expected in
+        ["controller:2", "did you mean `interval`?", "controller:3", "did you mean `interface`?"]
+    {
+        assert!(said.err.contains(expected), "{expected}: {}", said.err);
+    }
+}
+
+/// Is there among the networks.
+const INSIDE: &str = "AMONG_NETWORKS";
+
+/// Two cables: `a0` to provider `a`, by which everything goes; `b0` to provider
+/// `b`. 9.9.9.9 and 2001:db8:9::9 are at both.
+const NETWORKS: &str = "
+set -eu
+mount -t tmpfs run /run
+ip link set lo up
+for p in a b; do
+	case $p in a) n=1;; b) n=2;; esac
+	ip netns add $p
+	ip link add ${p}0 type veth peer name cable netns $p
+	ip address add 10.$n.0.1/24 dev ${p}0
+	ip address add 10.$n.0.77/24 dev ${p}0
+	ip -6 address add fd00:$n::1/64 dev ${p}0 nodad
+	ip link set ${p}0 up
+	ip -netns $p address add 10.$n.0.2/24 dev cable
+	ip -netns $p -6 address add fd00:$n::2/64 dev cable nodad
+	ip -netns $p link set cable up
+	ip -netns $p link set lo up
+	ip -netns $p address add 9.9.9.9/32 dev lo
+	ip -netns $p -6 address add 2001:db8:9::9/128 dev lo nodad
+	ip route add default via 10.$n.0.2 dev ${p}0 metric $n
+	ip -6 route add default via fd00:$n::2 dev ${p}0 metric $n
+done
+echo 'nameserver 9.9.9.9' > /run/resolv.conf
+mount --bind /run/resolv.conf /etc/resolv.conf
+exec \"$@\"
+";
+
+/// Whether this test runs among these networks; if not, it is run there.
+fn among_networks(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let mut unshare = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        unshare.args(["--user", "--map-root-user"]);
+    }
+    unshare.args(["--mount", "--net", "--fork", "--kill-child", "/bin/sh", "-c", NETWORKS, "sh"]);
+    unshare.arg(std::env::current_exe().expect("a test has a name"));
+    unshare.args(["--exact", test, "--nocapture"]);
+    unshare.env("WARD", ward()).env(INSIDE, "1");
+    applets();
+    let output = unshare.output().expect("unshare runs");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    false
+}
+
+/// Has this thread be in the namespace of a provider.
+fn enter(provider: &str) {
+    let namespace = fs::File::open(format!("/run/netns/{provider}")).expect("it was made");
+    let kind = Some(LinkNameSpaceType::Network);
+    move_into_link_name_space(namespace.as_fd(), kind).expect("one can go there");
+}
+
+/// A server at a provider, and who came to it.
+fn serve<S>(
+    provider: &'static str,
+    bind: impl FnOnce() -> S + Send + 'static,
+    what: impl FnOnce(S, Sender<SocketAddr>) + Send + 'static,
+) -> Receiver<SocketAddr> {
+    let (ready, is_ready) = channel();
+    let (sender, visitors) = channel();
+    thread::spawn(move || {
+        enter(provider);
+        let socket = bind();
+        ready.send(()).expect("the test waits");
+        what(socket, sender);
+    });
+    is_ready.recv().expect("it begins");
+    visitors
+}
+
+/// Takes connections and answers each with this text, once something was said.
+fn http(provider: &'static str, port: u16, answer: &'static str) -> Receiver<SocketAddr> {
+    let bind = move || TcpListener::bind((IpAddr::from([0; 16]), port)).expect("a free port");
+    serve(provider, bind, move |listener, visitors| {
+        while let Ok((mut stream, from)) = listener.accept() {
+            let _ = visitors.send(from);
+            thread::spawn(move || {
+                let mut bytes = [0; 1024];
+                if stream.read(&mut bytes).is_ok_and(|count| count > 0) && !answer.is_empty() {
+                    let _ = stream.write_all(answer.as_bytes());
+                } else {
+                    thread::sleep(Duration::from_secs(60));
+                }
+            });
+        }
+    })
+}
+
+/// A name server that knows `x.test`, and says of the others what their first letters are.
+fn names(provider: &'static str) -> Receiver<SocketAddr> {
+    let bind = || UdpSocket::bind("9.9.9.9:53").expect("a free port");
+    serve(provider, bind, move |socket, visitors| {
+        let mut bytes = [0; 512];
+        while let Ok((count, from)) = socket.recv_from(&mut bytes) {
+            let _ = visitors.send(from);
+            let mut answer = bytes[..count].to_vec();
+            answer[2] |= 0x80;
+            let kind = answer[count - 3];
+            match &answer[13..15] {
+                b"x\x04" if kind == 1 => {
+                    answer[7] = 1;
+                    answer.extend(b"\xc0\x0c\0\x01\0\x01\0\0\0\x09\0\x04\x09\x09\x09\x09");
+                }
+                b"x\x04" => {}
+                b"fa" => answer[3] |= 2,
+                b"mu" => continue,
+                b"st" => answer[0] ^= 1, // To a question that nobody asked.
+                _ => answer[3] |= 3,
+            }
+            let _ = socket.send_to(&answer, from);
+        }
+    })
+}
+
+fn probe(words: &str) -> Said {
+    Client::run(applet("ward").arg("probe").args(words.split_whitespace()))
+}
+
+fn run(words: &str) {
+    let mut words = words.split_whitespace();
+    let mut command = Command::new(words.next().expect("a program"));
+    let output = command.args(words).output().expect("it can be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The first packet of two is dropped on its way to the provider.
+fn lose_every_other(provider: &str) {
+    let nft = |words: &str| run(&format!("ip netns exec {provider} nft {words}"));
+    nft("add table inet loss");
+    nft("add chain inet loss in { type filter hook prerouting priority 0 ; }");
+    nft("add rule inet loss in meta l4proto { icmp, tcp, udp } numgen inc mod 2 == 0 drop");
+}
+
+#[test]
+fn each_probe_tells_what_it_was_answered() {
+    if !among_networks("each_probe_tells_what_it_was_answered") {
+        return;
+    }
+    let visitors_a = http("a", 80, "HTTP/1.1 204 No Content\r\n\r\n");
+    let visitors_b = http("b", 80, "HTTP/1.1 500 Oh\r\n\r\n");
+    http("a", 81, "");
+    http("a", 82, "SSH-2.0-what\r\n");
+    names("a");
+    let from = |visitors: &Receiver<SocketAddr>| {
+        let one = visitors.try_iter().last().expect("somebody came");
+        one.ip().to_canonical().to_string()
+    };
+    for (words, code, expected) in [
+        ("icmp 9.9.9.9", 0, "good: icmp 9.9.9.9: 9.9.9.9 answered after "),
+        ("icmp 2001:db8:9::9", 0, "2001:db8:9::9 answered after "),
+        ("icmp 2001:db8:9::9 interface b0 source fd00:2::1", 0, "answered after "),
+        ("icmp x.test", 0, "9.9.9.9 answered after "),
+        ("icmp 9.9.9.9 interface c0", 1, "there is no interface c0"),
+        ("icmp 9.9.9.9 source 10.3.0.1", 1, "no interface has the address 10.3.0.1"),
+        ("-t 300 -n 3 icmp 10.1.0.99", 1, "no answer within 300 ms, asked 3 times"),
+        ("icmp y.test", 1, "nobody knows the address of y.test"),
+        ("-t 300 icmp mute.test", 1, "no name server answered within 300 ms"),
+        ("tcp 9.9.9.9 80", 0, "connected to 9.9.9.9 after "),
+        ("tcp 2001:db8:9::9 80", 0, "connected to 2001:db8:9::9 after "),
+        ("tcp 9.9.9.9 99", 1, "the connection was refused by 9.9.9.9"),
+        ("tcp x.test 80 interface a0", 0, "connected to 9.9.9.9 after "),
+        ("dns x.test", 0, "9.9.9.9:53 said 9.9.9.9 after "),
+        ("dns x.test server 9.9.9.9 interface a0", 0, "said 9.9.9.9"),
+        ("dns x.test type AAAA", 1, "9.9.9.9:53 knows no such address"),
+        ("dns fails.test", 1, "9.9.9.9:53 answered that it failed (SERVFAIL)"),
+        ("dns y.test", 1, "that there is no such name (NXDOMAIN)"),
+        ("-t 300 dns strange.test", 1, "no answer within 300 ms"),
+        (
+            "-t 300 dns x.test server 9.9.9.9 interface b0",
+            1,
+            "no answer within 300 ms, asked 5 times: connection refused",
+        ),
+        ("http http://9.9.9.9/", 0, "answered 204 after "),
+        ("http http://x.test/up status 204", 0, "answered 204 after "),
+        ("http http://9.9.9.9/ status 200", 1, "answered 204, not 200, after "),
+        ("http http://9.9.9.9/ interface b0", 1, "answered 500 after "),
+        ("http http://[2001:db8:9::9]/ interface b0 status 500", 0, "answered 500 after "),
+        ("-t 300 http http://9.9.9.9:81/", 1, "no answer within 300 ms"),
+        ("http http://9.9.9.9:82/", 1, "what answered speaks no HTTP"),
+        ("command true", 0, "exited 0"),
+        ("command nosuchprogram x", 1, "cannot start nosuchprogram: "),
+    ] {
+        // However busy this machine is, what comes is waited for.
+        let patient = format!("-t 20000 {words}");
+        let said = probe(if code == 0 { &patient } else { words }).expect(code);
+        assert!(said.out.contains(expected), "{words}: {said:?}");
+    }
+    for words in ["icmp", "icmp 9.9.9", "imcp 9.9.9.9", "-t x icmp 9.9.9.9", "http https://x"] {
+        probe(words).expect(100);
+    }
+    // The interface is really used, and so is the source.
+    visitors_b.try_iter().for_each(drop);
+    probe("tcp 9.9.9.9 80").expect(0);
+    assert_eq!(from(&visitors_a), "10.1.0.1");
+    assert_eq!(visitors_b.try_iter().count(), 0);
+    probe("tcp 9.9.9.9 80 interface b0").expect(0);
+    assert_eq!(from(&visitors_b), "10.2.0.1");
+    assert_eq!(visitors_a.try_iter().count(), 0);
+    probe("tcp 9.9.9.9 80 interface b0 source 10.2.0.77").expect(0);
+    assert_eq!(from(&visitors_b), "10.2.0.77");
+
+    // A packet that is lost is sent again, long before the system would.
+    lose_every_other("a");
+    for words in ["icmp 9.9.9.9", "tcp 9.9.9.9 80", "dns x.test", "http http://9.9.9.9/"] {
+        let begun = Instant::now();
+        for _ in 0..4 {
+            probe(&format!("-t 4000 -n 20 {words}")).expect(0);
+        }
+        // The system itself would take more than a second for each connection.
+        assert!(begun.elapsed() < Duration::from_secs(4), "{words}: {:?}", begun.elapsed());
+    }
+    // Sockets for everybody, where the system has them.
+    if fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0").is_ok() {
+        probe("icmp 9.9.9.9 interface b0").expect(0);
+        probe("icmp 2001:db8:9::9").expect(0);
+    }
+    // No way at all.
+    run("ip route flush 0/0");
+    let begun = Instant::now();
+    let said = probe("icmp 9.9.9.9").expect(1);
+    assert!(said.out.contains("unreachable"), "{said:?}");
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_provider_that_goes_silent_is_found_out_with_the_defaults() {
+    if !among_networks("a_provider_that_goes_silent_is_found_out_with_the_defaults") {
+        return;
+    }
+    let device = Device::new("health-silence");
+    noting(&device, true);
+    let targets = ["9.9.9.9", "10.1.0.2", "2001:db8:9::9"];
+    let check = |target: &&str| format!("check icmp {target} interface a0\n");
+    checked_by(&device, "check", &targets.iter().map(check).collect::<String>());
+    device.bundle("default", &["check"]);
+    device.start();
+    healthy(&device);
+    // A target that falls out alone is no reason, but is told.
+    run("ip -netns a address del 9.9.9.9/32 dev lo");
+    wait_for("a bad target", PATIENCE, || {
+        let why = device.ward("why wan").out;
+        let line = why.lines().find(|line| line.contains("icmp 9.9.9.9 interface a0"))?.to_owned();
+        line.contains("✗").then_some(line)
+    });
+    thread::sleep(Duration::from_secs(6));
+    assert_eq!(device.notes("starts").len(), 1, "{:?}", device.log());
+    // The link stays up; nothing comes back.
+    run("ip netns exec a nft add table inet silence");
+    run(
+        "ip netns exec a nft add chain inet silence in { type filter hook prerouting priority 0 ; policy drop ; }",
+    );
+    let begun = Instant::now();
+    wait_for("a restart", PATIENCE, || (device.notes("starts").len() > 1).then_some(()));
+    let took = begun.elapsed();
+    eprintln!("silence was found out after {took:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    let why = device.log().join("\n");
+    assert!(why.contains("no answer within 1500 ms, asked 5 times"), "{why}");
+}
