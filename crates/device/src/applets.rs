@@ -6,8 +6,8 @@ pub mod boot;
 pub mod chain;
 pub mod change;
 pub mod controllers;
-pub mod hotplug;
 pub mod health_check;
+pub mod hotplug;
 pub mod init;
 pub mod logger;
 pub mod machine;
@@ -15,8 +15,8 @@ pub mod manager;
 pub mod peers;
 pub mod people;
 pub mod plan;
-pub mod round_robin;
 pub mod probe;
+pub mod round_robin;
 pub mod ship;
 
 /// Every applet, in the order of the alphabet.

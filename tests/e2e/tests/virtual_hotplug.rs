@@ -1,7 +1,6 @@
 //! Devices that are plugged into a router in QEMU: a USB disk before the boot and one after it, a
 //! network device, and all of them pulled out again.
 
-use e2e::nix::prepare_devices;
 use e2e::vm::{self, LIMIT, Vm};
 use e2e::wait_for;
 use serde_json::json;
@@ -45,7 +44,6 @@ in
 
 #[test]
 fn what_is_plugged_in_has_its_service_and_what_is_pulled_out_has_none() {
-    prepare_devices();
     let folder = vm::build(&format!("({CONFIGURATION})"), "qemu-x86_64");
     let mut vm = Vm::new("hotplug", &folder);
     vm.start();
