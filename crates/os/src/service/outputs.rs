@@ -4,7 +4,6 @@
 //! The manager makes the directory of a service when it starts and removes it
 //! when it is down. A file takes its place whole, by `rename(2)`.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
@@ -25,8 +24,8 @@ pub struct Outputs {
     root: PathBuf,
 }
 
-/// By name; what is no file is none.
-pub type Values = BTreeMap<String, Vec<u8>>;
+/// In the order of their names; what is no file is none.
+pub type Values = Vec<(String, Vec<u8>)>;
 
 impl Outputs {
     /// Those of the live directory that is found at `live`: for `/run/s6-rc`,
@@ -65,7 +64,7 @@ impl Outputs {
     }
 
     /// Those that have a directory.
-    pub fn services(&self) -> BTreeSet<String> {
+    pub fn services(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
@@ -134,7 +133,8 @@ impl Outputs {
                 && !name.starts_with('.')
                 && let Ok(Some(value)) = self.get(service, &name)
             {
-                values.insert(name, value);
+                let at = values.partition_point(|(other, _)| *other < name);
+                values.insert(at, (name, value));
             }
         }
         values
@@ -205,18 +205,20 @@ impl AsFd for Watch {
 /// Watches the directories of several services, each with a number.
 pub struct Watches {
     inotify: OwnedFd,
-    numbers: BTreeMap<i32, u32>,
+    /// The watch of each.
+    numbers: Vec<(i32, u32)>,
 }
 
 impl Watches {
     pub fn new() -> io::Result<Self> {
-        Ok(Self { inotify: inotify()?, numbers: BTreeMap::new() })
+        Ok(Self { inotify: inotify()?, numbers: Vec::new() })
     }
 
     /// Watches a directory until it is gone.
     pub fn add(&mut self, path: &Path, number: u32) -> io::Result<()> {
         let watch = inotify::add_watch(&self.inotify, path, CHANGES)?;
-        self.numbers.insert(watch, number);
+        self.numbers.retain(|(other, _)| *other != watch);
+        self.numbers.push((watch, number));
         Ok(())
     }
 
@@ -227,11 +229,13 @@ impl Watches {
         let mut found = Vec::new();
         while let Ok(event) = reader.next() {
             if event.events().contains(inotify::ReadFlags::QUEUE_OVERFLOW) {
-                found.extend(self.numbers.values());
+                found.extend(self.numbers.iter().map(|(_, number)| *number));
             } else if event.events().contains(inotify::ReadFlags::IGNORED) {
-                self.numbers.remove(&event.wd());
+                self.numbers.retain(|(watch, _)| *watch != event.wd());
             } else {
-                found.extend(self.numbers.get(&event.wd()));
+                let watch = event.wd();
+                let of = self.numbers.iter().filter(|(other, _)| *other == watch);
+                found.extend(of.map(|(_, number)| *number));
             }
         }
         found

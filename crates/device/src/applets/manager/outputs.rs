@@ -1,7 +1,6 @@
 //! The directories of outputs: made before a service starts, removed once it is
 //! down; and what changes in those that others react to.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::service::manage::{Event, Graph};
@@ -26,9 +25,9 @@ pub struct Outputs {
     /// `None`: the system has no more of these.
     watches: Option<Watches>,
     /// What those said that others react to, when these were told.
-    known: BTreeMap<Index, u64>,
+    known: Vec<(Index, u64)>,
     /// Those that may say something else now, since the time that is given.
-    changed: BTreeMap<Index, Moment>,
+    changed: Vec<(Index, Moment)>,
 }
 
 impl Outputs {
@@ -36,14 +35,14 @@ impl Outputs {
         let mut outputs = Self {
             folder: outputs::Outputs::of(&live.link()),
             watches: Watches::new().ok(),
-            known: BTreeMap::new(),
-            changed: BTreeMap::new(),
+            known: Vec::new(),
+            changed: Vec::new(),
         };
         // A manager that was killed may have left something to do.
         let there = outputs.folder.services();
         for (service, byte) in (0..).zip(live.bytes()) {
             if byte & ACTIVE == 0 {
-                if !there.contains(live.name(service)) {
+                if !there.iter().any(|name| name == live.name(service)) {
                     continue;
                 }
                 outputs.stored(live, graph, service, ACTIVE, *byte);
@@ -71,35 +70,39 @@ impl Outputs {
                 let _ = watches.add(&self.folder.path(name), service);
             }
         } else if old & ACTIVE != 0 && new & ACTIVE == 0 {
-            self.known.remove(&service);
+            self.known.retain(|(other, _)| *other != service);
             let name = live.name(service);
             complain_of("remove the outputs", name, self.folder.remove(name));
         }
         // Whoever starts from here on finds what is there now.
         if old & UP == 0 && new & UP != 0 && new & AGAIN == 0 && matters() {
-            self.known.insert(service, self.folder.digest(live.name(service)));
+            self.known.retain(|(other, _)| *other != service);
+            self.known.push((service, self.folder.digest(live.name(service))));
         }
     }
 
     pub fn deadline(&self) -> Option<Moment> {
-        self.changed.values().min().map(|since| *since + PAUSE)
+        self.changed.iter().map(|(_, since)| *since + PAUSE).min()
     }
 
     /// Something has happened in some of the directories.
     pub fn hear(&mut self, now: Moment) {
         let Some(watches) = &mut self.watches else { return };
         for service in watches.read() {
-            self.changed.entry(service).or_insert(now);
+            if !self.changed.iter().any(|(other, _)| *other == service) {
+                self.changed.push((service, now));
+            }
         }
     }
 
     /// A service that others react to and that says something else by now.
     fn published(&mut self, live: &LiveDir, now: Moment) -> Option<Index> {
         loop {
-            let (&service, _) = self.changed.iter().find(|(_, since)| **since + PAUSE <= now)?;
-            self.changed.remove(&service);
+            let at = self.changed.iter().position(|(_, since)| *since + PAUSE <= now)?;
+            let (service, _) = self.changed.swap_remove(at);
             // What is not up has told nobody yet.
-            let Some(known) = self.known.get_mut(&service) else { continue };
+            let known = self.known.iter_mut().find(|(other, _)| *other == service);
+            let Some((_, known)) = known else { continue };
             let says = self.folder.digest(live.name(service));
             if std::mem::replace(known, says) != says {
                 return Some(service);

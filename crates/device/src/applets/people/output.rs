@@ -136,12 +136,13 @@ fn print(
     only: Option<&str>,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
-    let wanted = |key: &String| only.is_none_or(|only| only == key);
-    for key in known.keys().filter(|key| wanted(key) && !values.contains_key(*key)) {
+    let wanted = |key: &str| only.is_none_or(|only| only == key);
+    let find = |values: &Values, key: &str| values.iter().position(|(other, _)| other == key);
+    for (key, _) in known.iter().filter(|(key, _)| wanted(key) && find(values, key).is_none()) {
         writeln!(out, "-{key}")?;
     }
     for (key, value) in values.iter().filter(|(key, _)| wanted(key)) {
-        if known.get(key) != Some(value) {
+        if find(known, key).is_none_or(|at| known[at].1 != *value) {
             let text = String::from_utf8_lossy(value);
             writeln!(out, "{key}={}", text.trim_end().replace('\n', " "))?;
         }

@@ -36,7 +36,7 @@ pub struct Graph {
     /// One more than there are services, so that the last has an end.
     nodes: Box<[Node]>,
     numbers: Box<[Index]>,
-    /// By need.
+    /// By user. There are few.
     reactions: Box<[ReactionEntry]>,
 }
 
@@ -91,9 +91,8 @@ impl From<&Database<'_>> for Graph {
             reload_signal: 0,
             flags: 0,
         });
-        let mut reactions: Vec<ReactionEntry> = database.reactions().collect();
-        reactions.sort_unstable_by_key(|reaction| (reaction.need, reaction.user));
-        Self { nodes: nodes.into(), numbers: numbers.into(), reactions: reactions.into() }
+        let reactions = database.reactions().collect();
+        Self { nodes: nodes.into(), numbers: numbers.into(), reactions }
     }
 }
 
@@ -154,8 +153,7 @@ impl Graph {
 
     /// What is done when `need` runs afresh, and by whom.
     pub fn reactions(&self, need: Index) -> impl Iterator<Item = (Index, Reaction)> {
-        let first = self.reactions.partition_point(|reaction| reaction.need < need);
-        let all = self.reactions[first..].iter().take_while(move |r| r.need == need);
+        let all = self.reactions.iter().filter(move |reaction| reaction.need == need);
         all.map(|reaction| (reaction.user, reaction.reaction))
     }
 

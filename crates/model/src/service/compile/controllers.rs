@@ -158,14 +158,21 @@ impl<'a> Compiler<'a> {
             };
             let Ok(kind) = controller::kind_of(own) else { continue };
             let first = self.controls.partition_point(|control| control.controller < node);
-            let mut controls: Vec<ControlEntry> = (self.controls[first..].iter())
-                .take_while(|control| control.controller == node)
-                .map(|control| ControlEntry {
-                    service: indices[control.controlled as usize],
-                    text: control.text.into(),
+            let own_controls =
+                || self.controls[first..].iter().take_while(|control| control.controller == node);
+            // Sorted as everything here is: each kind of sorting costs six kilobytes of program.
+            let mut order: Vec<(u32, u32)> = own_controls()
+                .map(|control| indices[control.controlled as usize])
+                .zip(first as u32..)
+                .collect();
+            order.sort_unstable();
+            let controls = order
+                .into_iter()
+                .map(|(service, at)| ControlEntry {
+                    service,
+                    text: self.controls[at as usize].text.into(),
                 })
                 .collect();
-            controls.sort_unstable_by_key(|control| control.service);
             debug_assert!(!is_bundle(definition));
             let service: Index = indices[node as usize];
             controllers.push(ControllerEntry { service, kind, own: own.into(), controls });
@@ -191,19 +198,29 @@ impl<'a> Compiler<'a> {
     /// need. `sets` holds what each bundle stands for.
     pub(super) fn reactions(&mut self, indices: &[u32], sets: &[Vec<Index>]) -> Vec<ReactionEntry> {
         let mut reactions: Vec<ReactionEntry> = Vec::new();
-        for node in 0..self.definitions.len() as u32 {
-            let user = indices[node as usize];
+        // By the numbers of the services: longruns first.
+        let mut users: Vec<(u32, u32)> = (0..self.definitions.len() as u32)
+            .filter(|node| !self.definitions[*node as usize].reactions.is_empty())
+            .map(|node| (indices[node as usize], node))
+            .collect();
+        users.sort_unstable();
+        for (user, node) in users {
+            // The stronger of two comes first.
+            let mut found: Vec<(u32, u32)> = Vec::new();
             for at in 0..self.definitions[node as usize].reactions.len() {
                 let (written, reaction) = self.definitions[node as usize].reactions[at];
                 let Some(need) = self.resolve(node, &written) else { continue };
                 let alone = [indices[need as usize]];
                 let needs = if alone[0] == NONE { &sets[need as usize][..] } else { &alone };
-                reactions.extend(needs.iter().map(|&need| ReactionEntry { user, need, reaction }));
+                found.extend(needs.iter().map(|&need| (need, 2 - reaction as u32)));
+            }
+            found.sort_unstable();
+            found.dedup_by_key(|(need, _)| *need);
+            for (need, weakness) in found {
+                let reaction = [Reaction::Restart, Reaction::Notify].get(weakness as usize);
+                reactions.extend(reaction.map(|&reaction| ReactionEntry { user, need, reaction }));
             }
         }
-        reactions.sort_unstable_by_key(|r| (r.user, r.need, core::cmp::Reverse(r.reaction)));
-        reactions.dedup_by_key(|r| (r.user, r.need));
-        reactions.retain(|r| r.reaction != Reaction::Ignore);
         reactions
     }
 }
