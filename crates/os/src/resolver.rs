@@ -45,7 +45,8 @@ pub fn addresses(host: &str) -> io::Result<Vec<IpAddr>> {
     Err(io::Error::other(format!("nobody knows the address of {host}")))
 }
 
-fn text(path: &str) -> String {
+/// A file of addresses, as far as it goes; empty where there is none.
+pub fn text(path: &str) -> String {
     let bytes = files::read_up_to(Path::new(path), ADDRESS_FILE_BYTES_MAX).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -201,7 +201,9 @@ pub fn parse(own: &str, controlled: &[(&str, &str)]) -> Result<HealthCheck, Vec<
     let (mut on_sick, mut all, mut seen) = (None, false, Vec::new());
     for (place, setting) in settings().filter(|(_, it)| !matches!(it.key, "check" | "kind")) {
         let twice = seen.contains(&setting.key);
-        seen.push(setting.key);
+        if !twice && KEYS.contains(&setting.key) {
+            seen.push(setting.key);
+        }
         let result = match twice {
             true => Err(format!("{} is said twice", setting.key)),
             false if setting.key == "on-sick" => {

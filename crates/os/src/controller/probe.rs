@@ -2,6 +2,7 @@
 
 mod ask;
 mod command;
+mod way;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,25 +1,22 @@
 //! One question over a network, asked again until it is answered.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use model::controller::check::{Check, Method, Way};
 use model::dns::{self, ADDRESS_4, ADDRESS_6};
 use model::echo::{self, Cookie};
-use model::limits::ADDRESS_FILE_BYTES_MAX;
 use model::log::answer::{Answer, Outcome};
 use model::time::Moment;
 use rustix::io::Errno;
-use rustix::net::{self, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto, sockopt};
+use rustix::net::{self, RecvFlags, SendFlags, SocketType, sockopt};
 
+use super::way::{connected, dns_word, echo_socket, plain, question, random, servers, span};
 use crate::clock;
 use crate::event_loop::{EventLoop, Readiness};
-use crate::files;
-use crate::log::ship::stream::socket;
-use crate::sys::probe_socket;
+use crate::resolver::text;
 
 /// Messages that are read at once: who sends without end is heard on later.
 const HEARD_MAX: usize = 16;
@@ -479,98 +476,4 @@ fn request(host: &str, port: u16, path: &str) -> String {
         "GET {path} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: ward\r\nAccept: */*\r\n\
          Connection: close\r\n\r\n"
     )
-}
-
-/// A socket that goes the way that is wanted, to that address.
-fn connected(way: &Way, to: &SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
-    let socket = socket(to, kind, SocketFlags::NONBLOCK)?;
-    go(&socket, way)?;
-    match net::connect(&socket, to) {
-        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn go(socket: &OwnedFd, way: &Way) -> io::Result<()> {
-    if let Some(interface) = &way.interface {
-        probe_socket::bind_to_interface(socket.as_fd(), interface)?;
-    }
-    if let Some(source) = way.source {
-        net::bind(socket, &SocketAddr::new(source, 0))?;
-    }
-    Ok(())
-}
-
-/// A socket for echoes, and whether headers come with them. One for everybody,
-/// where the system has those (`icmp(7)`, `ping_group_range`), or a raw one.
-fn echo_socket(way: &Way, peer: IpAddr) -> io::Result<(OwnedFd, bool)> {
-    let is_4 = peer.is_ipv4();
-    let (family, protocol) = match is_4 {
-        true => (net::AddressFamily::INET, ipproto::ICMP),
-        false => (net::AddressFamily::INET6, ipproto::ICMPV6),
-    };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let open = |kind| net::socket_with(family, kind, flags, Some(protocol));
-    let (socket, headed) = match open(SocketType::DGRAM) {
-        Ok(socket) => (socket, false),
-        Err(Errno::ACCESS | Errno::PERM | Errno::PROTONOSUPPORT | Errno::PROTOTYPE) => {
-            let socket = open(SocketType::RAW)?;
-            probe_socket::only_echoes(socket.as_fd(), is_4)?;
-            (socket, is_4)
-        }
-        Err(error) => return Err(error.into()),
-    };
-    go(&socket, way)?;
-    match net::connect(&socket, &SocketAddr::new(peer, 0)) {
-        Ok(()) => Ok((socket, headed)),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The name servers of this device.
-fn servers() -> Vec<SocketAddr> {
-    let text = text("/etc/resolv.conf");
-    let (mut servers, _) = dns::servers(&text);
-    if servers.is_empty() {
-        servers.push(Ipv4Addr::LOCALHOST.into());
-    }
-    servers.into_iter().map(|server| SocketAddr::new(server, dns::PORT)).collect()
-}
-
-fn question(name: &str, kind: u16) -> io::Result<Vec<u8>> {
-    let number = u16::from_ne_bytes(random()?);
-    Ok(dns::question(number, name, kind).ok_or(io::ErrorKind::InvalidInput)?)
-}
-
-fn random<const N: usize>() -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    Ok(bytes)
-}
-
-fn text(path: &str) -> String {
-    let bytes = files::read_up_to(Path::new(path), ADDRESS_FILE_BYTES_MAX).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// An error without its number.
-fn plain(error: Errno) -> String {
-    let text = io::Error::from(error).to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
-}
-
-fn span(time: Duration) -> String {
-    let micros = time.as_micros();
-    format!("{}.{} ms", micros / 1000, micros / 100 % 10)
-}
-
-/// RFC 1035, 4.1.1.
-fn dns_word(code: u8) -> String {
-    match code {
-        1 => "that it does not understand the question".into(),
-        2 => "that it failed (SERVFAIL)".into(),
-        3 => "that there is no such name (NXDOMAIN)".into(),
-        5 => "that it refuses (REFUSED)".into(),
-        other => format!("code {other}"),
-    }
 }
