@@ -5,7 +5,7 @@
 # its outputs.
 { lib, busybox }:
 let
-  inherit (builtins) attrNames concatMap elem filter foldl' genericClosure hashString head length listToAttrs
+  inherit (builtins) any attrNames concatMap elem filter foldl' genericClosure hashString head length listToAttrs
     map substring tail toJSON unsafeDiscardStringContext unsafeGetAttrPos;
   inherit (lib) mkOption types;
   text = import ./lib/text.nix;
@@ -257,8 +257,20 @@ rec {
         head found // {
           definition = (head found).definition // { inherit controls; dependencies = lib.unique (each "dependencies"); };
         };
+      collected = builtins.mapAttrs one byName;
+      # The boot brings up `default`: also what controls anything that is meant by it.
+      meant = map (found: found.key) (genericClosure {
+        startSet = [ { key = "default"; } ];
+        operator = { key }: map (need: { key = need.name; }) (collected.${key}.needs or [ ]);
+      });
+      controls = name: any (controlled: elem controlled meant) (attrNames (collected.${name}.definition.controls or { }));
+      missing = filter (name: controls name && !(elem name meant)) (attrNames collected);
+      default = collected.default // {
+        definition = collected.default.definition // { contents = collected.default.definition.contents ++ missing; };
+        needs = collected.default.needs ++ map (name: collected.${name}) missing;
+      };
     in
-    builtins.mapAttrs one byName;
+    if (collected.default.type or null) == "bundle" && missing != [ ] then collected // { inherit default; } else collected;
 
   # A bundle for each attribute of `services` that is called otherwise than its service: on the
   # device it can be named both ways.

@@ -16,7 +16,7 @@ in
     fail-back = yes "whether a better one is gone back to (true)";
     fail-back-after = millis "until a better one is tried again (60000)";
     overlap = yes "whether it is tried beside the one that serves, which ends only then (true)";
-    dwell = millis "that it has to be up before it takes over (10000)";
+    dwell = millis "that it has to be up before it takes over (20000)";
   };
   build = p:
     let

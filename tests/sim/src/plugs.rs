@@ -195,10 +195,11 @@ impl Plugs {
         while kept.front().is_some_and(|(at, _)| *at <= self.now) {
             heard.extend(kept.pop_front());
         }
-        if kept.is_empty() && std::mem::take(&mut self.lost) {
-            if let Some(machine) = &mut self.machine {
-                machine.lost(self.now);
-            }
+        if kept.is_empty()
+            && std::mem::take(&mut self.lost)
+            && let Some(machine) = &mut self.machine
+        {
+            machine.lost(self.now);
         }
         let Some(machine) = &mut self.machine else { return heard.len() };
         let count = heard.len();

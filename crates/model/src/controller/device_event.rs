@@ -144,7 +144,6 @@ fn link_name(mut attributes: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec;
     use alloc::vec::Vec;
 
     use super::*;
@@ -210,7 +209,7 @@ mod tests {
         for cut in 0..datagram.len() {
             assert!(changed_links(&datagram[..cut]).count() <= 2);
         }
-        assert_eq!(changed_links(&vec![0; 64]).count(), 0);
+        assert_eq!(changed_links(&[0; 64]).count(), 0);
         assert_eq!(changed_links(&message(16, b"../x\0")).count(), 0);
     }
 }

@@ -47,7 +47,9 @@ impl Default for Pace {
             fail_back: true,
             fail_back_after: Duration::from_secs(60),
             overlap: true,
-            dwell: Duration::from_secs(10),
+            // Longer than a health check takes to find out that a line which came up is silent: with
+            // its defaults that is twelve seconds.
+            dwell: Duration::from_secs(20),
         }
     }
 }

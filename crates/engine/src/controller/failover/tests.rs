@@ -89,8 +89,8 @@ fn a_better_one_shows_beside_the_other_that_it_lasts() {
     assert_eq!(desk.wait(), Some(55));
     assert_eq!(desk.pass(55).granted(), [(Up, 0)]);
     assert_eq!((desk.asks(), desk.machine.active()), (vec![], Some(1)));
-    assert_eq!((desk.machine.role(desk.now, 0), desk.wait()), (Role::OnTrial, Some(10)));
-    assert_eq!(desk.pass(10).granted(), [(Down, 1)]);
+    assert_eq!((desk.machine.role(desk.now, 0), desk.wait()), (Role::OnTrial, Some(20)));
+    assert_eq!(desk.pass(20).granted(), [(Down, 1)]);
     assert_eq!((desk.granted(), desk.machine.active(), desk.wait()), (vec![], Some(0), None));
 }
 
