@@ -20,7 +20,7 @@ let
     templates = evaluated.config.system.service;
   };
 
-  modules = map (name: ./modules + "/${name}.nix") [ "base" "boot" "filesystem" "hardware" "log-flash" "logging" "outputs" "users" "vm" ];
+  modules = map (name: ./modules + "/${name}.nix") [ "base" "boot" "filesystem" "hardware" "log-flash" "logging" "outputs" "trust" "users" "vm" ];
   evaluated = lib.evalModules {
     specialArgs = { inherit services; };
     modules = modules ++ [
