@@ -25,7 +25,7 @@ let
     };
   };
 
-  modules = map (name: ./modules + "/${name}.nix") [ "base" "boot" "filesystem" "hardware" "log-flash" "logging" "outputs" "users" "vm" ];
+  modules = map (name: ./modules + "/${name}.nix") [ "base" "boot" "filesystem" "hardware" "log-flash" "logging" "outputs" "trust" "users" "vm" ];
   evaluated = evaluate null [ configuration ];
   # `outer`: what runs already where this is started, or null.
   evaluate = outer: own: lib.evalModules {

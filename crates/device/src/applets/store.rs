@@ -257,7 +257,7 @@ fn pull(options: &Options, url: &str, wanted: &str, out: &mut dyn Write) -> Resu
 fn keep(root: &Path, name: &str, wanted: &str) -> Result<Exit, Failure> {
     let (name, path) = (checked(name)?, path(wanted)?);
     let mut disk = StoreDir::open(root).map_err(refused)?;
-    if store::contents(&mut disk).map_err(refused)?.get(&path).is_none() {
+    if !store::contents(&mut disk).map_err(refused)?.contains_key(&path) {
         return Err(Failure::not_achieved(format!("{STORE}/{path} is not there")));
     }
     receive::keep(root, &name, &path).map_err(refused)?;

@@ -241,7 +241,7 @@ fn packed(bytes: &[u8], window: u32, is_difference: bool) -> Vec<u8> {
         (options.lzma_options.lc, options.lzma_options.pb) = (0, 0);
     }
     let mut writer = Lzma2Writer::new(Vec::new(), options);
-    let written = writer.write_all(bytes).and_then(|()| Ok(writer.finish()?));
+    let written = writer.write_all(bytes).and_then(|()| writer.finish());
     written.expect("memory takes everything")
 }
 
