@@ -42,6 +42,14 @@ pub struct Seen {
     starts: u32,
 }
 
+impl Seen {
+    /// A controller says that a condition of it does not hold: it may run, and is not well.
+    pub fn sicken(&mut self, controller: &str, label: &str, value: &str) {
+        self.up = false;
+        self.lack.get_or_insert_with(|| format!("{controller} says: {label} {value}"));
+    }
+}
+
 pub struct Gate {
     /// Services that were up before, and those that nothing goes on without.
     must: Vec<String>,
@@ -75,10 +83,6 @@ impl Gate {
             if !self.booted {
                 return Verdict::NotYet("services are being started".into());
             }
-        }
-        if let Some(sick) = controllers() {
-            self.well = None;
-            return Verdict::NotYet(sick);
         }
         match services() {
             Ok(seen) => self.judge(now, &seen),
@@ -148,12 +152,6 @@ fn essentials() -> Vec<String> {
     let members = database.bundle(bundle).contents();
     let members = members.map(|index| database.service(index)).filter(|it| it.essential());
     members.map(|service| service.name().to_owned()).collect()
-}
-
-/// What a controller says of a condition that does not hold. Controllers come with the services
-/// that they control; until the manager passes their conditions on, nobody is said to be sick here.
-fn controllers() -> Option<String> {
-    None
 }
 
 /// How all services are, by name.
@@ -233,6 +231,18 @@ mod tests {
         let up = world(&[("sshd", seen(true, 4))]);
         let verdict = gate.judge(at(12_000), &up);
         assert_eq!(verdict, Verdict::Sick("sshd ends again and again: it runs by now".into()));
+    }
+
+    #[test]
+    fn what_a_controller_finds_sick_does_not_work_although_it_runs() {
+        let mut gate = gate(&["wan"]);
+        let mut wan = seen(true, 1);
+        wan.sicken("watch", "ping", "no answer");
+        let verdict = gate.judge(at(0), &world(&[("wan", wan)]));
+        assert_eq!(verdict, Verdict::NotYet("wan: watch says: ping no answer".into()));
+        let up = world(&[("wan", seen(true, 1))]);
+        assert!(matches!(gate.judge(at(1), &up), Verdict::NotYet(_)));
+        assert_eq!(gate.judge(at(1501), &up), Verdict::Healthy);
     }
 
     #[test]
