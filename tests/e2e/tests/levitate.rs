@@ -17,7 +17,7 @@ use e2e::{Folder, doorward, wait_for};
 fn router(more: &str) -> PathBuf {
     let example = sources().join("examples/configuration.nix").display().to_string();
     let levitate = "({ config, pkgs, ... }: {
-      services.watchdog = config.system.service.watchdog.build { timeout = 20; interval = 3; };
+      services.watchdog = config.system.service.watchdog.build { timeout = 30; interval = 5; };
       defaultProfile.packages = with pkgs; [
         (levitate.override {
           config = {
@@ -209,7 +209,7 @@ fn the_manuals_chapter(name: &str, options: &str, root: &str) {
     let firmware = other.join("firmware.bin");
     let image = fs::File::open(&firmware).expect("an image");
     let sent = person.command("cat > firmware.bin").stdin(image).status();
-    assert!(sent.is_ok_and(|status| status.success()), "{}", vm.console());
+    assert!(sent.is_ok_and(|status| status.success()), "{}\n{}", vm.said(), vm.console());
     let start = Instant::now();
     let said = person.ask("flashcp -v firmware.bin mtd:firmware");
     tell("flashcp", format_args!("{:.1} s\n{said}", start.elapsed().as_secs_f32()));

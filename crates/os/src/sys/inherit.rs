@@ -82,9 +82,19 @@ pub fn standard_streams() -> [BorrowedFd<'static>; 3] {
 /// The program that this one becomes gets no descriptors but 0, 1 and 2.
 pub fn keep_standard_streams() {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4; // Linux include/uapi/linux/close_range.h
-    // SAFETY: a flag of descriptors; a kernel before 5.11 refuses, and the
-    // next program gets more than it needs.
-    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC) };
+    // SAFETY: a flag of descriptors.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC) };
+    if done == 0 {
+        return;
+    }
+    // A kernel before 5.11: one by one. What is not in the list is not open.
+    for entry in std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
+        let number = entry.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok());
+        if let Some(number) = number.filter(|number| *number > 2) {
+            // SAFETY: the same flag; a number that was closed meanwhile is refused.
+            unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
 }
 
 /// Makes sure that descriptors 0, 1 and 2 are open, on `device` where they were

@@ -232,6 +232,9 @@ impl Program {
         }
         if let Some(end) = end_of_mode(self.tree.table.mode()) {
             self.ending = Some(Ending::new(end, now));
+            if end == End::Maintenance {
+                self.take_watchdog_again();
+            }
         }
         // Whoever fell eight times in ten seconds must not spin.
         let faults = self.tree.table.count_fault(now.nanos());

@@ -25,6 +25,9 @@ pub const ARRIVES: &str = "--levitated";
 /// What is executed there.
 const INIT: &str = "/boot/system/init";
 
+/// The watchdog, where nobody has it.
+const WATCHDOG: &str = "/dev/watchdog";
+
 /// From one feeding of the watchdog to the next: they bite after some seconds, or later.
 const PAT: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -44,6 +47,14 @@ impl Program {
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => self.say(&format!("cannot take the watchdog over: {error}")),
+        }
+    }
+
+    /// The program before this one fell on the way to maintenance, and what it fed with it.
+    pub fn take_watchdog_again(&mut self) {
+        self.take_watchdog();
+        if self.watchdog.is_none() {
+            self.watchdog = Watchdog::open(Path::new(WATCHDOG)).ok();
         }
     }
 
