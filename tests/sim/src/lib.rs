@@ -12,9 +12,6 @@
 //! with the machine that writes images; `disk` forgets what was not synced.
 
 pub mod chip;
-//! between them; `judge` watches; `town` puts them together. `surgery` is a world
-//! of its own: the health check with its targets.
-
 pub mod clerk;
 pub mod dice;
 pub mod disk;

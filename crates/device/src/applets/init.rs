@@ -9,8 +9,8 @@ mod program;
 mod ramdisk;
 mod relief;
 mod server;
-mod tried;
 mod soft_restart;
+mod tried;
 
 use std::ffi::OsString;
 use std::io::Write;

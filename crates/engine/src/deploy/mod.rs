@@ -7,5 +7,5 @@ pub mod collect;
 pub mod deeds;
 pub mod disk;
 pub mod receive;
-pub mod store;
 pub mod rollout;
+pub mod store;
