@@ -55,6 +55,7 @@ fn images_hold_the_generation_with_its_owners_and_are_the_same_each_time() {
         ("-rwxr-x--- 65534/0", "/home/tool"),
         ("crw------- 0/0", "/dev/console"),
         ("lrwxrwxrwx 0/0", &format!("/boot/system -> {generation}")),
+        ("-rw-r--r-- 0/0", &format!("/nix/var/doorward/info/{}", &generation[11..])),
         ("lrwxrwxrwx 0/0", "/etc -> /run/current-system/root/etc"),
         ("-r-xr-xr-x 0/0", &format!("{}/bin/ward", path_of(generation, "-ward"))),
     ] {

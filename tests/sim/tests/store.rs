@@ -66,8 +66,8 @@ fn parcels() -> Vec<Parcel> {
 fn receiver(disk: Disk) -> Receiver<Disk> {
     let mut disk = disk;
     let contents = store::contents(&mut disk).expect("it can be read");
-    let known = contents.into_iter().filter_map(|(path, info)| info.map(|_| path));
-    Receiver::new(disk, known).expect("it begins")
+    let known = contents.into_all().into_iter().filter_map(|(path, info)| info.map(|_| path));
+    Receiver::new(disk, known.collect()).expect("it begins")
 }
 
 fn receive(receiver: &mut Receiver<Disk>, parcel: &Parcel) -> Result<(), Fault<Refusal>> {
@@ -101,7 +101,7 @@ fn wrong(disk: &mut Disk, parcels: &[Parcel]) -> Vec<String> {
     let known: BTreeMap<&StorePath, &PathInfo> =
         parcels.iter().map(|parcel| (&parcel.info.path, &parcel.info)).collect();
     let mut wrong = Vec::new();
-    for (path, info) in &contents {
+    for (path, info) in contents.all() {
         let real = known[path];
         if archive::hash(disk, &store::place(path)) != Ok((real.hash, real.size)) {
             wrong.push(format!("{path} is not whole"));
@@ -109,7 +109,7 @@ fn wrong(disk: &mut Disk, parcels: &[Parcel]) -> Vec<String> {
         if info.as_ref().is_some_and(|info| info != real) {
             wrong.push(format!("of {path} something else is known"));
         }
-        let lacks = |needs: &&StorePath| !contents.contains_key(*needs);
+        let lacks = |needs: &&StorePath| !contents.has(needs);
         wrong.extend(real.references.iter().filter(lacks).map(|it| format!("{path} lacks {it}")));
     }
     wrong
@@ -211,7 +211,7 @@ fn a_collection_that_is_cut_leaves_whole_paths_only() {
         let mut disk = disk.clone().without_sync(broken_sync);
         let contents = store::contents(&mut disk).expect("it can be read");
         let references = collect::references(&mut disk, &contents).expect("known");
-        let roots = [path("alone")];
+        let roots = [path("alone")].into_iter().collect();
         let groups = collect::garbage(&references, &roots);
         let names: Vec<Vec<&str>> =
             groups.iter().map(|group| group.iter().map(|path| path.name()).collect()).collect();
@@ -257,10 +257,10 @@ fn what_was_never_described_is_known_by_what_stands_in_it() {
     let text = format!("exec /nix/store/{}/bin/program", path("dns"));
     disk.write(&mut file, text.as_bytes()).expect("written");
     let contents = store::contents(&mut disk).expect("it can be read");
-    assert_eq!(contents[&path("kept")], None);
+    assert_eq!(contents.get(&path("kept")), Some(&None));
     let references = collect::references(&mut disk, &contents).expect("found out");
-    assert_eq!(references[&path("kept")], [path("dns")]);
-    let roots = [path("kept")];
+    assert_eq!(references.get(&path("kept")), Some(&vec![path("dns")]));
+    let roots = [path("kept")].into_iter().collect();
     let groups = collect::garbage(&references, &roots);
     assert_eq!(groups, [[&path("system")], [&path("alone")]]);
 }

@@ -141,7 +141,7 @@ fn receive(root: &Path) -> Result<Exit, Failure> {
 fn query(root: &Path, out: &mut dyn Write) -> Result<Exit, Failure> {
     let mut disk = StoreDir::open(root).map_err(refused)?;
     let room = disk.room().map_err(refused)?;
-    for (path, info) in store::contents(&mut disk).map_err(refused)? {
+    for (path, info) in store::contents(&mut disk).map_err(refused)?.all() {
         match info {
             Some(info) => writeln!(out, "path {STORE}/{path} {} {}", info.hash, info.size)?,
             None => writeln!(out, "unknown {STORE}/{path}")?,
@@ -257,7 +257,7 @@ fn pull(options: &Options, url: &str, wanted: &str, out: &mut dyn Write) -> Resu
 fn keep(root: &Path, name: &str, wanted: &str) -> Result<Exit, Failure> {
     let (name, path) = (checked(name)?, path(wanted)?);
     let mut disk = StoreDir::open(root).map_err(refused)?;
-    if !store::contents(&mut disk).map_err(refused)?.contains_key(&path) {
+    if !store::contents(&mut disk).map_err(refused)?.has(&path) {
         return Err(Failure::not_achieved(format!("{STORE}/{path} is not there")));
     }
     receive::keep(root, &name, &path).map_err(refused)?;

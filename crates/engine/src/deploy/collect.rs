@@ -1,9 +1,8 @@
 //! What nobody needs goes: paths first that refer to others, so that none is left without what it needs.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use model::deploy::closure::reachable;
+use model::deploy::paths::{PathSet, Paths};
 use model::deploy::store_path::{ALPHABET, HASH_LETTERS, StorePath};
 
 use super::archive::{self, NoArchive};
@@ -11,15 +10,15 @@ use super::disk::{Disk, Kind, join, make_folders, remove_all};
 use super::store::{self, Contents, INCOMING, INFO, STORE};
 
 /// What each path refers to, as far as it is there.
-pub type References = BTreeMap<StorePath, Vec<StorePath>>;
+pub type References = Paths<Vec<StorePath>>;
 
 /// Finds out what each path refers to: what is known, or else what stands in its files.
 pub fn references<D: Disk>(
     disk: &mut D,
     contents: &Contents,
 ) -> Result<References, NoArchive<D::Error>> {
-    let mut found = References::new();
-    for (path, info) in contents {
+    let mut found = References::default();
+    for (path, info) in contents.all() {
         let references = match info {
             Some(info) => info.references.clone(),
             None => mentioned(disk, path, contents)?,
@@ -35,9 +34,7 @@ fn mentioned<D: Disk>(
     path: &StorePath,
     contents: &Contents,
 ) -> Result<Vec<StorePath>, NoArchive<D::Error>> {
-    let by_hash: BTreeMap<&[u8], &StorePath> =
-        contents.keys().map(|path| (path.hash(), path)).collect();
-    let mut found = BTreeSet::new();
+    let mut found = PathSet::default();
     let mut last = [0_u8; HASH_LETTERS];
     let mut run = 0_usize;
     archive::write(disk, &store::place(path), &mut |bytes| {
@@ -50,49 +47,48 @@ fn mentioned<D: Disk>(
             last[HASH_LETTERS - 1] = *byte;
             run += 1;
             if run >= HASH_LETTERS
-                && let Some(path) = by_hash.get(&last[..])
+                && let Some(path) = contents.by_hash(&last)
             {
-                found.insert((*path).clone());
+                found.add(path.clone());
             }
         }
         true
     })?;
-    Ok(found.into_iter().collect())
+    Ok(found.names().cloned().collect())
 }
 
 /// What none of `roots` leads to, in groups: each refers to nothing but later groups, what stays, and
 /// itself.
-pub fn garbage<'a>(
-    references: &'a References,
-    roots: impl IntoIterator<Item = &'a StorePath>,
-) -> Vec<Vec<&'a StorePath>> {
-    let needed = reachable(roots, |path| references.get(path));
-    let mut left: BTreeSet<&StorePath> =
-        references.keys().filter(|path| !needed.contains(path)).collect();
-    // How many that go refer to each.
-    let mut users: BTreeMap<&StorePath, usize> = BTreeMap::new();
-    for path in &left {
-        for needs in references[*path].iter().filter(|needs| needs != path) {
-            *users.entry(needs).or_default() += 1;
+pub fn garbage<'a>(references: &'a References, roots: &PathSet) -> Vec<Vec<&'a StorePath>> {
+    let all = references.all();
+    // What each refers to beside itself, by places in the list.
+    let needs = |at: usize| {
+        let (_, needs) = &all[at];
+        needs.iter().filter_map(|path| references.place(path)).filter(move |need| *need != at)
+    };
+    let mut stays = alloc::vec![false; all.len()];
+    let mut open: Vec<usize> = roots.names().filter_map(|path| references.place(path)).collect();
+    while let Some(at) = open.pop() {
+        if !core::mem::replace(&mut stays[at], true) {
+            open.extend(needs(at));
         }
     }
+    let mut left: Vec<usize> = (0..all.len()).filter(|at| !stays[*at]).collect();
+    // How many that go refer to each.
+    let mut users = alloc::vec![0_usize; all.len()];
+    left.iter().flat_map(|at| needs(*at)).for_each(|need| users[need] += 1);
     let mut groups = Vec::new();
     while !left.is_empty() {
-        let unused = |path: &&StorePath| users.get(*path).is_none_or(|count| *count == 0);
-        let mut group: Vec<&StorePath> = left.iter().copied().filter(unused).collect();
+        let mut group: Vec<usize> = left.iter().copied().filter(|at| users[*at] == 0).collect();
         if group.is_empty() {
             // They refer to each other in a circle, which only what was guessed does.
-            group = left.iter().copied().collect();
+            group.clone_from(&left);
         }
-        for path in &group {
-            left.remove(path);
-            for needs in references[*path].iter().filter(|needs| needs != path) {
-                if let Some(count) = users.get_mut(needs) {
-                    *count = count.saturating_sub(1);
-                }
-            }
+        left.retain(|at| !group.contains(at));
+        for need in group.iter().flat_map(|at| needs(*at)) {
+            users[need] = users[need].saturating_sub(1);
         }
-        groups.push(group);
+        groups.push(group.into_iter().map(|at| &all[at].0).collect());
     }
     groups
 }

@@ -4,12 +4,12 @@
 //! and all that it refers to be there: each rename is preceded by a sync of what it moves, and of the
 //! renames that it relies on.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use model::deploy::nar::NarError;
 use model::deploy::nar_hash::{NarHash, Sha256};
 use model::deploy::path_info::PathInfo;
+use model::deploy::paths::PathSet;
 use model::deploy::store_path::StorePath;
 
 use super::archive::{self, NoArchive, NoTree, Unpacker};
@@ -43,7 +43,7 @@ struct Incoming<D: Disk> {
 pub struct Receiver<D: Disk> {
     pub disk: D,
     /// What is in the store, whole, and known.
-    present: BTreeSet<StorePath>,
+    present: PathSet,
     incoming: Option<Incoming<D>>,
     /// What is whole beside the store, in the order in which it came.
     staged: Vec<PathInfo>,
@@ -54,25 +54,16 @@ impl<D: Disk> Receiver<D> {
     /// Begins, and removes what one before left behind.
     ///
     /// Who calls it has seen to it that nobody else writes to the store.
-    pub fn new(
-        mut disk: D,
-        present: impl IntoIterator<Item = StorePath>,
-    ) -> Result<Self, D::Error> {
+    pub fn new(mut disk: D, present: PathSet) -> Result<Self, D::Error> {
         if disk.look(INCOMING)?.is_some() {
             remove_all(&mut disk, INCOMING)?;
         }
-        Ok(Self {
-            disk,
-            present: present.into_iter().collect(),
-            incoming: None,
-            staged: Vec::new(),
-            committed: 0,
-        })
+        Ok(Self { disk, present, incoming: None, staged: Vec::new(), committed: 0 })
     }
 
     /// Whether a path is there already, or will be with the next commit.
     pub fn has(&self, path: &StorePath) -> bool {
-        self.present.contains(path) || self.staged.iter().any(|info| info.path == *path)
+        self.present.has(path) || self.staged.iter().any(|info| info.path == *path)
     }
 
     /// What came, and is not in the store yet: paths, and bytes of their archives.
@@ -167,15 +158,15 @@ impl<D: Disk> Receiver<D> {
                 _ => return Err(Fault::ReadBack(info.path.clone())),
             }
         }
-        let mut moved = BTreeSet::new();
+        let mut moved = PathSet::default();
         for info in staged {
-            if info.references.iter().any(|it| *it != info.path && moved.contains(it)) {
+            if info.references.iter().any(|it| *it != info.path && moved.has(it)) {
                 self.disk.sync_folder(STORE).map_err(Fault::Disk)?;
                 moved.clear();
             }
             self.enter(&info).map_err(Fault::Disk)?;
-            moved.insert(info.path.clone());
-            self.present.insert(info.path);
+            moved.add(info.path.clone());
+            self.present.add(info.path);
             self.committed += 1;
         }
         self.disk.sync_folder(STORE).map_err(Fault::Disk)

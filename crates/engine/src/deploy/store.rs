@@ -1,10 +1,10 @@
 //! What a device has in its store, and where.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use model::deploy::path_info::PathInfo;
+use model::deploy::paths::Paths;
 use model::deploy::store_path::StorePath;
 use model::limits::PATH_INFO_BYTES_MAX;
 
@@ -35,11 +35,11 @@ pub fn info_place(path: &StorePath) -> Vec<u8> {
 }
 
 /// All paths that are there, with what is known of them. `None`: only that they are there.
-pub type Contents = BTreeMap<StorePath, Option<PathInfo>>;
+pub type Contents = Paths<Option<PathInfo>>;
 
 /// Reads what the store holds.
 pub fn contents<D: Disk>(disk: &mut D) -> Result<Contents, D::Error> {
-    let mut found = Contents::new();
+    let mut found = Contents::default();
     if disk.look(STORE)?.is_none() {
         return Ok(found);
     }

@@ -1,25 +1,10 @@
-//! Closures: what one needs, what is missing, and in which order.
+//! Closures: what is missing of one, and in which order it comes.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::path_info::PathInfo;
+use super::paths::Paths;
 use super::store_path::StorePath;
-
-/// All that `roots` lead to, as far as `references` knows; the roots, too.
-pub fn reachable<'a, R: IntoIterator<Item = &'a StorePath>>(
-    roots: impl IntoIterator<Item = &'a StorePath>,
-    references: impl Fn(&StorePath) -> Option<R>,
-) -> BTreeSet<&'a StorePath> {
-    let mut found = BTreeSet::new();
-    let mut open: Vec<&StorePath> = roots.into_iter().collect();
-    while let Some(path) = open.pop() {
-        if found.insert(path) {
-            open.extend(references(path).into_iter().flatten());
-        }
-    }
-    found
-}
 
 /// What keeps paths from having an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +18,10 @@ pub enum NoOrder {
 /// The order in which paths come to be: what one refers to before it. Numbers of places in `paths`;
 /// what `has` says is there already is in no order.
 pub fn order(paths: &[PathInfo], has: impl Fn(&StorePath) -> bool) -> Result<Vec<usize>, NoOrder> {
-    let places: BTreeMap<&StorePath, usize> =
-        paths.iter().enumerate().map(|(place, info)| (&info.path, place)).collect();
+    let mut places = Paths::default();
+    for (place, info) in paths.iter().enumerate() {
+        places.insert(info.path.clone(), place);
+    }
     // 0: not seen; 1: on the way; 2: done.
     let mut states = alloc::vec![0_u8; paths.len()];
     let mut ordered = Vec::new();
@@ -115,16 +102,5 @@ mod tests {
         let (missing, by) = (path("libc"), path("dns"));
         assert_eq!(names(&table[..4], &[]), Err(NoOrder::Missing { path: missing, by }));
         assert_eq!(names(&[("a", "b"), ("b", "a")], &[]), Err(NoOrder::Circle(path("a"))));
-    }
-
-    #[test]
-    fn a_closure_is_all_that_is_led_to() {
-        let infos = infos(&[("a", "b"), ("b", "b c"), ("c", ""), ("d", "a")]);
-        let references =
-            |p: &StorePath| infos.iter().find(|info| info.path == *p).map(|info| &info.references);
-        let roots = [path("b"), path("gone")];
-        let found = reachable(&roots, references);
-        let names: Vec<&str> = found.iter().map(|path| path.name()).collect();
-        assert_eq!(names, ["b", "c", "gone"]);
     }
 }

@@ -13,6 +13,7 @@ pub mod nar_hash;
 pub mod nar_info;
 pub mod patch;
 pub mod path_info;
+pub mod paths;
 pub mod phases;
 pub mod replace;
 pub mod store_path;

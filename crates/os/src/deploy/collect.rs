@@ -1,6 +1,5 @@
 //! Collecting what nobody needs, and verifying what is there.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use engine::deploy::archive::{self, NoArchive};
@@ -54,13 +53,13 @@ pub fn run(
     let contents = store::contents(&mut disk)?;
     let references = references(&mut disk, &contents)?;
     let mut roots = roots::find(root).to(|| "find out what is needed")?;
-    roots.extend(leased.paths);
+    leased.paths.names().for_each(|path| roots.add(path.clone()));
     let groups = collect::garbage(&references, &roots);
     let mut collected = Collected::default();
     for path in groups.iter().flatten() {
-        let size = match &contents[*path] {
-            Some(info) => info.size,
-            None => archive::hash(&mut disk, &store::place(path)).map_or(0, |(_, size)| size),
+        let size = match contents.get(path) {
+            Some(Some(info)) => info.size,
+            _ => archive::hash(&mut disk, &store::place(path)).map_or(0, |(_, size)| size),
         };
         collected.gone.push(((*path).clone(), size));
     }
@@ -103,8 +102,7 @@ pub fn verify(
 ) -> Result<(), Trouble> {
     let mut disk = StoreDir::open(root)?;
     let contents = store::contents(&mut disk)?;
-    let there: BTreeSet<&StorePath> = contents.keys().collect();
-    for (path, info) in &contents {
+    for (path, info) in contents.all() {
         let mut findings = Vec::new();
         match info {
             None => findings.push(Finding::Unknown),
@@ -116,7 +114,7 @@ pub fn verify(
                     }
                     _ => findings.push(Finding::Changed),
                 }
-                let lacks = info.references.iter().filter(|needs| !there.contains(needs));
+                let lacks = info.references.iter().filter(|needs| !contents.has(needs));
                 findings.extend(lacks.cloned().map(Finding::Lacks));
             }
         }

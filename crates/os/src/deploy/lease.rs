@@ -3,12 +3,12 @@
 //! All of it lies in memory: a restart ends every copy. The lock of a file ends with the process that
 //! holds it, however that comes.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use model::deploy::paths::PathSet;
 use model::deploy::store_path::StorePath;
 use model::limits::STORE_PATHS_MAX;
 use rustix::fs::{FlockOperation, flock};
@@ -101,7 +101,7 @@ pub struct Lease {
 pub struct Leased {
     /// Somebody does not know yet what it needs: nothing may go.
     pub everything: bool,
-    pub paths: BTreeSet<StorePath>,
+    pub paths: PathSet,
 }
 
 impl Lease {
@@ -158,9 +158,7 @@ pub fn leased(root: &Path) -> io::Result<Leased> {
         file.take(LEASE_BYTES_MAX).read_to_string(&mut text)?;
         for line in text.lines() {
             match StorePath::parse(line) {
-                Ok(path) => {
-                    all.paths.insert(path);
-                }
+                Ok(path) => all.paths.add(path),
                 Err(_) => all.everything = true,
             }
         }
@@ -181,7 +179,7 @@ mod tests {
         assert!(leased(&root).expect("readable").everything);
         lease.narrow([&path]).expect("it can be changed");
         let found = leased(&root).expect("readable");
-        assert_eq!((found.everything, found.paths), (false, BTreeSet::from([path])));
+        assert_eq!((found.everything, found.paths), (false, PathSet::from_iter([path])));
         // Somebody who died holds nothing.
         fs::write(root.join("run/doorward/leases/1"), "*\n").expect("written");
         assert!(!leased(&root).expect("readable").everything);

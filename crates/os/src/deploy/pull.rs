@@ -1,6 +1,5 @@
 //! `ward store pull`: a closure from a Nix binary cache, by any web server.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use model::deploy::closure::{self, NoOrder};
 use model::deploy::lzma;
 use model::deploy::nar_info::{Compression, NarInfo};
 use model::deploy::path_info::PathInfo;
+use model::deploy::paths::{PathSet, Paths};
 use model::deploy::store_path::StorePath;
 use model::deploy::transfer::FileSystem;
 use model::deploy::trust;
@@ -91,12 +91,13 @@ pub fn run(pull: &mut Pull<'_>) -> Result<usize, NotPulled> {
         let _change = lease::take(pull.root, Right::Change).to(|| "lock the store")?;
         let lease = Lease::everything(pull.root).to(|| "say what is needed")?;
         let contents = store::contents(&mut disk)?;
-        let known = contents.into_iter().filter_map(|(path, info)| info.map(|_| path));
-        (lease, known.collect::<BTreeSet<_>>())
+        let known = contents.into_all().into_iter();
+        (lease, known.filter_map(|(path, info)| info.map(|_| path)).collect::<PathSet>())
     };
     let (infos, there) = ask(&site, &pull.path, &known)?;
     if !keys.is_empty()
-        && let Some(one) = infos.values().find(|one| !trust::is_signed(&one.info, &keys))
+        && let Some(one) =
+            infos.all().iter().map(|(_, one)| one).find(|one| !trust::is_signed(&one.info, &keys))
     {
         return Err(format!(
             "{} is not signed by a key that this device trusts (/{})",
@@ -105,7 +106,7 @@ pub fn run(pull: &mut Pull<'_>) -> Result<usize, NotPulled> {
         )
         .into());
     }
-    for one in infos.values() {
+    for (_, one) in infos.all() {
         if let Compression::Other(name) = &one.compression {
             return Err(format!(
                 "{} is compressed with {name} there, and ward reads xz and none: \
@@ -115,7 +116,7 @@ pub fn run(pull: &mut Pull<'_>) -> Result<usize, NotPulled> {
             .into());
         }
     }
-    let needs: u64 = infos.values().map(|one| one.info.size).sum();
+    let needs: u64 = infos.all().iter().map(|(_, one)| one.info.size).sum();
     // Flash is compressed: how well is seen when it is full.
     let is_flash = matches!(room.file_system, FileSystem::Jffs2 | FileSystem::Ubifs);
     let needs = if is_flash { needs / 3 } else { needs };
@@ -126,17 +127,19 @@ pub fn run(pull: &mut Pull<'_>) -> Result<usize, NotPulled> {
         )
         .into());
     }
-    lease.narrow(there.iter().chain(infos.keys())).to(|| "say what is needed")?;
+    lease
+        .narrow(there.names().chain(infos.all().iter().map(|(path, _)| path)))
+        .to(|| "say what is needed")?;
 
-    let all: Vec<PathInfo> = infos.values().map(|one| one.info.clone()).collect();
-    let order = closure::order(&all, |path| known.contains(path)).map_err(|error| match error {
+    let all: Vec<PathInfo> = infos.all().iter().map(|(_, one)| one.info.clone()).collect();
+    let order = closure::order(&all, |path| known.has(path)).map_err(|error| match error {
         NoOrder::Circle(path) | NoOrder::Missing { path, .. } => {
             format!("what the cache says of {path} makes no sense")
         }
     })?;
     let mut receiver = Receiver::new(disk, known)?;
     let outcome = order.iter().try_for_each(|at| {
-        let one = &infos[&all[*at].path];
+        let (_, one) = &infos.all()[*at];
         fetch(&site, one, &mut receiver)?;
         (pull.told)(&one.info.path, one.info.size);
         match receiver.staged().1 >= STAGED_BYTES_MAX {
@@ -158,22 +161,18 @@ fn commit(root: &Path, receiver: &mut Receiver<StoreDir>) -> Result<(), NotPulle
     receiver.commit().map_err(fault)
 }
 
-type Infos = BTreeMap<StorePath, NarInfo>;
+type Infos = Paths<NarInfo>;
 
 /// Asks the cache about a path and all that it needs and is not there; and what of that is.
-fn ask(
-    site: &Site<'_>,
-    path: &StorePath,
-    known: &BTreeSet<StorePath>,
-) -> Result<(Infos, BTreeSet<StorePath>), NotPulled> {
-    let (mut infos, mut there) = (Infos::new(), BTreeSet::new());
+fn ask(site: &Site<'_>, path: &StorePath, known: &PathSet) -> Result<(Infos, PathSet), NotPulled> {
+    let (mut infos, mut there) = (Infos::default(), PathSet::default());
     let mut open = vec![path.clone()];
     while let Some(path) = open.pop() {
-        if known.contains(&path) {
-            there.insert(path);
+        if known.has(&path) {
+            there.add(path);
             continue;
         }
-        if infos.contains_key(&path) {
+        if infos.has(&path) {
             continue;
         }
         if infos.len() >= STORE_PATHS_MAX {

@@ -1,6 +1,5 @@
 //! `ward store receive`: store paths from whoever speaks on the other side, by docs/formats/transfer.md.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -14,6 +13,7 @@ use engine::deploy::store;
 use model::deploy::lzma::{self, Decoder};
 use model::deploy::patch;
 use model::deploy::path_info::PathInfo;
+use model::deploy::paths::PathSet;
 use model::deploy::replace;
 use model::deploy::store_path::{STORE, StorePath};
 use model::deploy::transfer::{self, FromDevice, Greeting, HEAD_BYTES, ToDevice, VERSION, Way};
@@ -167,7 +167,7 @@ struct Session<'a> {
     old: StoreDir,
     keys: Vec<TrustedKey>,
     lease: Lease,
-    relied: BTreeSet<StorePath>,
+    relied: PathSet,
     coming: Option<(StorePath, Coming)>,
 }
 
@@ -184,8 +184,16 @@ pub fn run(root: &Path, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> Result
         Err(Begin::Refused(why)) => return refuse(&mut line, why),
     };
     let receiver = Receiver::new(disk, known)?;
-    let mut session =
-        Session { root, line, receiver, old, keys, lease, relied: BTreeSet::new(), coming: None };
+    let mut session = Session {
+        root,
+        line,
+        receiver,
+        old,
+        keys,
+        lease,
+        relied: PathSet::default(),
+        coming: None,
+    };
     let outcome = session.go_on();
     // Whatever came whole counts.
     session.receiver.abort()?;
@@ -216,7 +224,7 @@ impl<E: Into<Failure>> From<E> for Begin {
     }
 }
 
-type Begun = (Held, StoreDir, StoreDir, Vec<StorePath>, Vec<TrustedKey>, Lease);
+type Begun = (Held, StoreDir, StoreDir, PathSet, Vec<TrustedKey>, Lease);
 
 /// Says what the device is like and what it has, once nobody else brings anything.
 fn begin(root: &Path, line: &mut Line<'_>) -> Result<Begun, Begin> {
@@ -246,11 +254,11 @@ fn begin(root: &Path, line: &mut Line<'_>) -> Result<Begun, Begin> {
         (lease, contents)
     };
     line.say(&FromDevice::Greeting(greeting))?;
-    let mut known = Vec::new();
-    for (path, info) in contents {
+    let mut known = PathSet::default();
+    for (path, info) in contents.into_all() {
         if let Some(PathInfo { hash, size, .. }) = info {
             line.say(&FromDevice::Have { path: path.clone(), hash, size })?;
-            known.push(path);
+            known.add(path);
         }
     }
     line.say(&FromDevice::Ready)?;
@@ -370,12 +378,12 @@ impl Session<'_> {
     }
 
     fn rely(&mut self, paths: Vec<StorePath>, is_last: bool) -> Result<(), Unfit> {
-        self.relied.extend(paths);
+        paths.into_iter().for_each(|path| self.relied.add(path));
         if self.relied.len() > 2 * STORE_PATHS_MAX {
             return Err(Unfit::Over("that is more than any device has".into()));
         }
         if is_last {
-            let narrowed = self.lease.narrow(&self.relied);
+            let narrowed = self.lease.narrow(self.relied.names());
             narrowed.map_err(|error| Unfit::Over(format!("cannot say what is needed: {error}")))?;
         }
         Ok(())
@@ -396,7 +404,7 @@ impl Session<'_> {
         if self.receiver.has(&path) {
             return Ok(());
         }
-        if !self.relied.contains(&path) {
+        if !self.relied.has(&path) {
             // What is not said to be needed could be collected at once.
             return Err(Unfit::Over(format!("{path} is no part of what was announced")));
         }
@@ -531,7 +539,7 @@ pub fn collectable(root: &Path, disk: &mut StoreDir) -> Result<u64, Trouble> {
     let references = super::collect::references(disk, &contents)?;
     let roots = roots::find(root).to(|| "find out what is needed")?;
     let groups = collect::garbage(&references, &roots);
-    let sizes = groups.iter().flatten().filter_map(|path| Some(contents[*path].as_ref()?.size));
+    let sizes = groups.iter().flatten().filter_map(|path| Some(contents.get(path)?.as_ref()?.size));
     Ok(sizes.sum())
 }
 

@@ -1,11 +1,11 @@
 //! What must stay in the store: what the device boots and runs, and what somebody wants to keep.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use model::deploy::paths::PathSet;
 use model::deploy::store_path::{STORE, StorePath};
 
 /// Links whose targets stay.
@@ -15,8 +15,8 @@ const LINKS: [&str; 2] = ["boot/system", "run/current-system"];
 const FOLDERS: [&str; 2] = ["boot/generations", "nix/var/doorward/roots"];
 
 /// Every path that is needed by itself, without what it refers to.
-pub fn find(root: &Path) -> io::Result<BTreeSet<StorePath>> {
-    let mut found = BTreeSet::new();
+pub fn find(root: &Path) -> io::Result<PathSet> {
+    let mut found = PathSet::default();
     for link in LINKS {
         follow(root, &root.join(link), &mut found);
     }
@@ -37,13 +37,13 @@ pub fn find(root: &Path) -> io::Result<BTreeSet<StorePath>> {
 }
 
 /// The store path that a link leads to, by others if need be.
-fn follow(root: &Path, link: &Path, found: &mut BTreeSet<StorePath>) {
+fn follow(root: &Path, link: &Path, found: &mut PathSet) {
     let mut at = link.to_owned();
     for _ in 0..8 {
         let Ok(target) = fs::read_link(&at) else { return };
         let target = at.parent().unwrap_or(root).join(target);
         if let Some(path) = target.to_str().and_then(|text| StorePath::of(text).ok()) {
-            found.insert(path);
+            found.add(path);
             return;
         }
         // A link that leads elsewhere leads there on the device.
@@ -55,7 +55,7 @@ fn follow(root: &Path, link: &Path, found: &mut BTreeSet<StorePath>) {
 }
 
 /// What processes have open, run, or have in their memory.
-fn in_use(found: &mut BTreeSet<StorePath>) -> io::Result<()> {
+fn in_use(found: &mut PathSet) -> io::Result<()> {
     let mut add = |bytes: &[u8]| {
         let Some(at) = bytes.windows(STORE.len()).position(|part| part == STORE.as_bytes()) else {
             return;
@@ -63,7 +63,7 @@ fn in_use(found: &mut BTreeSet<StorePath>) -> io::Result<()> {
         let end = bytes[at..].iter().position(|byte| matches!(byte, b' ' | b'\n' | 0));
         let text = &bytes[at..end.map_or(bytes.len(), |end| at + end)];
         if let Some(path) = std::str::from_utf8(text).ok().and_then(|it| StorePath::of(it).ok()) {
-            found.insert(path);
+            found.add(path);
         }
     };
     for entry in fs::read_dir("/proc")? {
@@ -114,10 +114,10 @@ mod tests {
         symlink("loop", root.join("nix/var/doorward/roots/loop")).expect("made");
         symlink("/etc", root.join("nix/var/doorward/roots/other")).expect("made");
         let found: Vec<String> =
-            find(&root).expect("found").iter().map(|path| format!("{STORE}/{path}")).collect();
+            find(&root).expect("found").names().map(|path| format!("{STORE}/{path}")).collect();
         assert_eq!(found, [path("a"), path("b"), path("c")]);
         fs::remove_dir_all(root).expect("removed");
-        let mut all = BTreeSet::new();
+        let mut all = PathSet::default();
         in_use(&mut all).expect("there are processes");
     }
 }
