@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use e2e::dice::Dice;
@@ -38,16 +39,22 @@ fn configuration(folder: &Folder, name: &str, modules: &str) -> PathBuf {
 /// A router that runs, and what it can be made.
 struct Router {
     vm: Vm,
+    built: PathBuf,
     folder: Folder,
+}
+
+fn vm_on(name: &str, built: &Path) -> Vm {
+    let mut vm = Vm::new(name, built);
+    vm.option(&["--network", "user"]);
+    vm
 }
 
 impl Router {
     fn start(name: &str) -> Self {
         let built = vm::build(&modules(100_001, ""), "qemu-x86_64");
-        let mut vm = Vm::new(name, &built);
-        vm.option(&["--network", "user"]);
+        let mut vm = vm_on(name, &built);
         vm.start();
-        let router = Self { vm, folder: Folder::new(name) };
+        let router = Self { vm, built, folder: Folder::new(name) };
         wait_for("everything", LIMIT, || router.vm.ask("s6-rc -da list").is_empty().then_some(()));
         router
     }
@@ -66,6 +73,15 @@ impl Router {
         command.args(["-d", "qemu-x86_64", "-I"]);
         command.arg(format!("liminix-config={}", file.display())).args(words);
         command
+    }
+
+    /// What is in the flash at this moment: what is left if the power goes now.
+    fn snapshot(&self, number: u32, at: usize) -> PathBuf {
+        let flash = self.folder.join(format!("flash-{number}-{at}"));
+        self.vm.order("stop", json!({}));
+        fs::copy(self.vm.flash(), &flash).expect("there is room");
+        self.vm.order("cont", json!({}));
+        flash
     }
 
     fn status(&self) -> Value {
@@ -158,12 +174,12 @@ fn cuts() -> usize {
 fn wherever_the_plug_is_pulled_the_old_or_the_new_router_comes_up_whole() {
     let mut router = Router::start("cuts");
     let old = router.status()["running"]["path"].as_str().expect("a path").to_owned();
-    // How long an update takes from its first byte on.
-    let mut flashes = Vec::new();
     let seed = std::env::var("SEED").ok().and_then(|text| text.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
     let mut dice = Dice(seed.max(1));
     let (mut number, mut paths) = (100_002, vec![old]);
+    // Flashes as a power cut leaves them, and the least that has to be on them: by its place in `paths`.
+    let mut flashes = Vec::new();
     while flashes.len() < cuts() {
         // Built before, so that all the time goes to what happens on the router.
         let new = modules(number, "");
@@ -172,37 +188,46 @@ fn wherever_the_plug_is_pulled_the_old_or_the_new_router_comes_up_whole() {
         let mut update = router.rebuild(&new, &[]);
         let mut update =
             update.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+        let mut taken = Vec::new();
         while update.try_wait().expect("it can be waited for").is_none() {
-            std::thread::sleep(Duration::from_millis(100 + dice.below(700)));
-            if flashes.len() < cuts() {
-                // What is in the flash at one moment is what is left if the power goes then.
-                router.vm.order("stop", json!({}));
-                let flash = router.folder.join(format!("flash-{}", flashes.len()));
-                fs::copy(router.vm.flash(), &flash).expect("there is room");
-                router.vm.order("cont", json!({}));
-                flashes.push(flash);
-            }
+            std::thread::sleep(Duration::from_millis(50 + dice.below(400)));
+            taken.push(router.snapshot(number, taken.len()));
         }
-        assert!(
-            update.wait().expect("it has ended").success(),
-            "the update itself was not disturbed"
-        );
+        assert!(update.wait().expect("it has ended").success(), "nobody disturbed it");
         paths.push(router.status()["running"]["path"].as_str().expect("a path").to_owned());
+        // What was said to be done is done; of the moments before some, wherever they fell.
+        let last = router.snapshot(number, taken.len());
+        flashes.push((last, paths.len() - 1));
+        while !taken.is_empty() && flashes.len() < cuts() && dice.below(5) > 0 {
+            let one = taken.swap_remove(dice.below(taken.len() as u64) as usize);
+            flashes.push((one, paths.len() - 2));
+        }
+        taken.iter().for_each(|flash| fs::remove_file(flash).expect("it is there"));
         number += 1;
     }
     router.vm.stop();
-    let mut seen = [0, 0];
-    for (at, flash) in flashes.iter().enumerate() {
-        let found = boot(&mut router.vm, flash);
-        let place = paths.iter().position(|path| *path == found);
-        let place = place.unwrap_or_else(|| panic!("seed {seed}: cut {at} runs {found}"));
-        seen[usize::from(place > 0)] += 1;
-    }
+    // Two at a time: a start is much waiting.
+    let (built, newest) = (&router.built, AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for half in 0..2 {
+            let (flashes, paths, newest) = (&flashes, &paths, &newest);
+            scope.spawn(move || {
+                for (at, (flash, least)) in flashes.iter().enumerate().filter(|it| it.0 % 2 == half)
+                {
+                    let found = boot(&mut vm_on(&format!("cut-{at}"), built), flash);
+                    let place = paths.iter().position(|path| *path == found);
+                    let fits = place.filter(|place| (*least..=*least + 1).contains(place));
+                    let place =
+                        fits.unwrap_or_else(|| panic!("seed {seed}: cut {at} runs {found}"));
+                    newest.fetch_add((place > *least).into(), Relaxed);
+                }
+            });
+        }
+    });
+    let (all, newest) = (flashes.len(), newest.into_inner());
+    let old = all - newest;
     eprintln!(
-        "seed {seed}: {} cuts, {} with the old one, {} with a new one",
-        flashes.len(),
-        seen[0],
-        seen[1]
+        "seed {seed}: {all} cuts, {old} with what was there before, {newest} with the new one"
     );
 }
 

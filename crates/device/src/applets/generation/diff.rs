@@ -1,6 +1,5 @@
 //! What differs between two generations.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -113,11 +112,16 @@ fn lines(name: &str, a: &Path, b: &Path, out: &mut dyn Write) -> Result<(), Fail
 }
 
 fn files(a: &Path, b: &Path, out: &mut dyn Write) -> Result<(), Failure> {
-    let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
+    let (mut old, mut new) = (Vec::new(), Vec::new());
     walk(&a.join("root"), Path::new("/"), 0, &mut old);
     walk(&b.join("root"), Path::new("/"), 0, &mut new);
+    old.sort_unstable();
+    new.sort_unstable();
+    let place_in = |all: &[(PathBuf, PathBuf)], path: &Path| {
+        all.binary_search_by(|(known, _)| known.as_path().cmp(path)).ok()
+    };
     for (path, file) in &new {
-        match old.get(path) {
+        match place_in(&old, path).map(|at| &old[at].1) {
             None => writeln!(out, "file new: {}", path.display())?,
             Some(before) if !same(before, file) => {
                 writeln!(out, "file changed: {}", path.display())?;
@@ -125,14 +129,14 @@ fn files(a: &Path, b: &Path, out: &mut dyn Write) -> Result<(), Failure> {
             Some(_) => {}
         }
     }
-    for path in old.keys().filter(|path| !new.contains_key(*path)) {
+    for (path, _) in old.iter().filter(|(path, _)| place_in(&new, path).is_none()) {
         writeln!(out, "file gone: {}", path.display())?;
     }
     Ok(())
 }
 
 /// All that is no folder, by its path on the device.
-fn walk(folder: &Path, path: &Path, depth: usize, found: &mut BTreeMap<PathBuf, PathBuf>) {
+fn walk(folder: &Path, path: &Path, depth: usize, found: &mut Vec<(PathBuf, PathBuf)>) {
     if depth > DEPTH_MAX {
         return;
     }
@@ -140,7 +144,7 @@ fn walk(folder: &Path, path: &Path, depth: usize, found: &mut BTreeMap<PathBuf, 
         let (there, path) = (entry.path(), path.join(entry.file_name()));
         match entry.file_type() {
             Ok(kind) if kind.is_dir() => walk(&there, &path, depth + 1, found),
-            _ => drop(found.insert(path, there)),
+            _ => found.push((path, there)),
         }
     }
 }

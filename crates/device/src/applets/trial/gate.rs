@@ -1,6 +1,5 @@
 //! Whether a generation works: what was up before is up, and stays so for a while.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -54,9 +53,9 @@ pub struct Gate {
     /// Services that were up before, and those that nothing goes on without.
     must: Vec<String>,
     /// Starts of each when it was first looked at.
-    first: BTreeMap<String, u32>,
+    first: Vec<Option<u32>>,
     /// Since when all is well, and how often each had been started by then.
-    well: Option<(Moment, BTreeMap<String, u32>)>,
+    well: Option<(Moment, Vec<u32>)>,
     booted: bool,
 }
 
@@ -66,12 +65,12 @@ impl Gate {
         must.extend(essentials());
         must.sort_unstable();
         must.dedup();
-        Self { must, first: BTreeMap::new(), well: None, booted: false }
+        Self { booted: false, ..Self::returned(must) }
     }
 
     /// For the way back: the services themselves, and no others.
     pub fn returned(were_up: Vec<String>) -> Self {
-        Self { must: were_up, first: BTreeMap::new(), well: None, booted: true }
+        Self { first: vec![None; were_up.len()], must: were_up, well: None, booted: true }
     }
 
     /// Looks at all of it once.
@@ -93,14 +92,14 @@ impl Gate {
         }
     }
 
-    fn judge(&mut self, now: Moment, seen: &BTreeMap<String, Seen>) -> Verdict {
+    fn judge(&mut self, now: Moment, seen: &[(String, Seen)]) -> Verdict {
         let mut lack = None;
-        let mut starts = BTreeMap::new();
-        for name in &self.must {
+        let mut starts = Vec::new();
+        for (name, first) in self.must.iter().zip(&mut self.first) {
             // What the new generation does not have need not work in it.
-            let Some(found) = seen.get(name) else { continue };
-            let first = *self.first.entry(name.clone()).or_insert(found.starts);
-            starts.insert(name.clone(), found.starts);
+            let Some(found) = find(seen, name) else { continue };
+            let first = *first.get_or_insert(found.starts);
+            starts.push(found.starts);
             if found.gave_up {
                 let why = found.lack.as_deref().unwrap_or("it is given up");
                 return Verdict::Sick(format!("{name}: {why}"));
@@ -133,14 +132,13 @@ impl Gate {
     /// Whether all of them are up again.
     pub fn is_back(&mut self) -> Result<(), String> {
         let seen = services()?;
-        let down = self.must.iter().find(|name| seen.get(*name).is_some_and(|it| !it.up));
-        match down {
-            None => Ok(()),
-            Some(name) => {
-                let why = seen[name].lack.as_deref().unwrap_or("it is down");
-                Err(format!("{name}: {why}"))
+        for name in &self.must {
+            if let Some(found) = find(&seen, name).filter(|found| !found.up) {
+                let why = found.lack.as_deref().unwrap_or("it is down");
+                return Err(format!("{name}: {why}"));
             }
         }
+        Ok(())
     }
 }
 
@@ -154,8 +152,14 @@ fn essentials() -> Vec<String> {
     members.map(|service| service.name().to_owned()).collect()
 }
 
-/// How all services are, by name.
-pub fn services() -> Result<BTreeMap<String, Seen>, String> {
+/// How one of them is.
+fn find<'a>(seen: &'a [(String, Seen)], name: &str) -> Option<&'a Seen> {
+    let at = seen.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
+    Some(&seen[at].1)
+}
+
+/// How all services are, in the order of their names.
+pub fn services() -> Result<Vec<(String, Seen)>, String> {
     let asking = Asking {
         live: Path::new(LIVE),
         names: &[],
@@ -165,13 +169,15 @@ pub fn services() -> Result<BTreeMap<String, Seen>, String> {
         ticks: false,
         patient: false,
     };
-    let mut all = BTreeMap::new();
+    let mut all = Vec::new();
     let asked = asking.ask(&mut |heard| {
         if let Heard::Manager(FromManager::Service(status)) = heard {
-            all.insert(status.name.to_owned(), seen(&status));
+            all.push((status.name.to_owned(), seen(&status)));
         }
     });
-    asked.map_err(|error| error.to_string()).map(|_| all)
+    asked.map_err(|error| error.to_string())?;
+    all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(all)
 }
 
 fn seen(status: &ServiceStatus<'_>) -> Seen {
@@ -207,14 +213,14 @@ mod tests {
         Gate::returned(must.iter().map(|name| (*name).to_owned()).collect())
     }
 
-    fn world(services: &[(&str, Seen)]) -> BTreeMap<String, Seen> {
+    fn world(services: &[(&str, Seen)]) -> Vec<(String, Seen)> {
         services.iter().map(|(name, seen)| ((*name).to_owned(), seen.clone())).collect()
     }
 
     #[test]
     fn what_is_up_has_to_stay_so_before_it_counts() {
         let mut gate = gate(&["sshd", "gone"]);
-        let up = world(&[("sshd", seen(true, 1)), ("new", seen(false, 0))]);
+        let up = world(&[("new", seen(false, 0)), ("sshd", seen(true, 1))]);
         assert!(matches!(gate.judge(at(0), &up), Verdict::NotYet(_)));
         assert!(matches!(gate.judge(at(1400), &up), Verdict::NotYet(_)));
         assert_eq!(gate.judge(at(1500), &up), Verdict::Healthy);

@@ -1,6 +1,5 @@
 //! Going over from one generation to another while the device runs, and going back.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use engine::service::manage::{Along, Graph};
 use model::deploy::generation::{CURRENT, Entry, Preparation};
 use model::log::line::LABEL_BYTES;
-use model::service::database::{Database, Entry as Named};
+use model::service::database::{Database, DatabaseError, Entry as Named, Index};
 use model::service::manager_request::{FromManager, Manner, Step, Verb};
 use model::service::request::ToInit;
 use model::time::Moment;
@@ -46,8 +45,8 @@ pub struct Going<'a> {
     pub say: &'a mut dyn FnMut(&str),
 }
 
-/// What became of services, by name: why they are not up.
-type Troubles = BTreeMap<String, String>;
+/// What became of services: their names, and why they are not up.
+type Troubles = Vec<(String, String)>;
 
 impl Going<'_> {
     /// Goes, and gives what did not work and did not have to. Doing it again changes nothing.
@@ -162,12 +161,8 @@ impl Going<'_> {
             }
         }
         let up = self.up;
-        let were_up = |name: &&String| up.binary_search(name).is_ok();
-        if let Some(name) = troubles.keys().find(were_up) {
-            return Err(format!(
-                "{name}, which was up before, does not come up: {}",
-                troubles[name]
-            ));
+        if let Some((name, why)) = troubles.iter().find(|(name, _)| up.contains(name)) {
+            return Err(format!("{name}, which was up before, does not come up: {why}"));
         }
         warnings.extend(troubles.iter().map(|(name, why)| format!("{name} is not up: {why}")));
         Ok(())
@@ -195,10 +190,11 @@ impl Going<'_> {
                 Step::Failed(reason) => {
                     let reason = reason.to_string();
                     (self.say)(&format!("{name}: {reason}"));
-                    troubles.insert(name.to_owned(), reason);
+                    troubles.retain(|(known, _)| known != name);
+                    troubles.push((name.to_owned(), reason));
                 }
                 Step::Up => {
-                    troubles.remove(name);
+                    troubles.retain(|(known, _)| known != name);
                     (self.say)(&format!("{name} is up"));
                 }
                 Step::Down => (self.say)(&format!("{name} is down")),
@@ -215,34 +211,39 @@ impl Going<'_> {
             DatabaseFile::read(directory).map_err(|e| format!("{}: {e}", directory.display()))
         };
         let (new, old) = (read(database)?, read(&self.from.join("services"))?);
-        let open = |file: &'_ DatabaseFile| -> Result<BTreeMap<String, bool>, String> {
-            let database = file.database().map_err(|error| error.to_string())?;
-            Ok(started(&database))
-        };
-        let (after, before) = (open(&new)?, open(&old)?);
+        let open = |error: DatabaseError| error.to_string();
+        let (after, before) = (new.database().map_err(open)?, old.database().map_err(open)?);
         if self.back {
-            let known = self.up.iter().filter(|name| after.contains_key(*name));
-            return Ok((known.cloned().collect(), Vec::new()));
+            let is_known = |name: &&String| matches!(after.find(name), Some(Named::Service(_)));
+            return Ok((self.up.iter().filter(is_known).cloned().collect(), Vec::new()));
         }
-        let starts = |all: &BTreeMap<String, bool>, name: &str| all.get(name) == Some(&true);
-        let start = after.keys().filter(|name| starts(&after, name) && !starts(&before, name));
-        let stop = after.keys().filter(|name| !starts(&after, name) && starts(&before, name));
-        Ok((start.cloned().collect(), stop.cloned().collect()))
+        let (now, then) = (started(&after), started(&before));
+        let (mut start, mut stop) = (Vec::new(), Vec::new());
+        for service in after.services() {
+            let is_started = now.contains(&service.index());
+            let was_started = match before.find(service.name()) {
+                Some(Named::Service(index)) => then.contains(&index),
+                _ => false,
+            };
+            match (is_started, was_started) {
+                (true, false) => start.push(service.name().to_owned()),
+                (false, true) => stop.push(service.name().to_owned()),
+                _ => {}
+            }
+        }
+        Ok((start, stop))
     }
 }
 
-/// Every service, and whether the device brings it up by itself.
-fn started(database: &Database<'_>) -> BTreeMap<String, bool> {
+/// The services that the device brings up by itself.
+fn started(database: &Database<'_>) -> Vec<Index> {
     let mut members = Vec::new();
     match database.find("default") {
         Some(Named::Bundle(bundle)) => members.extend(database.bundle(bundle).contents()),
         Some(Named::Service(index)) => members.push(index),
         None => {}
     }
-    let graph = Graph::from(database);
-    let closure = graph.closure(&members, Along::Needs).into_members();
-    let is_in = |index| closure.contains(&index);
-    database.services().map(|it| (it.name().to_owned(), is_in(it.index()))).collect()
+    Graph::from(database).closure(&members, Along::Needs).into_members()
 }
 
 /// Whether pid 1 is this program.
