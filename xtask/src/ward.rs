@@ -64,6 +64,10 @@ pub fn with_library(command: &mut Command) -> Result<bool, Failed> {
     }
     command
         .env("RUSTC_BOOTSTRAP", "1")
-        .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
+        .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"])
+        // Where in the sources each of some thousand checks stands is a twentieth of `ward`. What a
+        // panic says is still said.
+        .arg("--config")
+        .arg("target.'cfg(target_env = \"musl\")'.rustflags=[\"-Zlocation-detail=none\"]");
     Ok(true)
 }
