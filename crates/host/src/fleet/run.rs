@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -165,10 +165,7 @@ fn next(receiver: &Receiver<Heard>, rollout: &Rollout, counts: bool) -> Option<H
     if counts && rollout.soaks_until().is_some() {
         limit = limit.min(Duration::from_secs(1));
     }
-    match receiver.recv_timeout(limit) {
-        Ok(heard) => Some(heard),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-    }
+    receiver.recv_timeout(limit).ok()
 }
 
 fn ending(code: Option<i32>) -> Ending {

@@ -174,7 +174,7 @@ fn whatever_happens_no_more_are_begun_than_may_be_and_it_ends() {
         }
         let stopped = rollout.outcome() == Some(Outcome::Stopped);
         assert_eq!(stopped, rollout.failures() > settings.failures_max, "seed {seed}");
-        let open = rollout.states().iter().any(|state| *state == State::Waiting);
+        let open = rollout.states().contains(&State::Waiting);
         assert!(stopped || !open, "seed {seed}: somebody was forgotten");
     }
 }
