@@ -81,8 +81,10 @@ impl Generation {
             let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
             let child: u32 = children.ok()?.split_whitespace().next()?.parse().ok()?;
             let words = fs::read(format!("/proc/{child}/cmdline")).ok()?;
-            let program = words.split(|b| *b == 0).next()?;
-            program.ends_with(b"/init").then_some(child)
+            // Its init may be a script, whose name stands behind that of a shell.
+            let mut words = words.split(|b| *b == 0);
+            let is_still_chroot = words.clone().next()?.ends_with(b"chroot");
+            (!is_still_chroot && words.any(|word| word.ends_with(b"/init"))).then_some(child)
         });
         generation
     }

@@ -69,13 +69,14 @@ impl Generations {
         let mut numbers = Vec::new();
         for entry in folder {
             let name = entry?.file_name();
-            numbers.extend(name.to_str().and_then(Number::parse));
+            numbers.extend(name.to_str().and_then(Number::parse).map(Number::number));
             if numbers.len() > GENERATIONS_MAX * 2 {
                 return Err(io::Error::other("there are too many generations"));
             }
         }
         numbers.sort_unstable();
         let named = numbers.into_iter().filter_map(|number| {
+            let number = Number::new(number)?;
             let path = self.leads(&number.link()).ok()?;
             Some(Numbered { number, path, record: self.record(number) })
         });

@@ -112,39 +112,39 @@ fn lines(name: &str, a: &Path, b: &Path, out: &mut dyn Write) -> Result<(), Fail
 }
 
 fn files(a: &Path, b: &Path, out: &mut dyn Write) -> Result<(), Failure> {
-    let (mut old, mut new) = (Vec::new(), Vec::new());
-    walk(&a.join("root"), Path::new("/"), 0, &mut old);
-    walk(&b.join("root"), Path::new("/"), 0, &mut new);
-    old.sort_unstable();
-    new.sort_unstable();
-    let place_in = |all: &[(PathBuf, PathBuf)], path: &Path| {
-        all.binary_search_by(|(known, _)| known.as_path().cmp(path)).ok()
-    };
-    for (path, file) in &new {
-        match place_in(&old, path).map(|at| &old[at].1) {
-            None => writeln!(out, "file new: {}", path.display())?,
-            Some(before) if !same(before, file) => {
-                writeln!(out, "file changed: {}", path.display())?;
-            }
-            Some(_) => {}
+    let (old, new) = (a.join("root"), b.join("root"));
+    let mut told = Ok(());
+    let mut tell = |what: &str, path: &Path| {
+        if told.is_ok() {
+            told = writeln!(out, "file {what}: /{}", path.display());
         }
-    }
-    for (path, _) in old.iter().filter(|(path, _)| place_in(&new, path).is_none()) {
-        writeln!(out, "file gone: {}", path.display())?;
-    }
-    Ok(())
+    };
+    walk(&new, Path::new(""), 0, &mut |path| {
+        let (before, now) = (old.join(path), new.join(path));
+        match fs::symlink_metadata(&before) {
+            Err(_) => tell("new", path),
+            Ok(_) if !same(&before, &now) => tell("changed", path),
+            Ok(_) => {}
+        }
+    });
+    walk(&old, Path::new(""), 0, &mut |path| {
+        if fs::symlink_metadata(new.join(path)).is_err() {
+            tell("gone", path);
+        }
+    });
+    Ok(told?)
 }
 
-/// All that is no folder, by its path on the device.
-fn walk(folder: &Path, path: &Path, depth: usize, found: &mut Vec<(PathBuf, PathBuf)>) {
+/// All that is no folder, by its path below `top`.
+fn walk(top: &Path, folder: &Path, depth: usize, each: &mut dyn FnMut(&Path)) {
     if depth > DEPTH_MAX {
         return;
     }
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let (there, path) = (entry.path(), path.join(entry.file_name()));
+    for entry in fs::read_dir(top.join(folder)).into_iter().flatten().flatten() {
+        let path = folder.join(entry.file_name());
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() => walk(&there, &path, depth + 1, found),
-            _ => found.push((path, there)),
+            Ok(kind) if kind.is_dir() => walk(top, &path, depth + 1, each),
+            _ => each(&path),
         }
     }
 }

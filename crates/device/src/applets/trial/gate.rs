@@ -154,11 +154,10 @@ fn essentials() -> Vec<String> {
 
 /// How one of them is.
 fn find<'a>(seen: &'a [(String, Seen)], name: &str) -> Option<&'a Seen> {
-    let at = seen.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
-    Some(&seen[at].1)
+    seen.iter().find(|(known, _)| known == name).map(|(_, seen)| seen)
 }
 
-/// How all services are, in the order of their names.
+/// How all services are, with their names.
 pub fn services() -> Result<Vec<(String, Seen)>, String> {
     let asking = Asking {
         live: Path::new(LIVE),
@@ -176,7 +175,6 @@ pub fn services() -> Result<Vec<(String, Seen)>, String> {
         }
     });
     asked.map_err(|error| error.to_string())?;
-    all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     Ok(all)
 }
 
