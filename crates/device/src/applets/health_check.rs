@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use cli::{Args, Command, Exit, Failure};
 use engine::controller::health::{Ended, Event, Health, Machine, Order, Seen, Service, World};
 use model::controller::Kind;
-use model::controller::check::{self, OnSick};
+use model::controller::check::{self, HEALTHY, OnSick};
 use model::service::request::Phase;
 use os::clock;
 use os::controller::manager_link::{Condition, ManagerLink, News, State, Verb};
@@ -143,7 +143,7 @@ fn show(machine: &Machine, link: &mut ManagerLink, service: &str) {
     let summary = machine.summary();
     let values: Vec<String> = machine.checks().iter().map(value).collect();
     let mut conditions =
-        vec![Condition { label: "healthy", value: &summary, holds: health != Health::Sick, since }];
+        vec![Condition { label: HEALTHY, value: &summary, holds: health != Health::Sick, since }];
     conditions.extend(machine.checks().iter().zip(&values).map(|(check, value)| Condition {
         label: &check.what,
         value,

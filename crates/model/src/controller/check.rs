@@ -14,6 +14,9 @@ use crate::log::target::Target;
 use crate::service::execline;
 use crate::service::name::nearest;
 
+/// The condition that says what comes of all checks; the others are about one each.
+pub const HEALTHY: &str = "healthy";
+
 /// All of one health check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use model::controller::check::HEALTHY;
 use model::service::database::Entry;
 use model::service::live_state::is_up;
 use model::service::manager_request::{FromManager, ServiceStatus};
@@ -39,6 +40,9 @@ pub struct Seen {
     lack: Option<String>,
     gave_up: bool,
     starts: u32,
+    /// It shall be up.
+    goal: bool,
+    is_controlled: bool,
 }
 
 impl Seen {
@@ -108,7 +112,9 @@ impl Gate {
                 let why = found.lack.as_deref().unwrap_or("it runs by now");
                 return Verdict::Sick(format!("{name} ends again and again: {why}"));
             }
-            if !found.up && lack.is_none() {
+            // Its controller has stopped it: a device is gone, or another uplink has its turn.
+            let is_spared = found.is_controlled && !found.goal;
+            if !found.up && !is_spared && lack.is_none() {
                 let why = found.lack.as_deref().unwrap_or("it is down");
                 lack = Some(format!("{name}: {why}"));
             }
@@ -170,8 +176,19 @@ pub fn services() -> Result<Vec<(String, Seen)>, String> {
     };
     let mut all = Vec::new();
     let asked = asking.ask(&mut |heard| {
-        if let Heard::Manager(FromManager::Service(status)) = heard {
-            all.push((status.name.to_owned(), seen(&status)));
+        match heard {
+            Heard::Manager(FromManager::Service(status)) => {
+                all.push((status.name.to_owned(), seen(&status)));
+            }
+            // It is about the service that was told last.
+            Heard::Manager(FromManager::Condition { controller, condition }) => {
+                let Some((_, seen)) = all.last_mut() else { return };
+                seen.is_controlled = true;
+                if condition.label == HEALTHY && !condition.holds {
+                    seen.sicken(controller, condition.label, condition.value);
+                }
+            }
+            _ => {}
         }
     });
     asked.map_err(|error| error.to_string())?;
@@ -192,7 +209,9 @@ fn seen(status: &ServiceStatus<'_>) -> Seen {
         (None, None, Some(exit)) if waits => Some(format!("it ended ({exit:?})")),
         _ => None,
     };
-    Seen { up: is_up(status.byte) && !waits && !gave_up, lack, gave_up, starts: state.starts }
+    let up = is_up(status.byte) && !waits && !gave_up;
+    let (goal, starts) = (status.goal, state.starts);
+    Seen { up, lack, gave_up, starts, goal, is_controlled: false }
 }
 
 #[cfg(test)]
@@ -204,7 +223,7 @@ mod tests {
     }
 
     fn seen(up: bool, starts: u32) -> Seen {
-        Seen { up, lack: None, gave_up: false, starts }
+        Seen { up, lack: None, gave_up: false, starts, goal: true, is_controlled: false }
     }
 
     fn gate(must: &[&str]) -> Gate {
@@ -247,6 +266,17 @@ mod tests {
         let up = world(&[("wan", seen(true, 1))]);
         assert!(matches!(gate.judge(at(1), &up), Verdict::NotYet(_)));
         assert_eq!(gate.judge(at(1501), &up), Verdict::Healthy);
+    }
+
+    #[test]
+    fn what_its_controller_has_stopped_is_not_waited_for() {
+        let mut gate = gate(&["wan"]);
+        let stopped = Seen { goal: false, is_controlled: true, ..seen(false, 1) };
+        let now = world(&[("wan", stopped.clone())]);
+        assert!(matches!(gate.judge(at(0), &now), Verdict::NotYet(_)));
+        assert_eq!(gate.judge(at(1500), &now), Verdict::Healthy);
+        let by_nobody = world(&[("wan", Seen { is_controlled: false, ..stopped })]);
+        assert_eq!(gate.judge(at(1600), &by_nobody), Verdict::NotYet("wan: it is down".into()));
     }
 
     #[test]
