@@ -1,6 +1,7 @@
 //! `docs` and `install`: programs, expressions, man pages, completions, and where they go.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use crate::shell::{Failed, Outcome, cargo, failed, root, run, target};
@@ -15,6 +16,9 @@ pub fn docs(_: &[String]) -> Outcome {
 /// What `doorward build` reads: the entry and the folders that it leads to.
 const EXPRESSIONS: [&str; 3] = ["default.nix", "nix", "devices"];
 
+/// The names that people know some of its commands by (`crates/host/src/main.rs`).
+const NAMES: [&str; 3] = ["liminix-rebuild", "min-collect-garbage", "min-copy-closure"];
+
 /// Installs `doorward`, the programs that go into builds, the expressions that say how, man
 /// pages and completions.
 pub fn chore(words: &[String]) -> Outcome {
@@ -25,6 +29,11 @@ pub fn chore(words: &[String]) -> Outcome {
     let doorward = ward::builder()?;
     docs(&[])?;
     place(&doorward, &prefix.join("bin"))?;
+    for name in NAMES {
+        let link = prefix.join("bin").join(name);
+        let _ = fs::remove_file(&link);
+        symlink("doorward", &link).map_err(|e| failed(format!("{}: {e}", link.display())))?;
+    }
     // As they lie in cargo's folder; other processors' `ward` beside them, where it was built.
     let programs = prefix.join("lib/doorward");
     let here = programs.join(ward::HERE).join("release");

@@ -3,7 +3,8 @@
 //! Devices come in waves. In a wave several are updated at once. Once all of a wave are updated, failed
 //! or cannot be reached, and one at least is updated, it soaks; then each that was updated is looked at
 //! again, and the next wave begins. More failures than are allowed stop everything that has not begun.
-//! What cannot be reached delays nobody: it is tried again beside all else, and for a while after it.
+//! What cannot be reached delays nobody: it is tried again beside all else, and for a while after it. Only a
+//! wave of which nobody can be reached is waited for, as long.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -20,7 +21,7 @@ pub struct Settings {
     pub failures_max: usize,
     /// From one try to reach a device to the next.
     pub retry: Duration,
-    /// How long those that cannot be reached are still tried once all others are done.
+    /// How long those that cannot be reached are still tried once all others are done, or wait for them.
     pub patience: Duration,
 }
 
@@ -76,6 +77,8 @@ pub enum Outcome {
 enum Phase {
     /// Updating a wave.
     Wave,
+    /// Nobody of a wave could be reached: it is tried until then.
+    Nobody(Moment),
     Soaking(Moment),
     Checking,
     /// All waves had their turn: what is offline is tried until then.
@@ -131,7 +134,7 @@ impl Rollout {
     /// When [`Event::Tick`] is due.
     pub fn deadline(&self) -> Option<Moment> {
         let phase = match self.phase {
-            Phase::Soaking(until) | Phase::Late(until) => Some(until),
+            Phase::Soaking(until) | Phase::Late(until) | Phase::Nobody(until) => Some(until),
             Phase::Over => return None,
             Phase::Wave | Phase::Checking => None,
         };
@@ -189,7 +192,13 @@ impl Rollout {
     /// Goes to the next phase, where this one is over.
     fn advance(&mut self, now: Moment, actions: &mut Vec<Action>) -> bool {
         let next = match self.phase {
-            Phase::Wave if !self.wave_is_over() => return false,
+            Phase::Wave | Phase::Nobody(_) if !self.was_tried() => return false,
+            Phase::Wave if self.is_gone() => Phase::Nobody(now + self.settings.patience),
+            Phase::Nobody(until) if self.is_gone() => match now < until {
+                true => return false,
+                false => Phase::Over,
+            },
+            Phase::Nobody(_) => Phase::Wave,
             Phase::Wave if self.is_last() => Phase::Late(now + self.settings.patience),
             Phase::Wave if self.in_wave().any(|state| state == State::Updated) => {
                 Phase::Soaking(now + self.settings.soak)
@@ -265,11 +274,15 @@ impl Rollout {
         states.filter(|(_, wave)| **wave == self.wave).map(|(state, _)| *state)
     }
 
-    /// Everyone in it had a try. One in which nobody was reached says nothing of the update: it waits.
-    fn wave_is_over(&self) -> bool {
-        let tried = self.in_wave().all(|state| !matches!(state, State::Waiting | State::Running));
+    /// Everyone in the wave had a try.
+    fn was_tried(&self) -> bool {
+        self.in_wave().all(|state| !matches!(state, State::Waiting | State::Running))
+    }
+
+    /// Nobody of it was reached, which says nothing of the update to those who come later.
+    fn is_gone(&self) -> bool {
         let gone = self.in_wave().all(|state| matches!(state, State::Offline(_)));
-        tried && (!gone || self.in_wave().next().is_none() || self.is_last())
+        gone && self.in_wave().next().is_some() && !self.is_last()
     }
 }
 
