@@ -29,14 +29,13 @@ pub mod watchdog;
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
-    &people::graph::COMMAND,
-    &generation::COMMAND,
     &people::explain::COMMAND,
-    &machine::HALT,
-    &hotplug::COMMAND,
-    &health_check::COMMAND,
     &flashcp::COMMAND,
+    &generation::COMMAND,
+    &people::graph::COMMAND,
     &machine::HALT,
+    &health_check::COMMAND,
+    &hotplug::COMMAND,
     &image::COMMAND,
     &init::INIT,
     &levitate::LEVITATE,

@@ -75,7 +75,7 @@ fn a_generation_names_all_that_it_runs() {
     ask.arg("-c").arg(on_disk(&database.to_string_lossy())).args(["all-dependencies", "default"]);
     assert_eq!(stdout(&mut ask), "ssh-host-key\nloopback\nhostname\nssh\n");
     let mut ask = e2e::applet("s6-rc-db");
-    ask.arg("-c").arg(on_disk(&database.to_string_lossy())).args(["timeout", "ssh-host-key"]);
+    ask.arg("-c").arg(on_disk(&database.to_string_lossy())).args(["timeout", "hostname"]);
     assert_eq!(stdout(&mut ask), "20000\n");
 }
 
@@ -147,7 +147,7 @@ fn mistakes_in_a_configuration_say_where_and_what_would_be_right() {
         ),
         (
             "{ pkgs, ... }: {\n  services.s = pkgs.svc.ssh.build { dependencies = [ \"lan\" ]; };\n}",
-            "c.nix:2: `ssh.build.dependencies[0]` should be a service, and is \"lan\"",
+            "c.nix:2: `ssh.build.dependencies[0]` should be a service, or `{ service = …; on-restart = \"ignore\" | \"notify\" | \"restart\"; }`, and is \"lan\"",
         ),
         (
             "{ pkgs, ... }: {\n  services.s = pkgs.svc.longrun { name = \"s\"; run = \"x\"; timout-up = 3; };\n}",
