@@ -57,6 +57,10 @@ in
       '';
       "/etc/profile".text = mkDefault ''
         export PATH=/bin
+        # What was brought here by itself: `doorward install`, `ward store keep`.
+        for package in /nix/var/doorward/roots/*/bin; do
+          [ ! -d "$package" ] || PATH=$PATH:$package
+        done
         export PS1='\u@\h:\w\$ '
         # What became of the last update, where somebody reads it.
         [ ! -t 1 ] || ward generation notice

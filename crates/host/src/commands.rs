@@ -20,13 +20,14 @@ mod vm;
 pub use examples::with_examples;
 
 /// The arguments of every command, in the order of help.
-pub fn all() -> [Command; 12] {
+pub fn all() -> [Command; 13] {
     [
         build::command(),
         collect::command(),
         copy::command(),
         image::command(),
         import::command(),
+        copy::install(),
         make::command(),
         packages::command(),
         rebuild::command(),
@@ -45,6 +46,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("copy", matches)) => copy::run(matches),
         Some(("image", matches)) => image::run(matches),
         Some(("import", matches)) => import::run(matches),
+        Some(("install", matches)) => copy::run_install(matches),
         Some(("make", matches)) => make::run(matches),
         Some(("packages", matches)) => packages::run(matches),
         Some(("rebuild", matches)) => rebuild::run(matches),

@@ -157,8 +157,19 @@ impl Device {
 
     /// `doorward copy` from a store to it.
     pub fn copy_command(&self, store: &Store, words: &[&str], paths: &[&str]) -> Command {
+        self.bring_command("copy", store, words, paths)
+    }
+
+    /// The same for a command that takes the same words.
+    pub fn bring_command(
+        &self,
+        name: &str,
+        store: &Store,
+        words: &[&str],
+        paths: &[&str],
+    ) -> Command {
         let mut command = Command::new(doorward());
-        command.arg("copy").arg("--store").arg(store.root());
+        command.arg(name).arg("--store").arg(store.root());
         command.arg("--receiver").arg(self.receiver()).args(words).arg("device").args(paths);
         command.env("NIX_CONFIG", SETTINGS).env_remove("NIX_REMOTE");
         command.env("DOORWARD_SSH", &self.ssh).env_remove("NIX_SSHOPTS");

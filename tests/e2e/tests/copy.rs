@@ -226,6 +226,25 @@ fn two_copies_at_once_come_one_after_the_other() {
 }
 
 #[test]
+fn what_is_installed_stays_under_its_name_and_a_newer_one_takes_its_place() {
+    let (store, device) = (Store::new(), Device::new());
+    let link = device.root().join("nix/var/doorward/roots/tool");
+    for (letter, version) in [("a", "1.0"), ("b", "1.1-rc2")] {
+        let tool = path(letter, &format!("tool-{version}"));
+        store.add(&tool, &[("bin/tool", version.as_bytes())], &[]);
+        let output =
+            device.bring_command("install", &store, &[], &[&tool]).output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(fs::read_link(&link).expect("a link"), std::path::Path::new(&tool));
+        device.told(&["collect"]);
+        assert_eq!(device.names(), [tool.trim_start_matches("/nix/store/")]);
+    }
+    device.told(&["forget", "tool"]);
+    device.told(&["collect"]);
+    assert!(device.names().is_empty());
+}
+
+#[test]
 fn collecting_spares_what_a_copy_needs_and_takes_the_rest() {
     let (store, device) = (Store::new(), Device::new());
     let [lib, app, system] = release(&store, ["a", "b", "c"], &noise(1, 30_000), "true");

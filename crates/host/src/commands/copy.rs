@@ -27,6 +27,29 @@ pub fn command() -> Command {
              before it. A copy that is cut off goes on where it was.\n\n\
              `DOORWARD_SSH` is called instead of `ssh`; `NIX_SSHOPTS` are further words for it.",
         )
+        .arg(
+            Arg::new("keep")
+                .long("keep")
+                .value_name("NAME")
+                .help("Have the (first) path stay there under this name, whatever is collected"),
+        )
+        .args(arguments())
+}
+
+/// `doorward install`: the same, and the programs are on everybody's PATH there from then on.
+pub fn install() -> Command {
+    Command::new("install")
+        .about("Copy packages to a device, and have their programs found there")
+        .after_help(
+            "It is `doorward copy` of packages that stay, whatever is collected: each under its name, in\n\
+             the place of an older one. Whoever logs in has their programs on the PATH. `ward store forget\n\
+             NAME` on the device takes one back.",
+        )
+        .args(arguments())
+}
+
+fn arguments() -> Vec<Arg> {
+    Command::new("")
         .arg(Arg::new("DEVICE").required(true).help("[USER@]HOST, as ssh has it"))
         .arg(
             Arg::new("PATH")
@@ -43,12 +66,6 @@ pub fn command() -> Command {
                 .value_name("KEYFILE")
                 .value_parser(value_parser!(PathBuf))
                 .help("Sign the paths with this key, as `nix-store --generate-binary-cache-key` makes it"),
-        )
-        .arg(
-            Arg::new("keep")
-                .long("keep")
-                .value_name("NAME")
-                .help("Have the (first) path stay there under this name, whatever is collected"),
         )
         .arg(
             Arg::new("retries")
@@ -72,6 +89,9 @@ pub fn command() -> Command {
                 .value_parser(value_parser!(PathBuf))
                 .help("The store of this machine, where that is not /nix"),
         )
+        .get_arguments()
+        .cloned()
+        .collect()
 }
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
@@ -79,6 +99,29 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
 }
 
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let name = matches.get_one::<String>("keep").cloned();
+    copy(matches, |paths| match name {
+        Some(name) if is_root_name(&name) => Ok(vec![(name, paths[0].clone())]),
+        Some(name) => Err(Failure::usage(format!("{name:?} can be no name of what is kept"))),
+        None => Ok(Vec::new()),
+    })
+}
+
+/// Packages stay by their names without versions.
+pub fn run_install(matches: &ArgMatches) -> Result<Exit, Failure> {
+    copy(matches, |paths| {
+        let name = |path: &StorePath| {
+            Some(path.stem()).filter(|stem| is_root_name(stem)).unwrap_or(path.name()).to_owned()
+        };
+        Ok(paths.iter().map(|path| (name(path), path.clone())).collect())
+    })
+}
+
+/// `keep` says which of the paths stay, and by which names.
+fn copy(
+    matches: &ArgMatches,
+    keep: impl FnOnce(&[StorePath]) -> Result<Vec<(String, StorePath)>, Failure>,
+) -> Result<Exit, Failure> {
     let target = Target {
         host: matches.get_one::<String>("DEVICE").expect("it is required").clone(),
         receiver: matches.get_one::<String>("receiver").expect("it has a default").clone(),
@@ -96,13 +139,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         named.into_iter().map(|path| store_path(path, &root)).collect::<Result<_, _>>()?;
     let full: Vec<String> = paths.iter().map(|path| format!("{STORE}/{path}")).collect();
     let key = matches.get_one::<PathBuf>("sign").map(|file| signing_key(file)).transpose()?;
-    let keep = match matches.get_one::<String>("keep") {
-        Some(name) if is_root_name(name) => vec![(name.clone(), paths[0].clone())],
-        Some(name) => {
-            return Err(Failure::usage(format!("{name:?} can be no name of what is kept")));
-        }
-        None => Vec::new(),
-    };
+    let keep = keep(&paths)?;
     let mut progress = Progress::new(matches.get_flag("json"));
     let mut wish = Wish {
         target,

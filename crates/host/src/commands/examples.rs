@@ -34,6 +34,11 @@ const EXAMPLES: &[(&str, &str)] = &[
          doorward import procd files/etc/init.d/dropbear -o services",
     ),
     (
+        "install",
+        "Examples:\n  \
+         doorward install root@router result    its programs are on the PATH there, and stay",
+    ),
+    (
         "packages",
         "Examples:\n  \
          doorward packages fetch      get what builds are made of\n  \
