@@ -1,4 +1,4 @@
-# A home router: what examples/router is, for a device with two sockets.
+# A home router: what examples/router is, for a device with three sockets.
 #
 #   nix-build -I liminix-config=./examples/configuration.nix --argstr deviceName qemu-x86_64 -A outputs.rootfs
 #
@@ -8,6 +8,16 @@ let
   svc = config.system.service;
   inherit (config.hardware) networkInterfaces;
   home = "192.168.7";
+  # What is wrong when nobody answers through an uplink: not the provider's router, nor those who are
+  # known everywhere. `quorum = 2;` also wants somebody behind that router to answer.
+  watched = uplink: svc.health-check.build {
+    service = uplink;
+    checks = [
+      { icmp = { host = pkgs.liminix.outputRef uplink "router"; interface = uplink; }; }
+      { icmp = { host = "1.1.1.1"; interface = uplink; }; }
+      { dns = { name = "example.org"; server = "9.9.9.9"; interface = uplink; }; }
+    ];
+  };
 in
 rec {
   hostname = "router";
@@ -23,11 +33,23 @@ rec {
     members = [ networkInterfaces.lan ];
   };
 
-  # The world outside. A provider with PPPoE:
-  #   services.wan = svc.pppoe.build { interface = networkInterfaces.wan; username = "me@isp"; password = "…"; };
-  services.wan = svc.network.dhcp.client.build {
+  # The world outside: through the first of these, and while that is silent through the other one, such
+  # as a modem behind a third socket. A provider with PPPoE:
+  #   services.uplink = watched (svc.pppoe.build { interface = networkInterfaces.wan; username = "me@isp"; password = "…"; });
+  services.uplink = watched (svc.network.dhcp.client.build {
     interface = networkInterfaces.wan;
     hostname = config.hostname;
+    metric = 10;
+  });
+  services.reserve = watched (svc.network.dhcp.client.build {
+    interface = networkInterfaces.wan2;
+    hostname = config.hostname;
+    metric = 20;
+  });
+  services.wan = svc.round-robin.build {
+    name = "wan";
+    services = [ services.uplink services.reserve ];
+    defaultRoute = true;
   };
 
   # What both know of servers for names, and who may pass.
@@ -40,7 +62,7 @@ rec {
   };
   services.firewall = svc.firewall.build {
     inner = [ services.int ];
-    outer = [ services.wan ];
+    outer = [ services.uplink services.reserve ];
   };
   services.forwarding = svc.network.forward.build { dependencies = [ services.firewall ]; };
 
@@ -54,6 +76,20 @@ rec {
     dependencies = [ services.int ];
   };
   services.syslog = svc.syslog.build { };
+
+  # A disk that is plugged into USB, for as long as it is there.
+  services.usb = svc.uevent-rule.build {
+    service = svc.mount.build {
+      name = "usb";
+      device = "/dev/usb-disk";
+      mountpoint = "/mnt/usb";
+      fstype = "vfat";
+      options = [ "noatime" "flush" ];
+    };
+    terms = { subsystem = "block"; devtype = "partition"; path = "*/usb*"; };
+    symlink = "usb-disk";
+  };
+  boot.modules = [ "xhci_pci" "usb_storage" "sd_mod" "vfat" "nls_cp437" "nls_ascii" ];
 
   # What of it this machine sees, where it is tried out here: names, at port 8053, and the time.
   vm.forward = [ "8053:53" "udp:8053:53" "udp:8123:123" ];

@@ -52,10 +52,10 @@ let inherit (lib) types; in
           keep router "$router"
           keep dns "$dns"
           keep domain "$domain"
-          : >"$outputs/resolv.conf.new"
-          [ -z "$domain" ] || echo "search $domain" >>"$outputs/resolv.conf.new"
-          for server in $dns; do echo "nameserver $server" >>"$outputs/resolv.conf.new"; done
-          mv "$outputs/resolv.conf.new" "$outputs/resolv.conf"
+          : >"$outputs/.resolv.conf"
+          [ -z "$domain" ] || echo "search $domain" >>"$outputs/.resolv.conf"
+          for server in $dns; do echo "nameserver $server" >>"$outputs/.resolv.conf"; done
+          mv "$outputs/.resolv.conf" "$outputs/resolv.conf"
       '' + lib.optionalString p.defaultRoute ''
           for gateway in $router; do
             ip -4 route replace default via "$gateway" dev "$interface" metric ${toString p.metric}

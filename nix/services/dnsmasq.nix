@@ -50,7 +50,7 @@ let inherit (lib) mkOption types; in
       };
       copy = ''
         mkdir -p ${folder}
-        ward output get ${p.resolvconf.name} resolv.conf >${folder}/new || true
+        ward output get ${p.resolvconf.name} resolv.conf >${folder}/new 2>/dev/null || true
         mv ${folder}/new ${folder}/resolv.conf
       '';
     in

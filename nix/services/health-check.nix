@@ -1,6 +1,6 @@
 # A service that is asked again and again whether it does what it should, and restarted where it does not.
 # What comes out is the service itself: others need it as they needed it before.
-{ list, optional, ifname, text, serviceType, lib, longrun, controlled, named, ... }:
+{ list, optional, ifname, text, serviceType, word, referred, lib, longrun, controlled, named, ... }:
 let
   inherit (lib) mkOption types;
   seconds = description: optional types.number "${description}, in seconds";
@@ -13,13 +13,14 @@ let
     source = optional types.str "the address that it comes from";
   };
   port = types.port;
+  host = description: mkOption { type = word; description = "${description}: a name, an address, or an `outputRef` to one"; };
   # What `check METHOD` takes first, and what comes behind it by name.
   methods = {
-    icmp = { first = [ "host" ]; named = [ ]; options = { host = text "who is to answer an echo"; }; };
+    icmp = { first = [ "host" ]; named = [ ]; options = { host = host "who is to answer an echo"; }; };
     tcp = {
       first = [ "host" "port" ];
       named = [ ];
-      options = { host = text "who is to take a connection"; port = mkOption { type = port; description = "at which port"; }; };
+      options = { host = host "who is to take a connection"; port = mkOption { type = port; description = "at which port"; }; };
     };
     dns = {
       first = [ "name" ];
@@ -47,20 +48,24 @@ let
     if builtins.match ".*\n.*" line != null
     then throw "health-check: a command is one line; `pkgs.writeShellScript` makes a file of several"
     else "check command ${line}\n";
-  word = value: if builtins.isAttrs value then ifname value else toString value;
+  # An output is looked at whenever it is asked for: nothing is restarted for that.
+  written = value:
+    if referred [ value ] != [ ] then "@${value.service.name}/${value.output}"
+    else if builtins.isAttrs value then ifname value
+    else toString value;
   line = it:
     let
       chosen = builtins.filter (name: it.${name} or null != null) (builtins.attrNames methods ++ [ "command" ]);
       name = builtins.head chosen;
       given = it.${name};
       named = lib.concatMapStrings
-        (key: lib.optionalString (given.${key} != null) " ${key} ${word given.${key}}")
+        (key: lib.optionalString (given.${key} != null) " ${key} ${written given.${key}}")
         (methods.${name}.named ++ builtins.attrNames way);
     in
     if !(builtins.isAttrs it) || it ? outPath then command it
     else if builtins.length chosen != 1 then throw "health-check: each check is one of ${lib.concatStringsSep ", " (builtins.attrNames methods)} and command"
     else if name == "command" then command given
-    else "check ${name} ${lib.concatMapStringsSep " " (key: word given.${key}) methods.${name}.first}${named}\n";
+    else "check ${name} ${lib.concatMapStringsSep " " (key: written given.${key}) methods.${name}.first}${named}\n";
   times = {
     interval = seconds "from one round of checks to the next";
     retry = seconds "the same while the last one was bad";

@@ -94,7 +94,7 @@ rec {
       name = "turn";
       services = [ services.custom services.spare ];
       start-limit = 10000; back-off = 1000; back-off-max = 60000; healthy = 60000;
-      fail-back = true; fail-back-after = 30000; overlap = false; dwell = 5000;
+      fail-back = true; fail-back-after = 30000; overlap = false; dwell = 5000; defaultRoute = true;
     };
     watchdog = svc.watchdog.build { timeout = 30; interval = 5; };
     syslog = svc.syslog.build { };
@@ -111,6 +111,7 @@ rec {
       service = services.spare;
       checks = [
         { icmp = { host = "9.9.9.9"; interface = services.spare; }; }
+        { icmp = { host = pkgs.liminix.outputRef services.spare "router"; }; }
         { tcp = { host = "1.1.1.1"; port = 443; source = "192.0.2.5"; }; }
         { dns = { name = "example.org"; server = "9.9.9.9"; interface = "usb0"; }; }
         { http = { url = "http://example.org/"; status = 200; }; }

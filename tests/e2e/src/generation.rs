@@ -1,7 +1,7 @@
 //! A generation booted in namespaces, with nothing but the store around it: its own `ward` is pid
 //! 1, and makes all the rest as on a device. Only devices and terminals are lent to it.
 //!
-//! Two network cards lead to namespaces of their own: `home` and `provider`.
+//! Three network cards lead to namespaces of their own: `home`, `provider` and `provider2`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -24,16 +24,20 @@ mount --bind "$4" "$root/boot"
 [ -L "$root/boot/system" ] || ln -s "$3" "$root/boot/system"
 mount --rbind /dev "$root/dev"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
-for name in home provider; do ip netns add $name; ip -netns $name link set lo up; done
+for name in home provider provider2; do ip netns add $name; ip -netns $name link set lo up; done
 ip link add eth0 type veth peer name cable netns home
-ip link add eth1 type veth peer name cable netns provider
-ip -netns provider address add 198.51.100.1/24 dev cable
-ip -netns provider link set cable up
 ip -netns home link set cable up
-# The provider's server; /dev/log and the console of the generation are not for it.
-ip netns exec provider dnsmasq --user= --group= --pid-file= --conf-file=/dev/null --log-facility=/run/provider.log \
-	--no-resolv --no-hosts --interface=cable --bind-interfaces --host-record=www.example.net,198.51.100.1 \
-	--dhcp-range=198.51.100.50,198.51.100.59,1h --dhcp-leasefile=/run/provider.leases
+# The providers' servers; /dev/log and the console of the generation are not for them.
+serve() {
+	ip link add $1 type veth peer name cable netns $2
+	ip -netns $2 address add $3.1/24 dev cable
+	ip -netns $2 link set cable up
+	ip netns exec $2 dnsmasq --user= --group= --pid-file= --conf-file=/dev/null --log-facility=/run/$2.log \
+		--no-resolv --no-hosts --interface=cable --bind-interfaces --host-record=www.example.net,$3.1 \
+		--dhcp-range=$3.50,$3.59,1h --dhcp-leasefile=/run/$2.leases
+}
+serve eth1 provider 198.51.100
+serve eth2 provider2 203.0.113
 exec chroot "$root" /boot/system/init --container
 "#;
 

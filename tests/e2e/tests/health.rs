@@ -166,6 +166,28 @@ fn it_wakes_for_its_checks_alone_and_keeps_nothing_of_them() {
     eprintln!("woken {woken} times in {rounds} rounds; {} kB of memory", memory(pid));
 }
 
+#[test]
+fn a_host_may_be_what_an_output_says() {
+    let device = Device::new("health-output");
+    device.sleeper("wan");
+    let own = "interval 200\njitter 0\ngrace 60000\ncheck icmp @wan/router\n";
+    checked_by(&device, "check", own);
+    device.bundle("default", &["check"]);
+    device.start();
+    let wait_why = |what: &str| {
+        wait_for(what, PATIENCE, || device.ward("why wan").out.contains(what).then_some(()));
+    };
+    wait_why("the output router of wan says no address");
+    let router = device.join("services/outputs-live/wan/router");
+    fs::write(&router, "127.0.0.1 127.0.0.2\n").expect("written");
+    healthy(&device);
+    wait_why("127.0.0.1 answered");
+    fs::write(&router, "nobody\n").expect("written");
+    wait_why("says no address");
+    fs::write(&router, "127.0.0.3\n").expect("written");
+    wait_why("127.0.0.3 answered");
+}
+
 /// Processes that have this in their environment.
 fn marked(mark: &str) -> Vec<u32> {
     let entries = fs::read_dir("/proc").expect("there is /proc").flatten();

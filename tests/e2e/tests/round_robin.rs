@@ -58,8 +58,15 @@ fn the_next_one_takes_over_and_the_first_one_comes_back() {
     let house = house("turn", "");
     wait_alone(&house, "first");
     house.wait_up("user-of-first", true);
+    // What it says is what the controller says.
+    let says = house.join("services/outputs-live/first/router");
+    for router in ["192.0.2.1\n", "192.0.2.2\n"] {
+        std::fs::write(&says, router).expect("written");
+        house.wait_output("wan", "router", Some(router));
+    }
     kill(&house, "first", true);
     house.wait_output("wan", "active", Some("second"));
+    house.wait_output("wan", "router", None);
     house.wait_up("first", false);
     assert!(!house.up().contains(&"user-of-first".to_owned()), "it went with what it needs");
     house.ward("why first").expect(1).has("failed");

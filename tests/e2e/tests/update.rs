@@ -55,7 +55,7 @@ impl Router {
         let mut vm = vm_on(name, &built);
         vm.start();
         let router = Self { vm, built, folder: Folder::new(name) };
-        wait_for("everything", LIMIT, || router.vm.ask("s6-rc -da list").is_empty().then_some(()));
+        wait_for("everything", LIMIT, || vm::all_is_up(&router.vm.ask("s6-rc -da list")));
         router
     }
 

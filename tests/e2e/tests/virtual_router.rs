@@ -24,7 +24,7 @@ fn who_is_at_home_gets_an_address_names_and_the_way_out() {
     vm.option(&["--network", "real"]);
     vm.start();
     vm.wait_open();
-    wait_for("everything", LIMIT, || vm.ask("s6-rc -da list").is_empty().then_some(()));
+    wait_for("everything", LIMIT, || vm::all_is_up(&vm.ask("s6-rc -da list")));
     assert_eq!(vm.ask("s6-rc-db timeout dhcp-client-eth1"), "0\n", "an uplink is waited for");
 
     let folder = Folder::new("client");

@@ -55,7 +55,8 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let link = start.link()?;
     events.add(link.descriptor(), LINK, Readiness::IN).map_err(Failure::refused)?;
     let mark = format!("{} {}", start.live.display(), start.name);
-    let probes = Probes::new(&plan.checks, &plan.manner, &mark).map_err(Failure::refused)?;
+    let probes =
+        Probes::new(&plan.checks, &plan.manner, &mark, &start.live).map_err(Failure::refused)?;
     events.add(probes.descriptor(), PROBES, Readiness::IN).map_err(Failure::refused)?;
     let seed = probe::seed().map_err(Failure::refused)?;
     let names = plan.checks.iter().map(|check| check.text.clone());

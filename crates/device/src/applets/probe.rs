@@ -1,6 +1,7 @@
 //! `ward probe`: makes one check by hand, as a health check makes it.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use cli::{Args, Command, Exit, Failure, Opt, text};
@@ -30,7 +31,8 @@ METHOD and what follows is what stands behind `check` in the settings of a healt
                               reads a command)
 
 All but command also take `interface NAME` and `source ADDRESS`: the question goes out there.
-Where HOST is a name, its address is asked for as everything on this device asks for it.
+Where HOST is a name, its address is asked for as everything on this device asks for it. \
+`@SERVICE/NAME` is the address that an output of a service says.
 
 Exit codes: 0 it succeeded; 1 it failed; 100 wrong usage; 111 the system refused.",
     run,
@@ -61,7 +63,7 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     manner.timeout = timeout.unwrap_or(manner.timeout);
     manner.tries = tries.unwrap_or(manner.tries);
     let name = format!("probe {}", std::process::id());
-    let outcome = probe::once(&check, &manner, &name)
+    let outcome = probe::once(&check, &manner, &name, Path::new("/run/s6-rc"))
         .map_err(|error| Failure::refused(format!("cannot make this check: {error}")))?;
     let word = if outcome.good { "good" } else { "bad" };
     writeln!(out, "{word}: {}: {}", check.text, outcome.text)

@@ -1,6 +1,7 @@
 //! `ward round-robin`: a controller of services of which one at a time serves.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 
 use cli::{Args, Command, Exit, Failure};
 use engine::controller::Wish;
@@ -11,7 +12,7 @@ use model::time::Moment;
 use os::clock;
 use os::controller::manager_link::{Condition, ManagerLink, News, State, Verb};
 use os::event_loop::{EventLoop, Readiness};
-use os::service::outputs::Outputs;
+use os::service::outputs::{Outputs, Watches};
 
 use super::controllers::{self, Start};
 
@@ -30,6 +31,9 @@ come up in time) the next one is, and so on in turn. A better one is tried again
 beside the one that serves unless `overlap no` is said, and takes over once it has shown that it \
 lasts; one that keeps failing is tried ever more seldom while another serves.
 
+What the one that serves says for others, NAME says, too: its outputs are that one's, and `active`, \
+which is its name.
+
 Exit codes: 100 wrong usage; 111 the system refused.",
     run,
 };
@@ -44,6 +48,8 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     let events = EventLoop::new().map_err(Failure::refused)?;
     let link = start.link()?;
     events.add(link.descriptor(), 0, Readiness::IN).map_err(Failure::refused)?;
+    let changes = Watches::new().map_err(Failure::refused)?;
+    events.add(changes.as_fd(), 0, Readiness::IN).map_err(Failure::refused)?;
     let mut machine = Failover::new(clock::now(), uplinks.pace, members.len());
     let outputs = Outputs::of(&start.live);
     if let Ok(Some(before)) = outputs.get(&start.name, ACTIVE)
@@ -51,7 +57,8 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     {
         machine.adopt(at);
     }
-    let mut program = Program { start: &start, members, machine, link, outputs, ready: false };
+    let start = &start;
+    let mut program = Program { start, members, machine, link, outputs, changes, ready: false };
     program.run(events).map_err(|error| Failure::refused(format!("cannot go on: {error}")))?;
     Ok(Exit::DONE)
 }
@@ -74,6 +81,8 @@ struct Program<'a> {
     machine: Failover,
     link: ManagerLink,
     outputs: Outputs,
+    /// Of the outputs of those that serve, or did.
+    changes: Watches,
     ready: bool,
 }
 
@@ -83,6 +92,10 @@ impl Program<'_> {
             self.link.tick();
             self.hear_manager();
             self.decide();
+            let active = self.machine.active();
+            if self.changes.read().iter().any(|at| active == Some(*at as usize)) {
+                self.pass_on(active);
+            }
             let deadlines = [self.machine.deadline(), self.link.deadline()];
             events.wait(deadlines.into_iter().flatten().min())?;
         }
@@ -168,6 +181,11 @@ impl Program<'_> {
                     None => eprintln!("none serves"),
                 }
                 let value = name.unwrap_or_default().as_bytes();
+                if let Some(at) = member {
+                    // It goes with the service. Where it is not there, there is nothing to be told.
+                    let _ = self.changes.add(&self.outputs.path(self.members[at].name), at as u32);
+                }
+                self.pass_on(member);
                 if let Err(error) = self.outputs.set(&self.start.name, ACTIVE, value) {
                     eprintln!("cannot publish that: {error}");
                 }
@@ -176,6 +194,22 @@ impl Program<'_> {
                 }
             }
             Order::Say { member } => self.say(now, member),
+        }
+    }
+
+    /// Says what the one that serves says, and nothing else.
+    fn pass_on(&self, active: Option<usize>) {
+        let said = active.map(|at| self.outputs.list(self.members[at].name)).unwrap_or_default();
+        let is_own = |key: &str| key == ACTIVE;
+        for (key, _) in self.outputs.list(&self.start.name) {
+            if !is_own(&key) && !said.iter().any(|(other, _)| *other == key) {
+                let _ = self.outputs.forget(&self.start.name, &key);
+            }
+        }
+        for (key, value) in said.iter().filter(|(key, _)| !is_own(key)) {
+            if let Err(error) = self.outputs.set(&self.start.name, key, value) {
+                eprintln!("cannot pass {key} on: {error}");
+            }
         }
     }
 

@@ -28,7 +28,8 @@ const CABLES: [(&str, &str); super::networks::CARDS] =
 /// `$1`: the address of the one who visits the router.
 ///
 /// What is at home hangs on a bridge: the card of the router, and the client, who has no address
-/// yet. Leases and logs lie in `/run`, which is a new one.
+/// yet. Either provider is a way to those who answer everywhere: 1.1.1.1, and 9.9.9.9, who knows names,
+/// too. Leases and logs lie in `/run`, which is a new one.
 const MAKE: &str = r#"
 set -eu
 mount -t tmpfs -o mode=0755 run /run
@@ -46,10 +47,12 @@ ip -netns client link set cable up
 serve() {
 	ip -netns $1 tuntap add cable mode tap
 	ip -netns $1 address add $2.1/24 dev cable
+	for known in 1.1.1.1 9.9.9.9; do ip -netns $1 address add $known/32 dev cable; done
 	ip -netns $1 link set cable up
 	ip netns exec $1 dnsmasq --user= --group= --pid-file= --conf-file=/dev/null \
 		--log-facility=/run/$1.log --no-resolv --no-hosts --no-ping --interface=cable --bind-interfaces \
-		--host-record=www.example.net,$2.1 --dhcp-range=$2.50,$2.59,1h --dhcp-leasefile=/run/$1.leases
+		--host-record=www.example.net,$2.1 --host-record=example.org,$2.1 \
+		--dhcp-range=$2.50,$2.59,1h --dhcp-leasefile=/run/$1.leases
 }
 serve provider 198.51.100
 serve provider2 203.0.113

@@ -12,7 +12,7 @@ use crate::dns;
 use crate::limits::{CHECK_TRIES_MAX, CHECKS_MAX, INTERFACE_BYTES_MAX};
 use crate::log::target::Target;
 use crate::service::execline;
-use crate::service::name::nearest;
+use crate::service::name::{self, nearest};
 
 /// The condition that says what comes of all checks; the others are about one each.
 pub const HEALTHY: &str = "healthy";
@@ -332,6 +332,9 @@ impl Check {
             }
             "dns" => {
                 let name = host(words.next(), "dns example.org server 9.9.9.9")?;
+                if name.starts_with('@') {
+                    return Err(format!("`{name}` is an output, and dns asks for a name"));
+                }
                 let (mut kind, mut server) = (dns::ADDRESS_4, None);
                 words.read("check dns", &mut way, &["server", "type"], |key, word| {
                     match (key, word) {
@@ -444,8 +447,22 @@ impl<'a, I: Iterator<Item = &'a str>> Pairs for I {
     }
 }
 
+/// The service and the name of its output that are written as a host, which is `@SERVICE/NAME`: the
+/// address is what that says by then.
+pub fn output(host: &str) -> Option<(&str, &str)> {
+    let (service, key) = host.strip_prefix('@')?.split_once('/')?;
+    let is_key = !key.is_empty() && !key.starts_with('.') && !key.contains('/');
+    (is_key && name::check(service.as_bytes()).is_ok()).then_some((service, key))
+}
+
 fn host(word: Option<&str>, example: &str) -> Result<Box<str>, String> {
     let word = word.ok_or_else(|| format!("nobody is asked: write for example `{example}`"))?;
+    if word.starts_with('@') {
+        return match output(word) {
+            Some(_) => Ok(word.into()),
+            None => Err(format!("`{word}` names no output: that is @SERVICE/NAME")),
+        };
+    }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let is_name = word.bytes().all(plain) && dns::question(0, word, dns::ADDRESS_4).is_some();
     // A name of digits only is an address that somebody mistyped.

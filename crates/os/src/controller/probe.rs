@@ -6,6 +6,7 @@ mod way;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use engine::controller::health::Ended;
@@ -16,6 +17,7 @@ use self::ask::Ask;
 use self::command::{Command, Orphans};
 use crate::clock;
 use crate::event_loop::{EventLoop, Readiness};
+use crate::service::outputs::Outputs;
 use crate::sys::signals::{self, number};
 
 /// Tokens of each check.
@@ -40,6 +42,8 @@ pub struct Probes {
     /// `NAME=VALUE`: what a command's processes are known by.
     mark: String,
     orphans: Orphans,
+    /// Where hosts may be found that are outputs of services.
+    outputs: Outputs,
 }
 
 enum State {
@@ -64,7 +68,7 @@ impl Probes {
     ///
     /// # Errors
     /// The system has no more descriptors.
-    pub fn new(checks: &[Check], manner: &Manner, name: &str) -> io::Result<Self> {
+    pub fn new(checks: &[Check], manner: &Manner, name: &str, live: &Path) -> io::Result<Self> {
         let checks: Vec<_> =
             checks.iter().map(|check| (check.clone(), State::Idle { peer: None })).collect();
         let mark = format!("WARD_CHECK={name}");
@@ -73,7 +77,8 @@ impl Probes {
         }
         let (timeout, tries) = (manner.timeout, manner.tries);
         let (events, orphans) = (EventLoop::new()?, Orphans::default());
-        Ok(Self { events, checks, timeout, tries, mark, orphans })
+        let outputs = Outputs::of(live);
+        Ok(Self { events, checks, timeout, tries, mark, orphans, outputs })
     }
 
     /// Readable when [`Probes::read`] has something to do.
@@ -105,7 +110,7 @@ impl Probes {
                 }
             };
         }
-        let ask = Ask::new(check, self.timeout, self.tries, peer, token);
+        let ask = Ask::new(check, self.timeout, self.tries, peer, token, &self.outputs);
         *state = State::Asking { round, ask: Box::new(ask) };
         self.look(at, Ask::advance)
     }
@@ -240,13 +245,13 @@ pub fn seed() -> io::Result<u64> {
 }
 
 /// Makes one check, here and now.
-pub fn once(check: &Check, manner: &Manner, name: &str) -> io::Result<Outcome> {
+pub fn once(check: &Check, manner: &Manner, name: &str, live: &Path) -> io::Result<Outcome> {
     const SIGNALS: u64 = 0;
     const PROBES: u64 = 1;
     let mut events = EventLoop::new()?;
     let told = signals()?;
     events.add(&told, SIGNALS, Readiness::IN)?;
-    let mut probes = Probes::new(std::slice::from_ref(check), manner, name)?;
+    let mut probes = Probes::new(std::slice::from_ref(check), manner, name, live)?;
     events.add(probes.descriptor(), PROBES, Readiness::IN)?;
     let until = clock::now() + manner.timeout;
     let mut outcome = probes.begin(0, 1);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use model::controller::check::{Check, Method, Way};
+use model::controller::check::{Check, Method, Way, output};
 use model::dns::{self, ADDRESS_4, ADDRESS_6};
 use model::echo::{self, Cookie};
 use model::log::answer::{Answer, Outcome};
@@ -17,6 +17,7 @@ use super::way::{connected, dns_word, echo_socket, plain, question, random, serv
 use crate::clock;
 use crate::event_loop::{EventLoop, Readiness};
 use crate::resolver::text;
+use crate::service::outputs::Outputs;
 
 /// Messages that are read at once: who sends without end is heard on later.
 const HEARD_MAX: usize = 16;
@@ -66,6 +67,7 @@ impl Ask {
         tries_max: u32,
         peer: Option<IpAddr>,
         token: u64,
+        outputs: &Outputs,
     ) -> Self {
         let mut ask = Self {
             started: clock::now(),
@@ -83,6 +85,14 @@ impl Ask {
         if let Some(host) = host(check) {
             let fits =
                 |it: &IpAddr| check.way.source.is_none_or(|own| own.is_ipv4() == it.is_ipv4());
+            if let Some((service, key)) = output(host) {
+                // Of several it is the first; what it said before counts for nothing.
+                let said = outputs.get(service, key).ok().flatten().unwrap_or_default();
+                let said = String::from_utf8_lossy(&said);
+                ask.peer = said.split_whitespace().next().and_then(|word| word.parse().ok());
+                ask.is_old = false;
+                return ask;
+            }
             let known = match host.parse() {
                 Ok(address) => Some(address),
                 Err(_) => dns::in_hosts(&text("/etc/hosts"), host).into_iter().find(fits),
@@ -170,6 +180,10 @@ impl Ask {
                 (self.peer, self.is_old) = (Some(address), false);
             } else if self.lines.is_empty() {
                 let host = host(check).unwrap_or_default();
+                if let Some((service, key)) = output(host) {
+                    let what = format!("the output {key} of {service} says no address");
+                    return Err(io::Error::other(what));
+                }
                 self.ask_servers(servers(), &Way::default(), events, now, |_| {
                     let open = vec![question(host, ADDRESS_4)?, question(host, ADDRESS_6)?];
                     Ok(Talk::Lookup { open })
