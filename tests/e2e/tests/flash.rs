@@ -366,7 +366,11 @@ flashcp -v a $d; flashcp -v b $d; flashcp -v b $d; nanddump -q --bb=skipbad -l 4
     ] {
         assert_eq!(count(first, word), expected, "{first}");
     }
-    assert!(count(first, " bits corrected") > 0, "{first}");
+    // One bit of a page flips once in a thousand reads (Linux `drivers/mtd/nand/raw/nandsim.c`), and
+    // here are some ten thousand.
+    let corrected =
+        |end: &&&str| end.contains(" bits corrected") && count(end, " bits corrected") > 0;
+    assert!(ends.iter().any(|end| corrected(&end)), "{}", said.out);
     assert_eq!(
         (count(changed, " were written"), count(changed, " bad blocks")),
         (2, 3),
