@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use crate::sys;
+use crate::{processes, sys};
 
 /// How the files of watchdogs are called: `/dev/watchdog`, `/dev/watchdog0`.
 const NAME: &str = "/dev/watchdog";
@@ -69,22 +69,19 @@ impl Watchdog {
 }
 
 fn is_watchdog(number: RawFd) -> bool {
-    let link = fs::read_link(format!("/proc/self/fd/{number}"));
-    link.is_ok_and(|path| path.to_string_lossy().starts_with(NAME))
+    leads_to_watchdog(Path::new(&format!("/proc/self/fd/{number}")))
+}
+
+fn leads_to_watchdog(link: &Path) -> bool {
+    fs::read_link(link).is_ok_and(|path| path.to_string_lossy().starts_with(NAME))
 }
 
 /// The process that has a watchdog open, and the number of its descriptor.
 fn holder() -> Option<(u32, RawFd)> {
-    let processes = fs::read_dir("/proc").ok()?.flatten();
     let own = std::process::id();
-    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    ids.filter(|pid| *pid != own).find_map(|pid: u32| {
-        let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
-        let is_it = |entry: &fs::DirEntry| {
-            let link = fs::read_link(entry.path());
-            link.is_ok_and(|path| path.to_string_lossy().starts_with(NAME))
-        };
-        let number = open.filter(is_it).find_map(|entry| entry.file_name().to_str()?.parse().ok());
-        number.map(|number| (pid, number))
+    processes::all().ok()?.into_iter().filter(|pid| *pid != own).find_map(|pid| {
+        let mut open = processes::descriptors(pid).filter(|link| leads_to_watchdog(link));
+        let number = open.find_map(|link| link.file_name()?.to_str()?.parse().ok())?;
+        Some((pid, number))
     })
 }

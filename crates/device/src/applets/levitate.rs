@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cli::{Args, Command, Exit, Failure, Opt};
 use model::deploy::generation::CURRENT;
-use model::deploy::maintenance::{PATIENCE, Plan, ROOT, STAY, available, megabytes};
+use model::deploy::maintenance::{PATIENCE, Plan, ROOT, STAY, megabytes};
 use model::limits::GENERATION_FILE_BYTES_MAX;
 use os::flash::{ramdisk, somebody::Somebody};
 use os::sys::lock;
@@ -233,7 +233,6 @@ fn prepare(called: &Path, wanted: &Wanted, out: &mut dyn Write) -> Result<Exit, 
 
 /// Tells what it takes, and refuses where that is more than there is.
 fn fits(plan: &Plan, out: &mut dyn Write) -> Result<(), Failure> {
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let needed = plan.bytes().saturating_add(plan.spare);
     let parts = format!(
         "{} for {} store paths, {} for what runs",
@@ -241,7 +240,7 @@ fn fits(plan: &Plan, out: &mut dyn Write) -> Result<(), Failure> {
         plan.stores.len(),
         megabytes(plan.spare)
     );
-    let Some(available) = available(&meminfo) else {
+    let Some(available) = os::memory::available() else {
         writeln!(out, "it needs {} of memory ({parts})", megabytes(needed))?;
         return Ok(());
     };

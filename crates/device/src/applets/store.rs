@@ -163,7 +163,7 @@ fn query(root: &Path, out: &mut dyn Write) -> Result<Exit, Failure> {
     };
     writeln!(out, "file-system {kind}")?;
     writeln!(out, "writable {}", if room.is_read_only { "no" } else { "yes" })?;
-    writeln!(out, "memory-bytes {}", receive::memory())?;
+    writeln!(out, "memory-bytes {}", os::memory::available().unwrap_or(0))?;
     Ok(Exit::DONE)
 }
 

@@ -26,6 +26,7 @@ use super::lease::{self, Held, Lease, Right};
 use super::store_dir::StoreDir;
 use super::{roots, trusted};
 use crate::clock;
+use crate::memory;
 use crate::trouble::{Trouble, While};
 
 /// Who says nothing for so long is gone: what came of it counts, and the next one may come.
@@ -237,7 +238,7 @@ fn begin(root: &Path, line: &mut Line<'_>) -> Result<Begun, Begin> {
         free_files: room.files,
         block_bytes: room.block_bytes,
         erase_bytes: room.erase_bytes,
-        memory_bytes: memory(),
+        memory_bytes: memory::available().unwrap_or(0),
         file_system: room.file_system,
         is_read_only: room.is_read_only,
         wants_signature: !keys.is_empty(),
@@ -285,14 +286,6 @@ fn wait_for_turn(root: &Path, line: &mut Line<'_>) -> Result<Held, Begin> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-}
-
-/// Bytes of memory that are free. Source: `proc_meminfo(5)`.
-pub fn memory() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kilobytes = line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse().ok());
-    kilobytes.map_or(0, |count: u64| count.saturating_mul(1024))
 }
 
 impl Session<'_> {

@@ -8,6 +8,8 @@ use std::path::Path;
 use model::deploy::paths::PathSet;
 use model::deploy::store_path::{STORE, StorePath};
 
+use crate::processes;
+
 /// Links whose targets stay.
 const LINKS: [&str; 2] = ["boot/system", "run/current-system"];
 
@@ -66,21 +68,12 @@ fn in_use(found: &mut PathSet) -> io::Result<()> {
             found.add(path);
         }
     };
-    for entry in fs::read_dir("/proc")? {
-        let process = entry?.path();
-        if !process.file_name().is_some_and(|name| name.as_bytes()[0].is_ascii_digit()) {
-            continue;
+    for pid in processes::all()? {
+        let links = processes::places(pid).into_iter().chain(processes::descriptors(pid));
+        for target in links.filter_map(|link| fs::read_link(link).ok()) {
+            add(target.as_os_str().as_bytes());
         }
-        for link in ["exe", "cwd", "root"] {
-            if let Ok(target) = fs::read_link(process.join(link)) {
-                add(target.as_os_str().as_bytes());
-            }
-        }
-        for entry in fs::read_dir(process.join("fd")).into_iter().flatten().flatten() {
-            if let Ok(target) = fs::read_link(entry.path()) {
-                add(target.as_os_str().as_bytes());
-            }
-        }
+        let process = Path::new("/proc").join(pid.to_string());
         // A process that has ended meanwhile needs nothing.
         let maps = fs::read(process.join("maps")).unwrap_or_default();
         maps.split(|byte| *byte == b'\n').for_each(&mut add);

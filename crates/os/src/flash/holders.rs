@@ -5,9 +5,10 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::partitions::Partition;
+use crate::processes;
 
 /// Numbers of the kinds of device files. Source: Linux `Documentation/admin-guide/devices.txt`.
 const MTD_MAJOR: u32 = 90;
@@ -83,7 +84,7 @@ pub fn holders<'a>(
     });
     for partition in &overlapping {
         let known = found.iter().any(|(number, _)| *number == partition.number);
-        if !known && is_claimed(partition.number) {
+        if !known && is_claimed(Path::new(&format!("/dev/mtdblock{}", partition.number))) {
             found.insert((partition.number, Holder::Hidden));
         }
     }
@@ -109,7 +110,7 @@ fn mounts(note: &mut impl FnMut(u32, Holder)) -> io::Result<()> {
         Ok(())
     };
     read("self")?;
-    for pid in pids() {
+    for pid in processes::all()? {
         // One that has just ended has nothing mounted.
         let _ = read(&pid.to_string());
     }
@@ -162,19 +163,10 @@ fn devices(note: &mut impl FnMut(u32, Holder)) {
 /// lies in it.
 fn processes(note: &mut impl FnMut(u32, Holder)) {
     let own = std::process::id();
-    for pid in pids() {
-        let mut links: Vec<PathBuf> =
-            ["cwd", "root", "exe"].map(|it| format!("/proc/{pid}/{it}").into()).to_vec();
-        for folder in ["fd", "map_files"] {
-            let entries = fs::read_dir(format!("/proc/{pid}/{folder}")).into_iter().flatten();
-            links.extend(entries.flatten().map(|entry| entry.path()));
-        }
-        for link in links {
+    for pid in processes::all().unwrap_or_default() {
+        for link in processes::held(pid) {
             let Ok(about) = fs::metadata(link) else { continue };
-            let name = || {
-                let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-                name.trim_end().to_owned()
-            };
+            let name = || processes::name(pid).unwrap_or_default();
             match partition_of(about.mode(), about.rdev()) {
                 // What this program has opened itself to write to.
                 Some(_) if pid == own => {}
@@ -189,11 +181,6 @@ fn processes(note: &mut impl FnMut(u32, Holder)) {
     }
 }
 
-fn pids() -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
 /// The partition that a device file stands for.
 pub fn partition_of(mode: u32, device: u64) -> Option<u32> {
     const KIND: u32 = 0o170_000;
@@ -206,14 +193,12 @@ pub fn partition_of(mode: u32, device: u64) -> Option<u32> {
     }
 }
 
-/// Whether something in the kernel has the block device for itself.
-fn is_claimed(number: u32) -> bool {
-    let path = format!("/dev/mtdblock{number}");
+/// Whether something in the kernel has a block device for itself, such as a mounted file system
+/// (`open(2)`, `O_EXCL`).
+pub fn is_claimed(device: &Path) -> bool {
     let flags = rustix::fs::OFlags::EXCL.bits() as i32;
-    let opened = Path::new(&path)
-        .exists()
-        .then(|| fs::File::options().read(true).custom_flags(flags).open(&path));
-    matches!(opened, Some(Err(error)) if error.kind() == io::ErrorKind::ResourceBusy)
+    let opened = fs::File::options().read(true).custom_flags(flags).open(device);
+    opened.is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy)
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl ImageFile {
             let reason = "it is a block device; `dd` makes a file of it";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason).into());
         }
-        let (file, bytes) = into_memory(file, free_memory() / 2)?;
+        let (file, bytes) = into_memory(file, crate::memory::available().unwrap_or(0) / 2)?;
         Self::new(file, bytes)
     }
 
@@ -150,14 +150,6 @@ impl ImageFile {
         rest.fill(0xff);
         Ok(())
     }
-}
-
-/// Bytes that can be used without taking them from others. Source: `proc(5)`, `MemAvailable`.
-fn free_memory() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    kib.unwrap_or(0) << 10
 }
 
 fn into_memory(mut from: File, bytes_max: u64) -> Result<(File, u64), ImageTrouble> {

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use model::deploy::maintenance::{LOG, OLD, ROOT};
 use rustix::mount::{MountFlags, UnmountFlags, mount_move, mount_remount, unmount};
 use rustix::process::pivot_root;
 
+use super::holders::is_claimed;
 use crate::deploy::mounts;
 use crate::namespace;
+use crate::processes;
 use crate::sys::let_go;
 use crate::trouble::{Trouble, While};
 
@@ -195,7 +197,7 @@ pub fn holders() -> Vec<String> {
         }
     }
     found.extend(attached_to_flash());
-    for (pid, name) in processes() {
+    for (pid, name) in named() {
         if WORKERS.iter().any(|worker| name.starts_with(worker)) {
             found.push(format!("{name} (process {pid}) works for a file system"));
         }
@@ -206,10 +208,7 @@ pub fn holders() -> Vec<String> {
         if !is_block || !["mtdblock", "ubiblock"].iter().any(|begin| name.starts_with(begin)) {
             continue;
         }
-        // Who has mounted it has it alone (`open(2)`).
-        let alone = libc_flags();
-        let opened = File::options().read(true).custom_flags(alone).open(entry.path());
-        if opened.is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy) {
+        if is_claimed(&entry.path()) {
             found.push(format!("/dev/{name} is in use"));
         }
     }
@@ -227,32 +226,20 @@ fn attached_to_flash() -> Vec<String> {
     attached.collect()
 }
 
-fn libc_flags() -> i32 {
-    (rustix::fs::OFlags::EXCL | rustix::fs::OFlags::CLOEXEC).bits() as i32
-}
-
 /// Processes that have something of these file systems open, or run from there.
 pub fn users(points: &[PathBuf]) -> Vec<String> {
     let device = |path: &Path| fs::metadata(path).ok().map(|found| found.dev());
     let devices: BTreeSet<u64> = points.iter().filter_map(|point| device(point)).collect();
     let uses = |pid: u32| {
-        let links = ["cwd", "root", "exe"].map(|name| PathBuf::from(format!("/proc/{pid}/{name}")));
-        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        let mapped = fs::read_dir(format!("/proc/{pid}/map_files")).into_iter().flatten().flatten();
-        let mut all = links.into_iter().chain(open.chain(mapped).map(|entry| entry.path()));
-        all.any(|path| device(&path).is_some_and(|found| devices.contains(&found)))
+        let mut held = processes::held(pid);
+        held.any(|path| device(&path).is_some_and(|found| devices.contains(&found)))
     };
-    let using = processes().into_iter().filter(|(pid, _)| uses(*pid));
+    let using = named().into_iter().filter(|(pid, _)| uses(*pid));
     using.map(|(pid, name)| format!("{name} (process {pid})")).collect()
 }
 
 /// All processes and their names.
-fn processes() -> Vec<(u32, String)> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let named = |pid: u32| {
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        Some((pid, name.trim_end().to_owned()))
-    };
-    ids.filter_map(named).collect()
+fn named() -> Vec<(u32, String)> {
+    let all = processes::all().unwrap_or_default();
+    all.into_iter().filter_map(|pid| Some((pid, processes::name(pid)?))).collect()
 }

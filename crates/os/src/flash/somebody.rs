@@ -6,6 +6,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use crate::processes::{self, Stat};
+
 /// Servers whose children are people, or what people have sent: an ssh server hands what it starts to a
 /// process of its own for each connection, and that starts nothing before somebody is let in.
 const SERVERS: [&str; 2] = ["dropbear", "sshd"];
@@ -32,9 +34,7 @@ impl Somebody {
             return Some(format!("somebody types at {}", path.display()));
         }
         self.terminals = now;
-        visitor(&processes())
-            .map(|name| format!("somebody has come by ssh ({name})"))
-            .or_else(writer)
+        visitor(&running()).map(|name| format!("somebody has come by ssh ({name})")).or_else(writer)
     }
 }
 
@@ -51,40 +51,28 @@ fn terminals() -> BTreeMap<PathBuf, i64> {
     ones.filter_map(|entry| Some((entry.path(), entry.metadata().ok()?.atime()))).collect()
 }
 
-/// A process: its number, its parent's, and its name.
-type Process = (u32, u32, String);
+/// A process: its number, and what is known of it.
+type Process = (u32, Stat);
 
-fn processes() -> Vec<Process> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let stats = entries
-        .filter(is_number)
-        .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
-    stats.filter_map(|stat| read(&stat)).collect()
-}
-
-/// Source: `proc(5)`, `/proc/PID/stat`: a name in parentheses may hold others.
-fn read(stat: &str) -> Option<Process> {
-    let (pid, rest) = stat.split_once(" (")?;
-    let (name, rest) = rest.rsplit_once(')')?;
-    let parent = rest.split_whitespace().nth(1)?;
-    Some((pid.parse().ok()?, parent.parse().ok()?, name.to_owned()))
+fn running() -> Vec<Process> {
+    let all = processes::all().unwrap_or_default();
+    all.into_iter().filter_map(|pid| Some((pid, processes::stat(pid)?))).collect()
 }
 
 /// A program that a server for ssh has started.
 fn visitor(processes: &[Process]) -> Option<&str> {
     let serves = |name: &str| SERVERS.iter().any(|server| name.starts_with(server));
-    let of = |pid: u32| processes.iter().find(|(id, ..)| *id == pid);
-    let is_visitor = |(_, parent, name): &&Process| {
-        !serves(name) && of(*parent).is_some_and(|(_, _, parent)| serves(parent))
+    let of = |pid: u32| processes.iter().find(|(id, _)| *id == pid);
+    let is_visitor = |(_, stat): &&Process| {
+        !serves(&stat.name) && of(stat.parent).is_some_and(|(_, parent)| serves(&parent.name))
     };
-    processes.iter().find(is_visitor).map(|(.., name)| name.as_str())
+    processes.iter().find(is_visitor).map(|(_, stat)| stat.name.as_str())
 }
 
 /// A program that writes to the flash: nobody may restart the device now.
 fn writer() -> Option<String> {
-    for (pid, _, name) in processes() {
-        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        let links = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+    for (pid, Stat { name, .. }) in running() {
+        let links = processes::descriptors(pid).filter_map(|link| fs::read_link(link).ok());
         let flash = links.map(|path| path.to_string_lossy().into_owned());
         if let Some(path) = flash.into_iter().find(|path| path.starts_with("/dev/mtd")) {
             return Some(format!("{name} uses {path}"));
@@ -99,16 +87,16 @@ mod tests {
 
     #[test]
     fn what_a_server_starts_is_a_visitor_and_the_server_is_none() {
-        let process = |text: &str| read(text).expect("a line");
-        let init = process("1 (ward) S 0 1");
-        let server = process("77 (dropbear) S 1 77");
-        let caller = process("80 (dropbear) S 77 77");
-        let shell = process("81 (sh (x) y) S 80 81");
-        let service = process("90 (sh) S 1 90");
+        let process =
+            |pid: u32, text: &str| (pid, processes::read_stat(text.as_bytes()).expect("a line"));
+        let init = process(1, "1 (ward) S 0 1");
+        let server = process(77, "77 (dropbear) S 1 77");
+        let caller = process(80, "80 (dropbear) S 77 77");
+        let shell = process(81, "81 (sh (x) y) S 80 81");
+        let service = process(90, "90 (sh) S 1 90");
         let mut all = vec![init, server, caller, service];
         assert_eq!(visitor(&all), None, "nobody was let in");
         all.push(shell);
         assert_eq!(visitor(&all), Some("sh (x) y"));
-        assert!(read("").is_none() && read("1 (x").is_none() && read("1 (x) S").is_none());
     }
 }

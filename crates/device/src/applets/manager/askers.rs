@@ -6,6 +6,7 @@ use std::fs;
 use model::limits::{ASKER_BYTES_MAX, ASKERS_MAX};
 use model::service::manager_request::Asked;
 use model::time::Moment;
+use os::processes;
 
 #[derive(Default)]
 pub struct Askers {
@@ -59,11 +60,7 @@ fn describe(pid: u32) -> String {
 
 /// The name of the program that a process was started by.
 fn parent_of(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before it is in parentheses and may hold anything.
-    let parent: u32 = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
-    let name = fs::read_to_string(format!("/proc/{parent}/comm")).ok()?;
-    let name = name.trim_end();
+    let name = processes::name(processes::stat(pid)?.parent)?;
     Some(name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
 }
 

@@ -15,6 +15,7 @@ use model::service::request::ToInit;
 use model::time::Moment;
 use os::clock;
 use os::deploy::files;
+use os::processes;
 use os::service::database_file::DatabaseFile;
 use os::service::init_client;
 use os::service::manager_client::{AskError, Asking, Ending, Heard, Wish};
@@ -254,19 +255,15 @@ fn is_init(program: &Path) -> bool {
 
 /// Applets that init itself runs, with their process numbers.
 fn own_programs() -> Vec<(u32, String)> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter_map(|pid| Some((pid, own_applet(pid)?))).collect()
+    let all = processes::all().unwrap_or_default();
+    all.into_iter().filter_map(|pid| Some((pid, own_applet(pid)?))).collect()
 }
 
 /// Its name, where a process is a child of pid 1, and `ward`.
 fn own_applet(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Behind its name: how it is, and whose child it is (`proc(5)`).
-    let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
     let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let mut words = words.split(|b| *b == 0);
-    let is_own = parent == "1" && words.next()? == b"ward";
+    let is_own = processes::stat(pid)?.parent == 1 && words.next()? == b"ward";
     is_own.then(|| String::from_utf8_lossy(words.next().unwrap_or_default()).into_owned())
 }
 

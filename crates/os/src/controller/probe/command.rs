@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
+use crate::processes;
 use crate::sys::{children, processor};
 
 /// Pieces of output that are read at once: who prints without end is read on later.
@@ -164,8 +165,8 @@ impl Orphans {
             return;
         }
         let own = std::process::id();
-        for (pid, status) in processes("stat") {
-            if parent(&status) == Some(own) {
+        for pid in processes::all().unwrap_or_default() {
+            if processes::stat(pid).is_some_and(|stat| stat.parent == own) {
                 children::kill(pid, KILL, false);
             }
         }
@@ -174,28 +175,13 @@ impl Orphans {
 
 /// Kills the processes that have this variable in their environment.
 pub fn kill_marked(mark: &str) {
-    for (pid, environment) in processes("environ") {
+    let own = std::process::id();
+    for pid in processes::all().unwrap_or_default().into_iter().filter(|pid| *pid != own) {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         if environment.split(|byte| *byte == 0).any(|word| word == mark.as_bytes()) {
             children::kill(pid, KILL, false);
         }
     }
-}
-
-/// All other processes, each with a file of its folder.
-fn processes(file: &str) -> impl Iterator<Item = (u32, Vec<u8>)> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(move |entry| {
-        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let bytes = fs::read(entry.path().join(file)).ok()?;
-        (pid != std::process::id()).then_some((pid, bytes))
-    })
-}
-
-/// The parent, of `/proc/PID/stat`: the second word behind the name in brackets.
-fn parent(stat: &[u8]) -> Option<u32> {
-    let end = stat.iter().rposition(|&byte| byte == b')')?;
-    let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;
-    rest.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -216,12 +202,5 @@ mod tests {
         assert_eq!(read("\u{1b}[31mred\n"), "[31mred");
         assert_eq!(read(""), "");
         assert_eq!(read(&"x".repeat(5000)).len(), CHECK_TEXT_BYTES_MAX);
-    }
-
-    #[test]
-    fn a_parent_is_read_behind_any_name() {
-        assert_eq!(parent(b"12 (a) b) (c) S 7 12 12"), Some(7));
-        assert_eq!(parent(b"12 (a"), None);
-        assert_eq!(parent(b""), None);
     }
 }
