@@ -12,6 +12,7 @@ pub mod health_check;
 pub mod hotplug;
 pub mod image;
 pub mod init;
+pub mod json;
 pub mod levitate;
 pub mod logger;
 pub mod machine;

@@ -17,7 +17,7 @@ use os::flash::partitions::Partition;
 use os::sys::signals;
 
 use super::image::{this_device, trouble_with};
-use super::people::status::Object;
+use super::json::Object;
 
 pub const COMMAND: Command = Command {
     name: "flashcp",

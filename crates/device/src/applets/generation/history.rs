@@ -10,7 +10,7 @@ use os::deploy::generations::{self, Numbered};
 
 use super::flags;
 use super::state::State;
-use crate::applets::people::status::Object;
+use crate::applets::json::Object;
 
 pub fn list(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     let [json] = flags(args, ["json"])?;

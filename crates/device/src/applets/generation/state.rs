@@ -12,7 +12,7 @@ use os::deploy::generations::{self, Numbered};
 use os::deploy::trial_dir;
 
 use super::flags;
-use crate::applets::people::status::{Object, quoted};
+use crate::applets::json::{Object, quoted};
 
 /// All of it.
 pub struct State {

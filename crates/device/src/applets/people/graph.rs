@@ -7,7 +7,8 @@ use cli::{Args, Command, Exit, Failure, Opt, text};
 use model::service::database::{Index, Reaction};
 
 use super::services::{Mood, Services, look};
-use super::status::{choose, quoted};
+use super::status::choose;
+use crate::applets::json::quoted;
 
 pub const COMMAND: Command = Command {
     name: "graph",

@@ -12,6 +12,7 @@ use model::service::status::Exit as Ended;
 use super::super::levitate::where_one_is;
 use super::services::{Mood, Services, look};
 use crate::applets::generation;
+use crate::applets::json::{Object, quoted};
 use crate::applets::trial::switch::LIVE;
 
 pub const COMMAND: Command = Command {
@@ -251,42 +252,4 @@ pub(super) fn describe_control(services: &Services<'_>, index: Index, object: &m
         let controls = controller.controls().map(|(index, _)| quoted(services.name(index)));
         object.raw("controls", &format!("[{}]", controls.collect::<Vec<_>>().join(",")));
     }
-}
-
-/// One JSON object on one line.
-pub struct Object(String);
-
-impl Object {
-    pub fn begin() -> Self {
-        Self(String::from("{"))
-    }
-
-    pub fn raw(&mut self, key: &str, value: &str) {
-        if self.0.len() > 1 {
-            self.0.push(',');
-        }
-        self.0 += &format!("\"{key}\":{value}");
-    }
-
-    pub fn text(&mut self, key: &str, value: &str) {
-        self.raw(key, &quoted(value));
-    }
-
-    pub fn end(mut self) -> String {
-        self.0.push('}');
-        self.0
-    }
-}
-
-pub fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted += &format!("\\u{:04x}", c as u32),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

@@ -9,7 +9,8 @@ use model::service::live_state::{STARTING, is_up};
 use model::service::reason::Reason;
 
 use super::services::{Services, look, span};
-use super::status::{Object, choose, describe_control};
+use super::status::{choose, describe_control};
+use crate::applets::json::Object;
 
 pub const COMMAND: Command = Command {
     name: "why",
