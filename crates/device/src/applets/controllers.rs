@@ -115,9 +115,15 @@ impl Start {
 }
 
 /// What the manager has said. What came before it was there anew means nothing any more: then the
-/// first of both is true, and also while it is away.
+/// first of both is true, and also while it is away. What it says of no request of ours is only
+/// told on.
 pub fn news(link: &mut ManagerLink) -> (bool, Vec<News>) {
     let mut news = link.read();
+    news.retain(|news| {
+        let News::Ended { id: 0, why, .. } = news else { return true };
+        eprintln!("the manager says: {why}");
+        false
+    });
     if !link.connected() {
         return (true, Vec::new());
     }

@@ -192,7 +192,6 @@ impl Program<'_> {
                     let (up, goal, trouble) = (state.up, state.goal, state.trouble.is_some());
                     self.machine.told(now, at, Told { up, goal, trouble });
                 }
-                News::Ended { id: 0, why, .. } => eprintln!("the manager says: {why}"),
                 News::Ended { id, ok, why } => {
                     if !ok && let Some(at) = self.machine.asked_by(id) {
                         eprintln!("{} is not as it should be: {why}", self.names[at]);

@@ -115,7 +115,6 @@ impl Program<'_> {
                     (0..self.members.len()).for_each(|member| self.say(now, member));
                 }
                 News::State(state) => self.told(now, &state),
-                News::Ended { id: 0, why, .. } => eprintln!("the manager says: {why}"),
                 News::Ended { id, ok, why } => {
                     if !ok && let Some(at) = self.machine.asked_by(id) {
                         eprintln!("{} is not as it should be: {why}", self.members[at].name);
