@@ -153,7 +153,28 @@ impl Writer {
         self.bytes
     }
 
+    /// Takes out what was written before `at`; what came after it stays.
+    pub fn take_before(&mut self, at: usize) -> Vec<u8> {
+        let rest = self.bytes.split_off(at);
+        core::mem::replace(&mut self.bytes, rest)
+    }
+
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_before_comes_out_and_the_rest_stays() {
+        for at in 0..=3 {
+            let mut writer = Writer::new();
+            writer.put(b"abc");
+            assert_eq!(writer.take_before(at), b"abc"[..at]);
+            assert_eq!(writer.as_bytes(), &b"abc"[at..]);
+        }
     }
 }

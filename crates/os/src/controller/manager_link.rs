@@ -252,9 +252,8 @@ impl ManagerLink {
         message.write(&mut self.filling);
         if self.filling.len() > MESSAGE_BYTES_MAX {
             // It goes into the next datagram instead.
-            let bytes = std::mem::take(&mut self.filling).into_bytes();
-            self.filling.put(&bytes[before..]);
-            self.unsent.push_back(bytes[..before].to_vec());
+            let full = self.filling.take_before(before);
+            self.unsent.push_back(full);
         }
     }
 

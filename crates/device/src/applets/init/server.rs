@@ -225,13 +225,12 @@ impl Client {
             self.filling.len() > MESSAGE_BYTES_MAX || self.pipes.len() > MESSAGE_DESCRIPTORS_MAX;
         if full {
             // It goes into the next datagram instead.
-            let bytes = std::mem::take(&mut self.filling).into_bytes();
+            let bytes = self.filling.take_before(before);
             let mut pipes = std::mem::take(&mut self.pipes);
-            self.filling.put(&bytes[before..]);
             if let FromInit::Pipe { .. } = message {
                 self.pipes.extend(pipes.pop());
             }
-            self.queue(bytes[..before].to_vec(), pipes);
+            self.queue(bytes, pipes);
         }
     }
 

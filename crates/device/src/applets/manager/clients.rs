@@ -260,9 +260,8 @@ impl Client {
         message.write(&mut self.filling);
         if self.filling.len() > MESSAGE_BYTES_MAX {
             // It goes into the next datagram instead.
-            let bytes = std::mem::take(&mut self.filling).into_bytes();
-            self.filling.put(&bytes[before..]);
-            self.queue(bytes[..before].to_vec());
+            let full = self.filling.take_before(before);
+            self.queue(full);
         }
     }
 
