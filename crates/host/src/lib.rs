@@ -9,6 +9,7 @@ mod nix;
 mod places;
 mod router;
 mod say;
+mod ssh;
 mod steps;
 mod update;
 mod vm;

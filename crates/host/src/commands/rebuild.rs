@@ -3,14 +3,14 @@
 
 mod rollout;
 
-use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use cli::{Exit, Failure};
-use model::deploy::trial::{DEADLINE, Id};
+use model::deploy::trial::DEADLINE;
 use model::limits::TRIAL_DEADLINE_MAX;
+use os::deploy::trial_dir::made_up_id;
 
 use super::build::{self, Build};
 use super::copy;
@@ -19,6 +19,7 @@ use crate::copy::line::Target;
 use crate::copy::progress::Progress;
 use crate::copy::send;
 use crate::fleet;
+use crate::ssh::NO_CONNECTION;
 use crate::update::{device, preview, trial};
 
 pub fn command() -> Command {
@@ -111,7 +112,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         target,
         then,
         path,
-        id: made_up_id()?.to_string(),
+        id: made_up_id().map_err(Failure::refused)?.to_string(),
         deadline,
         confirm: !matches.get_flag("no-confirm"),
         reboot: matches.get_flag("reboot"),
@@ -124,7 +125,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
 /// Whether ssh has a way to it.
 fn is_there(target: &Target) -> bool {
     let visited = device::visit(target, "true");
-    visited.is_ok_and(|output| output.status.code() != Some(device::NO_CONNECTION))
+    visited.is_ok_and(|output| output.status.code() != Some(NO_CONNECTION))
 }
 
 /// Whether a device runs what it was given, and starts it next.
@@ -156,16 +157,6 @@ fn target(matches: &ArgMatches, name: &str) -> Result<Option<Target>, Failure> {
 
 fn target_at(matches: &ArgMatches) -> Result<Option<Target>, Failure> {
     target(matches, "confirm-at")
-}
-
-/// A name that nobody can guess.
-fn made_up_id() -> Result<Id, Failure> {
-    let mut bytes = [0; 12];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(|error| Failure::refused(format!("cannot read /dev/urandom: {error}")))?;
-    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Id::parse(&text).expect("it has 24 digits"))
 }
 
 /// Who calls this, and on which machine.

@@ -13,6 +13,7 @@ use os::flash::image_file::ImageFile;
 
 use super::build;
 use crate::say::{say, shown};
+use crate::ssh::NO_CONNECTION;
 use crate::steps::closure::grouped;
 
 /// From one look at a device that is away to the next.
@@ -20,9 +21,6 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// How often the image is sent: a connection may break.
 const TRIES: u32 = 3;
-
-/// What ssh exits with where it is not the command that has failed (`ssh(1)`).
-const SSH_FAILED: i32 = 255;
 
 /// Memory that maintenance wants beside the image, at least.
 const RESERVE: u64 = 16 << 20;
@@ -261,7 +259,7 @@ impl Device {
         let answer = self.ask(FACTS).map_err(|failure| failure.to_string())?;
         match answer.code {
             // The last command may have found no flash: that is seen later.
-            Some(code) if code != SSH_FAILED => Ok(facts(&answer.out)),
+            Some(code) if code != NO_CONNECTION => Ok(facts(&answer.out)),
             _ => Err(answer.error.lines().last().unwrap_or("ssh failed").to_owned()),
         }
     }
@@ -348,7 +346,7 @@ impl Device {
                     return Ok(());
                 }
                 // One that lost its connection may still be writing: it has the image.
-                None | Some(SSH_FAILED) if attempt < TRIES => {
+                None | Some(NO_CONNECTION) if attempt < TRIES => {
                     say(format_args!("the connection broke; trying again"));
                     let idle = "while pidof flashcp >/dev/null; do sleep 1; done";
                     let _ = self.ask(idle)?;

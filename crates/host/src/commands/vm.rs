@@ -22,6 +22,7 @@ use os::terminal;
 
 use crate::places;
 use crate::say::{say, shown};
+use crate::ssh::NO_CONNECTION;
 use crate::vm::description::{Description, Rom};
 use crate::vm::flash::Flash;
 use crate::vm::forward::{self, Forward, Held, Protocol};
@@ -38,8 +39,6 @@ const GOING_MAX: Duration = Duration::from_secs(3);
 const PHASES_MAX: Duration = Duration::from_secs(20);
 /// Where visitors are sent where a device does not say where it lets them in.
 const NOBODY: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 168, 1, 1), 22);
-/// What ssh exits with where it is not COMMAND that has failed (`ssh(1)`).
-const SSH_FAILED: i32 = 255;
 /// Lines of the console that are shown where something has failed.
 const LINES_SHOWN: usize = 20;
 
@@ -458,7 +457,7 @@ fn visit(door: &Door, words: &[OsString]) -> Result<Exit, Failure> {
     let status = door.command(words).status().map_err(|error| {
         Failure::refused(format!("cannot run ssh: {error}")).hint("`./setup` installs it")
     })?;
-    if status.code() == Some(SSH_FAILED) {
+    if status.code() == Some(NO_CONNECTION) {
         say(format_args!("ssh failed: is the key of `doorward vm key` in the configuration?"));
     }
     Ok(Exit(match (status.code(), status.signal()) {

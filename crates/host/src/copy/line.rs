@@ -10,10 +10,7 @@ use std::time::Duration;
 use cli::Failure;
 use model::deploy::transfer::{FromDevice, HEAD_BYTES, ToDevice, head};
 
-/// What a shell, and ssh with it, answers where there is no such program.
-const NOT_FOUND: i32 = 127;
-/// What ssh answers when it has no connection.
-const NO_CONNECTION: i32 = 255;
+use crate::ssh::{NO_CONNECTION, NOT_FOUND};
 
 /// A device, and how it is reached.
 #[derive(Clone, Debug)]

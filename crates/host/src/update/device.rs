@@ -6,12 +6,10 @@ use cli::Failure;
 use serde_json::Value;
 
 use crate::copy::line::Target;
-
-/// What ssh answers when it has no connection.
-pub const NO_CONNECTION: i32 = 255;
+use crate::ssh::{NO_CONNECTION, NOT_FOUND};
 
 /// What a shell answers where there is no such program, and `ward` where it knows no such applet.
-const UNKNOWN: [i32; 2] = [127, 100];
+const UNKNOWN: [i32; 2] = [NOT_FOUND, 100];
 
 /// What it runs, and how its trial is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use cli::{Exit, Failure};
 
-use super::device::{self, NO_CONNECTION, Status, status, too_old, visit};
+use super::device::{self, Status, status, too_old, visit};
 use crate::copy::line::Target;
+use crate::ssh::{NO_CONNECTION, NOT_FOUND, quoted};
 
 /// From one look at the device to the next.
 const LOOK: Duration = Duration::from_millis(400);
@@ -96,11 +97,6 @@ fn say(text: &str) {
     eprintln!("doorward: {text}");
 }
 
-/// A word as the shell over there reads it.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 /// Has the device begin, and shows what it says as long as it can be heard.
 fn begin(wish: &Wish) -> Result<Begun, Failure> {
     let mut words = format!(
@@ -139,7 +135,7 @@ fn begin(wish: &Wish) -> Result<Begun, Failure> {
     Ok(match ended.code() {
         Some(0) => Begun::Well,
         Some(NO_CONNECTION) | None => Begun::Lost,
-        Some(127) => return Err(too_old(&wish.target)),
+        Some(NOT_FOUND) => return Err(too_old(&wish.target)),
         Some(code) => Begun::Not(code),
     })
 }
@@ -252,14 +248,5 @@ mod tests {
         let mut other = at("/old", "/old", "returned", "failed");
         other.last.as_mut().expect("it has one").id = "another-one".into();
         assert_eq!(exit(other), None, "what became of another trial says nothing");
-    }
-
-    #[test]
-    fn a_shell_reads_words_as_they_were() {
-        for word in ["me@here", "it's \"$HOME\"", ""] {
-            let line = format!("printf %s {}", quoted(word));
-            let output = std::process::Command::new("sh").args(["-c", &line]).output();
-            assert_eq!(output.expect("sh runs").stdout, word.as_bytes());
-        }
     }
 }

@@ -72,7 +72,7 @@ impl Door {
         }
         command.args(["root@127.0.0.1", "--"]);
         // The shell over there gets one line.
-        command.args(words.iter().map(quoted));
+        command.args(words.iter().map(crate::ssh::quoted));
         command
     }
 
@@ -83,11 +83,6 @@ impl Door {
         let output = output.ok().filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).into_owned())
     }
-}
-
-/// A word as a shell reads it.
-fn quoted(word: &OsString) -> String {
-    format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"))
 }
 
 /// The times of a boot, as the router has them: `NAME<TAB>SECONDS` since its kernel began.
@@ -102,15 +97,6 @@ pub fn phases(text: &str) -> Vec<(String, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_shell_reads_each_word_as_it_was() {
-        for word in ["plain", "two words", "it's", "$HOME `x` \"", ""] {
-            let line = format!("printf %s {}", quoted(&word.into()));
-            let output = Command::new("sh").args(["-c", &line]).output().expect("sh runs");
-            assert_eq!(String::from_utf8_lossy(&output.stdout), word);
-        }
-    }
 
     #[test]
     fn phases_that_cannot_be_read_are_left_out() {

@@ -6,7 +6,7 @@
 //! that began it. All that it knows is in these files.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -20,12 +20,22 @@ use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_lock};
 use crate::clock;
 use crate::files::{directory, read_up_to, replace};
 use crate::service::client::{self, ControlError};
+use crate::trouble::{Trouble, While};
 
 /// What init calls the process that owns a trial.
 pub const SERVICE: &str = "doorward-trial";
 
 /// How long an owner that has ended may take to be gone.
 const GONE_MAX: Duration = Duration::from_secs(10);
+
+/// A name for a trial that nobody can guess.
+pub fn made_up_id() -> Result<Id, Trouble> {
+    let mut bytes = [0; 12];
+    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    read.to(|| "read /dev/urandom")?;
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Id::parse(&text).expect("it has 24 digits"))
+}
 
 /// The folder of a trial.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use model::deploy::trial::{DEADLINE, Id, Pending, Phase, Plan, Way, start_max};
 use model::limits::{FIELD_BYTES_MAX, TRIAL_DEADLINE_MAX};
 use os::clock;
 use os::deploy::generations::{self, Generations, Numbered};
-use os::deploy::trial_dir::{self, TrialDir};
+use os::deploy::trial_dir::{self, TrialDir, made_up_id};
 use os::service::database_file::DatabaseFile;
 use os::trouble::While;
 
@@ -46,7 +46,7 @@ struct Wanted {
 pub fn activate(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     let mut wanted = Wanted {
         path: PathBuf::new(),
-        id: made_up_id()?,
+        id: made_up_id().map_err(Failure::refused)?,
         deadline: DEADLINE,
         confirm: true,
         reboot: false,
@@ -100,15 +100,6 @@ fn read_deadline(seconds: u64) -> Result<Duration, Failure> {
             Err(Failure::usage(format!("a deadline is 1 to {most} seconds")))
         }
     }
-}
-
-/// A name that nobody can guess.
-fn made_up_id() -> Result<Id, Failure> {
-    let mut bytes = [0; 8];
-    let read = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    read.to(|| "read /dev/urandom").map_err(Failure::refused)?;
-    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Id::parse(&text).expect("it has 16 digits"))
 }
 
 /// Who this is, and from where.
@@ -412,7 +403,7 @@ pub fn roll_back(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> 
     }
     let wanted = Wanted {
         path: one.path.clone().into(),
-        id: made_up_id()?,
+        id: made_up_id().map_err(Failure::refused)?,
         deadline: DEADLINE,
         // Whoever goes back by hand looks by hand; what was up before has to work all the same.
         confirm: false,
