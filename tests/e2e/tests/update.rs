@@ -198,6 +198,7 @@ fn wherever_the_plug_is_pulled_the_old_or_the_new_router_comes_up_whole() {
         // What was said to be done is done; of the moments before some, wherever they fell.
         let last = router.snapshot(number, taken.len());
         flashes.push((last, paths.len() - 1));
+        eprintln!("seed {seed}: {} moments in {} updates", flashes.len(), paths.len() - 1);
         while !taken.is_empty() && flashes.len() < cuts() && dice.below(5) > 0 {
             let one = taken.swap_remove(dice.below(taken.len() as u64) as usize);
             flashes.push((one, paths.len() - 2));
@@ -220,6 +221,11 @@ fn wherever_the_plug_is_pulled_the_old_or_the_new_router_comes_up_whole() {
                     let place =
                         fits.unwrap_or_else(|| panic!("seed {seed}: cut {at} runs {found}"));
                     newest.fetch_add((place > *least).into(), Relaxed);
+                    fs::remove_file(flash).expect("it is there");
+                    eprintln!(
+                        "seed {seed}: cut {at} runs generation {place} of {least} or {}",
+                        least + 1
+                    );
                 }
             });
         }
