@@ -9,7 +9,7 @@ use e2e::ssh_server::SshServer;
 use e2e::store::{Device, Store, events, named, noise, path, text};
 use e2e::{doorward, stdout};
 use model::deploy::store_path::StorePath;
-use model::deploy::transfer::{FromDevice, ToDevice};
+use model::deploy::transfer::{FileSystem, FromDevice, Greeting, ToDevice, VERSION};
 
 /// A library, a program that names it, and what is made of both: as one version of them.
 fn release(store: &Store, letters: [&str; 3], library: &[u8], script: &str) -> [String; 3] {
@@ -195,6 +195,41 @@ fn what_has_no_room_is_refused_before_anything_is_written() {
         line.starts_with(['<', '>']) && !line.contains("/run") && !line.contains(".incoming")
     });
     assert_eq!(lines.count(), 0, "{changed}");
+}
+
+#[test]
+fn who_speaks_another_version_is_told_so_and_nothing_is_sent() {
+    // A newer sender.
+    let device = Device::new();
+    let mut talk = device.talk();
+    talk.say(&ToDevice::Hello { version: VERSION + 1 });
+    let said = talk.end();
+    let why = format!("the sender speaks version {}, and this device {VERSION}", VERSION + 1);
+    assert!(said.contains(&FromDevice::Refused { why }), "{said:?}");
+    assert!(!device.root().join("nix/store/.incoming").exists());
+
+    // A newer device.
+    let device = Device::by("cat >/dev/null & cat $folder/greeting; sleep 1");
+    let greeting = FromDevice::Greeting(Greeting {
+        version: VERSION + 8,
+        free_bytes: 1 << 30,
+        free_files: None,
+        block_bytes: 4096,
+        erase_bytes: 0,
+        memory_bytes: 1 << 30,
+        file_system: FileSystem::Other,
+        is_read_only: false,
+        wants_signature: false,
+    });
+    device.folder.write("greeting", greeting.encode());
+    let store = Store::new();
+    let lib = path("a", "lib");
+    store.add(&lib, &[("x", b"x")], &[]);
+    let output = device.copy_command(&store, &[], &[&lib]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let why = format!("the device speaks version {} of the language of copies", VERSION + 8);
+    assert!(said.contains(&why) && said.contains("levitate"), "{said}");
 }
 
 #[test]
