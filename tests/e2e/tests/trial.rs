@@ -186,6 +186,27 @@ fn what_did_not_change_is_not_touched_and_what_is_confirmed_stays() {
     device.wait_until_up("more");
     runs(&device, &new, &new);
 
+    // What has changed since the one before; and what another would change.
+    let diff = generation(&device, &["diff"]).out;
+    for line in [
+        format!("from generation 1 ({old})"),
+        format!("to   generation 2 ({new})"),
+        "service changed: moves".into(),
+        "service new: more".into(),
+        "file changed: /etc/motd".into(),
+        "file new: /root/new".into(),
+        "file gone: /root/gone".into(),
+    ] {
+        assert!(diff.lines().any(|found| found == line), "no {line:?} in\n{diff}");
+    }
+    assert!(!diff.contains("still"), "{diff}");
+    let diff = generation(&device, &["diff", "1"]).out;
+    let line = "would stop or start again: ";
+    let names = diff.lines().find_map(|found| found.strip_prefix(line)).expect("some would");
+    for (name, would) in [("moves", true), ("user", true), ("more", true), ("still", false)] {
+        assert_eq!(names.split(' ').any(|found| found == name), would, "{name}: {diff}");
+    }
+
     // By hand, and without anybody to confirm.
     let said = generation(&device, &["rollback"]);
     assert_eq!(said.code, Some(1), "its kernel is another one's: {}", said.out);

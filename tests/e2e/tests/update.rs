@@ -201,6 +201,24 @@ fn an_update_goes_over_or_comes_back_and_the_exit_code_says_which() {
     assert_eq!(numbers(&router), [2, 7]);
     assert!(router.vm.ask("ward store verify; echo $?").ends_with("0\n"));
 
+    // Back by hand, with the cable out: nobody here is asked. And to and fro again.
+    let pid = router.pids(&["dnsmasq"]);
+    router.vm.ask(
+        "(ip link set br-lan down; ward generation rollback; echo $? >/run/went-back; ip link set br-lan up) >/run/said 2>&1 &",
+    );
+    let went = wait_for("the way back", LIMIT, || {
+        let said = router.vm.visit("cat /run/went-back");
+        (said.code == 0).then_some(said.out)
+    });
+    assert_eq!(went, "0\n", "{}", router.vm.ask("cat /run/said"));
+    let status = router.status();
+    assert_eq!((&status["running"]["path"], &status["boot"]), (&kept, &status["running"]));
+    assert_eq!(router.pids(&["dnsmasq"]), pid, "it is the same in both");
+    let shown = router.vm.ask("ward generation show 2");
+    assert!(shown.contains("for: to go back from generation 7"), "{shown}");
+    router.vm.ask("ward generation activate --no-confirm 7");
+    assert_eq!(router.status()["running"]["number"], 7);
+
     // From here as well: what would go, and then it goes.
     let collect = |router: &Router, words: &[&str]| {
         let output = router.doorward("collect").args(words).output().expect("it runs");
