@@ -186,6 +186,8 @@ fn kilobytes(bytes: f64) -> String {
 
 /// The build machine, the line and the device.
 struct Place {
+    /// Of a device that has little more than a shell.
+    quick: bool,
     folder: Folder,
     server: SshServer,
     link: Link,
@@ -195,7 +197,8 @@ impl Place {
     fn new(bench: &Bench) -> Self {
         let server = SshServer::start("");
         let link = Link::new(server.port, SHAPE);
-        let place = Self { folder: Folder::new("bench-copy"), server, link };
+        let quick = bench.quick;
+        let place = Self { quick, folder: Folder::new("bench-copy"), server, link };
         // How much memory the receiver had at its largest, while it runs.
         let script = format!(
             "exec 3<&0; {} store receive --root {} <&3 & pid=$!\n\
@@ -217,14 +220,14 @@ impl Place {
     /// What a router runs, and a program that somebody looks at packets with; built of the expressions in
     /// a folder and of fetched packages.
     fn build(&self, from: &Path, packages: Option<&Path>, seconds: u32) -> String {
-        let example = sources().join("examples/configuration.nix");
+        let example = sources().join("examples/configuration.nix").display().to_string();
+        let all = format!("imports = [ {example} ]; defaultProfile.packages = [ pkgs.tcpdump ];");
         let text = format!(
             "{{ pkgs, ... }}: {{
-               imports = [ {} ];
-               defaultProfile.packages = [ pkgs.tcpdump ];
+               {}
                services.moves = pkgs.svc.longrun {{ name = \"moves\"; run = \"exec sleep {seconds}\"; }};
              }}",
-            example.display()
+            if self.quick { "" } else { &all }
         );
         let file = self.folder.write("configuration.nix", text);
         let mut command = nix::command(doorward());

@@ -15,7 +15,20 @@ use serde_json::{Value, json};
 
 /// Modules of the router, with a service that can be changed, and more.
 fn modules(seconds: u32, more: &str) -> String {
+    modules_of(&sources().join("examples/configuration.nix"), seconds, more)
+}
+
+/// The same, where somebody has written something else about the firewall.
+fn with_firewall(router: &Router, name: &str, seconds: u32, rules: &str) -> String {
     let example = sources().join("examples/configuration.nix");
+    let text = fs::read_to_string(example).expect("it is there");
+    let line = "    inner = [ services.int ];\n    outer";
+    assert_eq!(text.matches(line).count(), 1, "the firewall of the example");
+    let text = text.replace(line, &format!("    {rules}\n    outer"));
+    modules_of(&router.folder.write(name, text), seconds, "")
+}
+
+fn modules_of(example: &Path, seconds: u32, more: &str) -> String {
     format!(
         "{} ({{ config, pkgs, lib, ... }}: let svc = config.system.service; in {{
            services.moves = pkgs.svc.longrun {{ name = \"moves\"; run = \"exec sleep {seconds}\"; }};
@@ -142,9 +155,9 @@ fn an_update_goes_over_or_comes_back_and_the_exit_code_says_which() {
     assert!(said.contains("ssh"), "{said}");
     assert_eq!(router.status()["running"]["path"], kept);
 
-    // The rules of the firewall are none.
-    let wrong = "services.firewall = lib.mkForce (svc.firewall.build { ruleset = \"table inet router { chain input { what is this } }\"; });";
-    let update = router.rebuild(&modules(100_002, wrong), &[]).output().expect("it runs");
+    // The rules of the firewall are none that nft understands.
+    let wrong = with_firewall(&router, "wrong.nix", 100_002, "rules = \"what is this\";");
+    let update = router.rebuild(&wrong, &[]).output().expect("it runs");
     let said = text(&update);
     assert_eq!(update.status.code(), Some(1), "{said}");
     assert!(said.contains("has gone back, and runs generation 2"), "{said}");
@@ -154,14 +167,10 @@ fn an_update_goes_over_or_comes_back_and_the_exit_code_says_which() {
     let rules = router.vm.ask("/nix/store/*-nftables-[0-9]*/bin/nft list ruleset");
     assert!(rules.contains("iifname \"br-lan\" accept"), "the old rules are back: {rules}");
 
-    // They are some, everything works there, and nobody here can reach it: what is being said ends in
-    // the middle, too.
-    let shut = "services.firewall = lib.mkForce (svc.firewall.build { ruleset = \"table inet router { chain input { type filter hook input priority filter; policy drop; iifname lo accept; } }\"; });";
+    // They are some, and everything works there, and they let nobody in any more.
+    let shut = with_firewall(&router, "shut.nix", 100_002, "inner = [ ];");
     let began = Instant::now();
-    let update = router
-        .rebuild(&modules(100_002, shut), &["--deadline", "6", "--keep", "1"])
-        .output()
-        .expect("runs");
+    let update = router.rebuild(&shut, &["--deadline", "6", "--keep", "1"]).output().expect("runs");
     let said = text(&update);
     assert_eq!(update.status.code(), Some(1), "{said}");
     assert!(said.contains("nobody confirmed it within 6 s"), "{said}");
@@ -172,7 +181,7 @@ fn an_update_goes_over_or_comes_back_and_the_exit_code_says_which() {
     assert!(notice.contains("Generation 5 was tried and is gone again"), "{notice}");
 
     // The same after a restart: nobody can log in, so it restarts with what it had.
-    let update = router.rebuild(&modules(100_002, shut), &["--reboot", "--deadline", "5"]);
+    let update = router.rebuild(&shut, &["--reboot", "--deadline", "5"]);
     let update = { update }.output().expect("it runs");
     let said = text(&update);
     assert_eq!(update.status.code(), Some(1), "{said}");
