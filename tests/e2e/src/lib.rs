@@ -12,6 +12,7 @@ pub mod log;
 pub mod machine;
 pub mod manual;
 pub mod nix;
+pub mod page;
 pub mod peer_tree;
 pub mod pretend_init;
 pub mod process;

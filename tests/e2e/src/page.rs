@@ -1,0 +1,138 @@
+//! The status page of a device as tests ask it, and a network of its own for that.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::device::Device;
+use crate::{applet, applets, ward};
+
+/// Where the page is in that network.
+pub const ADDRESS: &str = "127.0.0.1:8080";
+
+const INSIDE: &str = "DOORWARD_TEST_LOOPBACK";
+
+/// Whether this test runs in a network of its own that has nothing but `lo`; if not, it is run there.
+pub fn alone(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let mut unshare = Command::new("unshare");
+    if !crate::machine::is_root() {
+        unshare.args(["--user", "--map-root-user"]);
+    }
+    let script = "ip link set lo up && exec \"$@\"";
+    unshare.args(["--net", "--fork", "--kill-child", "/bin/sh", "-c", script, "sh"]);
+    unshare.arg(std::env::current_exe().expect("a test has a name"));
+    unshare.args(["--exact", test, "--nocapture"]);
+    unshare.env("WARD", ward()).env(INSIDE, "1");
+    applets();
+    let output = unshare.output().expect("unshare runs");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    false
+}
+
+/// `ward status-page` at work, ended when dropped.
+pub struct Served(pub Child);
+
+impl Served {
+    /// That of a device, with these words; back once it listens.
+    pub fn start(device: &Device, words: &[&str]) -> Self {
+        let mut command = applet("ward");
+        command.args(["status-page", "-r", "1", "-l"]).arg(device.live());
+        command.arg("-d").arg(device.join("logs")).args(words);
+        Self::run(command)
+    }
+
+    /// A command that says on its standard output that it is ready.
+    pub fn run(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("ward runs");
+        let mut ready = [0];
+        let read = child.stdout.as_mut().expect("it is piped").read(&mut ready);
+        assert_eq!((read.expect("a pipe"), ready[0]), (1, b'\n'), "it listens");
+        Self(child)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn has(&self, text: &str) -> &Self {
+        assert!(self.body.contains(text), "no {text:?} in\n{}", self.body);
+        self
+    }
+
+    #[track_caller]
+    pub fn lacks(&self, text: &str) -> &Self {
+        assert!(!self.body.contains(text), "{text:?} in\n{}", self.body);
+        self
+    }
+}
+
+/// What the page answers to these bytes; `None`: it hangs up.
+pub fn say(bytes: &[u8]) -> Option<Answer> {
+    let mut stream = TcpStream::connect(ADDRESS).expect("it listens");
+    let _ = stream.write_all(bytes);
+    answer(stream)
+}
+
+/// The answer that comes over a connection.
+pub fn answer(mut stream: impl Read) -> Option<Answer> {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    let text = String::from_utf8(bytes).expect("it is text");
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    Some(Answer { status, head: head.into(), body: body.into() })
+}
+
+/// A page.
+pub fn get(path: &str) -> Answer {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {ADDRESS}\r\n\r\n");
+    say(request.as_bytes()).expect("an answer")
+}
+
+/// Lets everybody into the folder of a device: one who is not root goes through it.
+pub fn open_folder(device: &Device) {
+    let status = Command::new("chmod").arg("a+rx").arg(device.join("")).status();
+    assert!(status.expect("chmod runs").success());
+}
+
+/// Memory that is shared with nobody, or divided by all who share it: kB.
+pub fn proportional_memory(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("it is ours");
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).expect("proc(5) has it");
+    line.trim().strip_suffix(" kB").and_then(|it| it.parse().ok()).expect("a number")
+}
+
+/// A program of Debian's that shows pages: the small one, or the whole.
+pub fn browser() -> Option<&'static Path> {
+    ["/usr/bin/chromium-headless-shell", "/usr/bin/chromium-shell", "/usr/bin/chromium"]
+        .into_iter()
+        .map(Path::new)
+        .find(|path| path.exists())
+}
+
+/// How long a page may take on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
