@@ -68,8 +68,13 @@ enum State {
     /// What it has said so far.
     Asking(Vec<u8>),
     /// Its answer is being made.
-    Waiting { head_only: bool },
-    Taking { answer: Vec<u8>, taken: usize },
+    Waiting {
+        head_only: bool,
+    },
+    Taking {
+        answer: Vec<u8>,
+        taken: usize,
+    },
     Parting,
 }
 
@@ -112,7 +117,11 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn open(places: &[Place], common: &'static str, first: u64) -> Result<Self, (Place, io::Error)> {
+    pub fn open(
+        places: &[Place],
+        common: &'static str,
+        first: u64,
+    ) -> Result<Self, (Place, io::Error)> {
         let mut doors = Vec::new();
         for place in places {
             let socket = match place {

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -16,6 +15,11 @@ const INSIDE: &str = "DOORWARD_TEST_LOOPBACK";
 
 /// Whether this test runs in a network of its own that has nothing but `lo`; if not, it is run there.
 pub fn alone(test: &str) -> bool {
+    alone_after(test, "true")
+}
+
+/// The same, after these lines of a shell script, which may mount things and change the name of the host.
+pub fn alone_after(test: &str, before: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
@@ -23,8 +27,9 @@ pub fn alone(test: &str) -> bool {
     if !crate::machine::is_root() {
         unshare.args(["--user", "--map-root-user"]);
     }
-    let script = "ip link set lo up && exec \"$@\"";
-    unshare.args(["--net", "--fork", "--kill-child", "/bin/sh", "-c", script, "sh"]);
+    let script = format!("ip link set lo up\n{before}\nexec \"$@\"");
+    unshare.args(["--net", "--mount", "--uts", "--fork", "--kill-child"]);
+    unshare.args(["/bin/sh", "-ec", &script, "sh"]);
     unshare.arg(std::env::current_exe().expect("a test has a name"));
     unshare.args(["--exact", test, "--nocapture"]);
     unshare.env("WARD", ward()).env(INSIDE, "1");
@@ -124,14 +129,6 @@ pub fn proportional_memory(pid: u32) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("it is ours");
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).expect("proc(5) has it");
     line.trim().strip_suffix(" kB").and_then(|it| it.parse().ok()).expect("a number")
-}
-
-/// A program of Debian's that shows pages: the small one, or the whole.
-pub fn browser() -> Option<&'static Path> {
-    ["/usr/bin/chromium-headless-shell", "/usr/bin/chromium-shell", "/usr/bin/chromium"]
-        .into_iter()
-        .map(Path::new)
-        .find(|path| path.exists())
 }
 
 /// How long a page may take on a loaded machine.

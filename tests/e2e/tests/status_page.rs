@@ -21,10 +21,8 @@ fn house(what: &str) -> Device {
     device.sleeper("net").oneshot("rules", "sh -c \"exit 3\"").sleeper("web");
     device.needs("web", &["net", "rules"]).sleeper("spare");
     let said = device.join("said");
-    let run = format!(
-        "exec 2>&1\nmkfifo {0} 2>/dev/null\nwhile :; do cat {0}; done",
-        said.display()
-    );
+    let run =
+        format!("exec 2>&1\nmkfifo {0} 2>/dev/null\nwhile :; do cat {0}; done", said.display());
     device.longrun("talk", &run).bundle("default", &["net", "talk"]).start();
     wait_for("what it reads", PATIENCE, || said.exists().then_some(()));
     device
@@ -246,8 +244,10 @@ fn numbers_are_as_prometheus_reads_them() {
     let device = house("page-numbers");
     let _served = Served::start(&device, &[ADDRESS]);
     let numbers = metrics();
-    let number = |name: &str| *numbers.get(name).unwrap_or_else(|| panic!("no {name}: {numbers:#?}"));
-    let of = |name: &str, service: &str| format!("{name}{{service=\"{service}\",type=\"longrun\"}}");
+    let number =
+        |name: &str| *numbers.get(name).unwrap_or_else(|| panic!("no {name}: {numbers:#?}"));
+    let of =
+        |name: &str, service: &str| format!("{name}{{service=\"{service}\",type=\"longrun\"}}");
     assert_eq!(number(&of("service_up", "net")), 1.0);
     assert_eq!(number(&of("service_up", "web")), 0.0);
     assert_eq!(number(&of("service_restarts_total", "net")), 0.0);
@@ -309,7 +309,8 @@ fn nobody_is_answered_who_does_not_mean_this_device() {
     let mut stream = UnixStream::connect(&socket).expect("it listens");
     stream.write_all(b"GET / HTTP/1.1\r\nHost: status.example.org\r\n\r\n").expect("it reads");
     assert_eq!(answer(stream).expect("an answer").status, 200);
-    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&socket).unwrap().permissions());
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&socket).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o660);
 }
 

@@ -187,10 +187,8 @@ impl Program {
                 }
             }
             "/log" => {
-                let wish = log::Wish {
-                    service: request.value("service"),
-                    from: request.value("from"),
-                };
+                let wish =
+                    log::Wish { service: request.value("service"), from: request.value("from") };
                 ok(HTML, UNKEPT, log::page(&mut self.view, &self.logs, &wish))
             }
             "/metrics" => {

@@ -31,7 +31,8 @@ mod tests {
     #[test]
     fn only_the_logger_says_what_is_lost() {
         let said = text(17, "dns");
-        let line = |service: &str, text: &str| format!("@400000000000000a00000000 {service} {text}");
+        let line =
+            |service: &str, text: &str| format!("@400000000000000a00000000 {service} {text}");
         for (line, expected) in [
             (line(SERVICE, &said), Some((17, "dns"))),
             (line("dns", &said), None),

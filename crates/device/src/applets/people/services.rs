@@ -89,11 +89,7 @@ fn is_denied(asked: &Result<bool, AskError>) -> bool {
 }
 
 /// `false`: the manager knows other services.
-fn ask_manager(
-    live: &Path,
-    database: &Database<'_>,
-    told: &mut Told,
-) -> Result<bool, AskError> {
+fn ask_manager(live: &Path, database: &Database<'_>, told: &mut Told) -> Result<bool, AskError> {
     let asking = Asking {
         live,
         names: &[],

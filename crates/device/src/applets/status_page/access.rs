@@ -9,8 +9,8 @@ use cli::Failure;
 use os::account::Accounts;
 use os::files;
 use os::service::live_dir::{self, MANAGER};
-use os::sys::rlimit::{self, Kind, Which};
 use os::sys::account;
+use os::sys::rlimit::{self, Kind, Which};
 
 use crate::applets::peers::s6_setuidgid::{refused, unknown_user};
 
@@ -24,9 +24,8 @@ pub fn become_user<'a>(
 ) -> Result<(), Failure> {
     let user = Accounts::default().user(name.as_bytes()).map_err(Failure::refused)?;
     let user = user.ok_or_else(|| unknown_user(name.as_bytes()))?;
-    let cannot = |what: String| {
-        move |error: io::Error| Failure::refused(format!("cannot {what}: {error}"))
-    };
+    let cannot =
+        |what: String| move |error: io::Error| Failure::refused(format!("cannot {what}: {error}"));
     for path in sockets {
         chown(path, None, Some(user.group)).map_err(cannot(format!("give {}", path.display())))?;
     }
@@ -66,7 +65,8 @@ fn let_in_to_manager(live: &Path, group: u32, groups: &mut Vec<u32>) -> io::Resu
     // For the managers to come, and for the one that is there.
     let file = live_dir::lookers_file(live);
     let folder = files::directory(file.parent().unwrap_or(Path::new("/")))?;
-    let name = file.file_name().and_then(|name| name.to_str()).ok_or(io::ErrorKind::InvalidInput)?;
+    let name =
+        file.file_name().and_then(|name| name.to_str()).ok_or(io::ErrorKind::InvalidInput)?;
     files::replace(folder, name, format!("{group}\n").as_bytes(), 0o644)?;
     let socket = live.join(MANAGER);
     chown(&socket, None, Some(group))?;

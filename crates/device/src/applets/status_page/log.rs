@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 
 use engine::log::history::{Sieve, Wanted};
-use model::limits::{PAGE_LINES_BYTES_MAX, PAGE_LINES_MAX};
 use model::label::{Reading, append_local};
+use model::limits::{PAGE_LINES_BYTES_MAX, PAGE_LINES_MAX};
 use model::log::entry::Entry;
 use model::log::place::Place;
 use model::log::priority::{ERROR, Priority, WARNING};

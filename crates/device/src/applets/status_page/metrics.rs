@@ -1,6 +1,5 @@
 //! Numbers for Prometheus, in its text format 0.0.4.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -21,18 +20,25 @@ use crate::applets::people::services::{Mood, Services};
 /// How many lines of the log are counted at once: more than it holds, and no more than a second's work.
 const COUNTED_MAX: usize = 200_000;
 
+/// Lines, and lines that are lost, of a service.
+struct Count {
+    service: String,
+    lines: u64,
+    lost: u64,
+}
+
 /// What was counted of the log since this program asked for it first.
 pub struct Lines {
     feed: Feed,
-    /// Lines, and lines that are lost, of each service.
-    counts: BTreeMap<String, (u64, u64)>,
+    /// In the order of their names.
+    counts: Vec<Count>,
     /// Files that were removed before they were counted.
     gaps: u64,
 }
 
 impl Lines {
     fn open(logs: &Path) -> io::Result<Self> {
-        Ok(Self { feed: Feed::open(logs, None)?, counts: BTreeMap::new(), gaps: 0 })
+        Ok(Self { feed: Feed::open(logs, None)?, counts: Vec::new(), gaps: 0 })
     }
 
     /// Counts what has come.
@@ -60,17 +66,17 @@ impl Lines {
     }
 }
 
-fn count(counts: &mut BTreeMap<String, (u64, u64)>, service: &str, lines: u64, lost: u64) {
-    if !counts.contains_key(service) {
-        if counts.len() >= SERVICES_MAX {
-            return;
+fn count(counts: &mut Vec<Count>, service: &str, lines: u64, lost: u64) {
+    let at = match counts.binary_search_by(|known| known.service.as_str().cmp(service)) {
+        Ok(at) => at,
+        Err(_) if counts.len() >= SERVICES_MAX => return,
+        Err(at) => {
+            counts.insert(at, Count { service: service.to_owned(), lines: 0, lost: 0 });
+            at
         }
-        counts.insert(service.to_owned(), (0, 0));
-    }
-    if let Some(known) = counts.get_mut(service) {
-        known.0 = known.0.saturating_add(lines);
-        known.1 = known.1.saturating_add(lost);
-    }
+    };
+    counts[at].lines = counts[at].lines.saturating_add(lines);
+    counts[at].lost = counts[at].lost.saturating_add(lost);
 }
 
 /// What is written so far.
@@ -240,13 +246,21 @@ fn of_log(text: &mut Text, logs: &Path, lines: &mut Option<Lines>) {
     let read = lines.as_mut().is_some_and(|lines| lines.go_on().is_ok());
     text.one("log_readable", "gauge", "Whether the log can be read.", truth(read));
     let Some(known) = lines.as_ref() else { return };
-    text.begin("log_lines_total", "counter", "Lines of the log, as far as it was there when first asked for.");
-    for (service, (count, _)) in &known.counts {
-        text.value("log_lines_total", &[("service", service)], &count.to_string());
+    text.begin(
+        "log_lines_total",
+        "counter",
+        "Lines of the log, as far as it was there when first asked for.",
+    );
+    for one in &known.counts {
+        text.value("log_lines_total", &[("service", &one.service)], &one.lines.to_string());
     }
-    text.begin("log_lost_lines_total", "counter", "Lines that were given up before they were written.");
-    for (service, (_, lost)) in &known.counts {
-        text.value("log_lost_lines_total", &[("service", service)], &lost.to_string());
+    text.begin(
+        "log_lost_lines_total",
+        "counter",
+        "Lines that were given up before they were written.",
+    );
+    for one in &known.counts {
+        text.value("log_lost_lines_total", &[("service", &one.service)], &one.lost.to_string());
     }
     let help = "How often files were removed before their lines were counted.";
     text.one("log_gaps_total", "counter", help, &known.gaps.to_string());

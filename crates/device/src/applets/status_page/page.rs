@@ -12,8 +12,8 @@ use os::{clock, file_systems, memory};
 use super::log;
 use super::markup::Markup;
 use super::view::View;
-use crate::applets::generation::state::{State, sentence};
 use crate::applets::generation::history::when;
+use crate::applets::generation::state::{State, sentence};
 use crate::applets::people::services::{Mood, Services, span};
 use crate::applets::people::why::causes;
 
@@ -31,7 +31,10 @@ pub fn begin(markup: &mut Markup, title: &str) {
     // Without a script the browser itself asks again.
     markup.raw("<noscript><meta http-equiv=\"refresh\" content=\"10\"></noscript><title>");
     markup.text(title).raw(" – ").text(&host);
-    markup.raw(concat!("</title><link rel=\"stylesheet\" href=\"/page.css?", env!("CARGO_PKG_VERSION")));
+    markup.raw(concat!(
+        "</title><link rel=\"stylesheet\" href=\"/page.css?",
+        env!("CARGO_PKG_VERSION")
+    ));
     markup.raw("\"></head><body><header><b>").text(&host);
     markup.raw("</b><a href=\"/\">Overview</a><a href=\"/log\">Log</a><span id=\"live\"></span>");
     markup.raw("</header><main>");
@@ -125,7 +128,11 @@ fn summary(markup: &mut Markup, services: &Services<'_>) {
 /// A service, how it is, and what else there is to say.
 fn line(markup: &mut Markup, services: &Services<'_>, at: Index, depth: usize) {
     let (word, mood) = services.word(at);
-    indent(markup, depth).service(services.name(at)).raw(" <b class=\"").raw(class(mood)).raw("\">");
+    indent(markup, depth)
+        .service(services.name(at))
+        .raw(" <b class=\"")
+        .raw(class(mood))
+        .raw("\">");
     markup.raw(word).raw("</b>");
     let remark = services.remark(at);
     if !remark.is_empty() {
@@ -196,7 +203,11 @@ fn conditions(markup: &mut Markup, services: &Services<'_>, at: Index, by: Optio
             continue;
         }
         markup.raw("<li class=\"d2\">");
-        markup.raw(if known.holds { "<b class=\"good\">✓</b> " } else { "<b class=\"bad\">✗</b> " });
+        markup.raw(if known.holds {
+            "<b class=\"good\">✓</b> "
+        } else {
+            "<b class=\"bad\">✗</b> "
+        });
         markup.text(&known.label).raw(": ").text(&known.value);
         markup.raw(" <i>for ").text(&span(services.now.since(known.since)));
         if by.is_none() {
@@ -332,7 +343,11 @@ fn describe(markup: &mut Markup, services: &Services<'_>, at: Index) {
     let service = services.database.service(at);
     let (word, mood) = services.word(at);
     markup.raw("<h1 class=\"").raw(class(mood)).raw("\">").text(service.name()).raw(" is ");
-    markup.raw(word).raw("</h1><p>").text(&services.remark(at)).raw("</p><h2>Why</h2><ul id=\"why\">");
+    markup
+        .raw(word)
+        .raw("</h1><p>")
+        .text(&services.remark(at))
+        .raw("</p><h2>Why</h2><ul id=\"why\">");
     let (chain, end) = causes(services, at);
     for (&cause, depth) in chain.iter().zip(0..) {
         line(markup, services, cause, depth);

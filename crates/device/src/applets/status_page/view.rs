@@ -73,8 +73,7 @@ impl View {
         };
         let begun = StatusAsker::begin(&self.live)
             .and_then(|asker| events.add(&asker, token, Readiness::IN).map(|()| asker));
-        let denied =
-            begun.as_ref().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+        let denied = begun.as_ref().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
         let asker = begun.ok();
         // Without an answer to come, files are read before the turn is over.
         let until = if asker.is_some() { now + TELLING_MAX } else { now };
