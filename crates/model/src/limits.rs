@@ -351,9 +351,10 @@ pub const REQUEST_HEAD_BYTES_MAX: usize = 8 << 10;
 /// Callers of the status page at once: a browser opens six connections, and a household has a few.
 pub const PAGE_CALLERS_MAX: usize = 32;
 
-/// Lines of the log that the status page shows at once, and their bytes: a few screens, and as much as
-/// a router can have in memory for each of those callers.
+/// Lines of the log that the status page shows at once: a few screens.
 pub const PAGE_LINES_MAX: usize = 300;
+
+/// Bytes of these lines: as much as a router can have in memory for each of those callers.
 pub const PAGE_LINES_BYTES_MAX: usize = 64 << 10;
 
 /// File systems whose fill is told. A router has five.

@@ -1,12 +1,13 @@
 //! The status page of a device as tests ask it, and a network of its own for that.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::device::Device;
-use crate::{applet, applets, ward};
+use crate::{applet, applets, wait_for, ward};
 
 /// Where the page is in that network.
 pub const ADDRESS: &str = "127.0.0.1:8080";
@@ -133,3 +134,21 @@ pub fn proportional_memory(pid: u32) -> u64 {
 
 /// How long a page may take on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `web` needs `net` and `rules`, whose script fails; `talk` says what [`talk`] tells it.
+pub fn house(what: &str) -> Device {
+    let device = Device::new(what);
+    device.sleeper("net").oneshot("rules", "sh -c \"exit 3\"").sleeper("web");
+    device.needs("web", &["net", "rules"]).sleeper("spare");
+    let said = device.join("said");
+    let run =
+        format!("exec 2>&1\nmkfifo {0} 2>/dev/null\nwhile :; do cat {0}; done", said.display());
+    device.longrun("talk", &run).bundle("default", &["net", "talk"]).start();
+    wait_for("what it reads", PATIENCE, || said.exists().then_some(()));
+    device
+}
+
+/// Has that service say something.
+pub fn talk(device: &Device, text: &[u8]) {
+    fs::write(device.join("said"), text).expect("talk reads it");
+}

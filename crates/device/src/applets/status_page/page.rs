@@ -322,15 +322,15 @@ pub fn service(view: &mut View, logs: &Path, name: &str) -> Option<Vec<u8>> {
     let known = view.with(|services| {
         let services = services.ok()?;
         match services.database.find(name)? {
-            Entry::Service(at) => Some(describe(&mut markup, services, at)),
+            Entry::Service(at) => describe(&mut markup, services, at),
             Entry::Bundle(bundle) => {
                 markup.raw("<h1>").text(name).raw("</h1><ul>");
                 let contents = services.database.bundle(bundle).contents();
                 contents.for_each(|at| line(&mut markup, services, at, 0));
                 markup.raw("</ul>");
-                Some(())
             }
         }
+        Some(())
     });
     known?;
     markup.raw("<h2><a href=\"/log?service=").encoded(name).raw("\">Log</a></h2><div id=\"last\">");
