@@ -4,7 +4,7 @@ pub mod explain;
 pub mod graph;
 pub mod log;
 pub mod output;
-mod services;
+pub mod services;
 pub mod start;
 pub mod status;
 pub mod why;

@@ -41,6 +41,11 @@ impl Phase {
         PHASES[self as usize].1
     }
 
+    /// What the time until then was spent on.
+    pub fn spent_on(self) -> &'static str {
+        PHASES[self as usize].2
+    }
+
     /// The line that says when it was reached.
     pub fn line(self, at: Moment) -> String {
         let milliseconds = at.nanos() / 1_000_000;
@@ -85,7 +90,7 @@ fn seconds(end: u64, begin: u64) -> String {
 }
 
 /// The phases in the file, with milliseconds. Lines that nobody wrote are passed over.
-fn read(file: &str) -> impl Iterator<Item = (Phase, u64)> {
+pub fn read(file: &str) -> impl Iterator<Item = (Phase, u64)> {
     file.lines().filter_map(|line| {
         let (name, at) = line.split_once('\t')?;
         let (whole, part) = at.split_once('.')?;

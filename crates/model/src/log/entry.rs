@@ -136,7 +136,7 @@ fn colour_of(service: &[u8]) -> &'static [u8] {
 
 /// Appends bytes as text in which nothing is left that a terminal obeys: what is
 /// no UTF-8, and each byte of what steers, becomes `\xNN`. Tabs stay.
-fn append_escaped(bytes: &[u8], out: &mut Vec<u8>) {
+pub fn append_escaped(bytes: &[u8], out: &mut Vec<u8>) {
     if bytes.iter().all(|&byte| matches!(byte, b' '..=b'~' | b'\t')) {
         return out.extend_from_slice(bytes);
     }

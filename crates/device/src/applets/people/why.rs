@@ -102,7 +102,7 @@ fn to_json(services: &Services<'_>, first: Index) -> String {
 
 /// A service, the cause of how it is, the cause of that, and so on; and why the
 /// last of them is as it is.
-fn causes(services: &Services<'_>, first: Index) -> (Vec<Index>, Option<String>) {
+pub fn causes(services: &Services<'_>, first: Index) -> (Vec<Index>, Option<String>) {
     let mut chain = vec![first];
     // A chain of causes is no longer than there are services.
     while let Some(&index) = chain.last() {
