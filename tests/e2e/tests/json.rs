@@ -93,6 +93,33 @@ fn the_status_and_the_log_are_as_documented() {
 }
 
 #[test]
+fn why_and_the_chart_are_as_documented() {
+    let device = Device::new("json-why");
+    device.sleeper("net").oneshot("rules", "sh -c \"echo no; exit 3\"").sleeper("web");
+    device.needs("web", &["net", "rules"]).set("dies", "restart-wait", "60000");
+    device.longrun("dies", "exit 7").sleeper("user").needs("user", &["net"]);
+    device.bundle("default", &["user", "dies"]).start();
+    device.ward("start web");
+    device.wait_log("rules no");
+    let logs = device.join("logs");
+    let said = device.ward(&format!("why --json -d {} web net dies", logs.display())).expect(1);
+    let all = Json::parse(said.out.trim());
+    for object in all.items() {
+        holds("`ward why --json`", object);
+        object.get("causes").unwrap().items().iter().for_each(|one| holds("Each of `causes`", one));
+    }
+    let web = &all.items()[0];
+    assert_eq!(web.get("causes").unwrap().items().len(), 2);
+    assert!(!web.get("log").unwrap().items().is_empty(), "{web:?}");
+    let json = Json::parse(device.ward("chart --json").expect(0).out.trim());
+    holds("`ward chart --json`", &json);
+    let services = json.get("services").unwrap().items();
+    assert_eq!(services.len(), 3, "{json:?}");
+    services.iter().for_each(|one| holds("Each of `services`", one));
+    device.stop();
+}
+
+#[test]
 fn an_import_is_as_documented() {
     let folder = Folder::new("json-import");
     let unit = folder.write("a.service", "[Service]\nExecStart=/bin/true\nPrivateTmp=yes\n");
