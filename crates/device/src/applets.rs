@@ -31,6 +31,7 @@ pub mod watchdog;
 pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
     &people::chart::COMMAND,
+    &people::doctor::COMMAND,
     &people::explain::COMMAND,
     &flashcp::COMMAND,
     &generation::COMMAND,

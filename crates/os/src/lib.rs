@@ -7,6 +7,7 @@ pub mod deploy;
 pub mod door;
 pub mod error_name;
 pub mod event_loop;
+pub mod facts;
 pub mod files;
 pub mod filter;
 pub mod flash;

@@ -111,6 +111,10 @@ fn why_and_the_chart_are_as_documented() {
     let web = &all.items()[0];
     assert_eq!(web.get("causes").unwrap().items().len(), 2);
     assert!(!web.get("log").unwrap().items().is_empty(), "{web:?}");
+    let said = device.ward(&format!("doctor --json -d {}", logs.display())).expect(1);
+    let findings = Json::parse(said.out.trim());
+    assert!(!findings.items().is_empty());
+    findings.items().iter().for_each(|one| holds("`ward doctor --json`", one));
     let json = Json::parse(device.ward("chart --json").expect(0).out.trim());
     holds("`ward chart --json`", &json);
     let services = json.get("services").unwrap().items();

@@ -192,3 +192,76 @@ fn the_chart_outlives_an_update_and_shows_what_failed_or_goes_on() {
     assert!(said.err.contains("it began anew"), "{}", said.err);
     fs::remove_dir_all(device.join("logs")).ok();
 }
+
+fn codes(said: &str) -> Vec<String> {
+    let json = Json::parse(said.trim());
+    json.items().iter().map(|one| one.text("code").expect("it has one").to_owned()).collect()
+}
+
+#[test]
+fn the_doctor_finds_what_is_wrong_and_nothing_where_nothing_is() {
+    let device = Device::new("doctor");
+    device.sleeper("well").longrun("dies", "exit 7").set("dies", "restart-wait", "10");
+    device.oneshot("fails", "false").bundle("default", &["well"]).start();
+    let logs = device.join("logs").display().to_string();
+    let doctor = |words: &str| device.ward(&format!("doctor -d {logs} {words}"));
+    // What this machine lacks is no matter here.
+    let of_services = |said: &str| -> Vec<String> {
+        let all = codes(said).into_iter();
+        all.filter(|code| ["service", "restarts", "manager", "log"].contains(&code.as_str()))
+            .collect()
+    };
+    assert_eq!(of_services(&doctor("--json").out), [""; 0]);
+    device.ward("start fails").expect(1);
+    device.rc("-u change dies");
+    let said = wait_for("three deaths", PATIENCE, || {
+        let said = doctor("--json");
+        of_services(&said.out).contains(&"restarts".to_owned()).then_some(said)
+    });
+    assert_eq!(said.code, 1);
+    assert!(of_services(&said.out).contains(&"service".to_owned()), "{}", said.out);
+    let said = doctor("").expect(1);
+    assert!(
+        said.out.contains("bad      fails is not as it should be\n         `ward why fails`"),
+        "{}",
+        said.out
+    );
+    assert!(said.out.contains("warning  dies has died "), "{}", said.out);
+    assert!(said.out.ends_with(" to be done\n"), "{}", said.out);
+    // Without a log, and without any services.
+    let said = device.ward("doctor --json -d /nowhere").expect(1);
+    assert!(of_services(&said.out).contains(&"log".to_owned()), "{}", said.out);
+    let said =
+        Client::run(e2e::applet("ward").args(["doctor", "--json", "-l", "/nowhere"])).expect(1);
+    assert!(codes(&said.out).contains(&"no-services".to_owned()), "{}", said.out);
+    device.ward("doctor well").expect(100);
+}
+
+#[test]
+fn the_doctor_sees_a_full_file_system_in_its_own_namespace() {
+    if !e2e::machine::is_root() {
+        return;
+    }
+    let device = Device::new("doctor-full");
+    device.bundle("default", &[]).start();
+    let place = device.join("full");
+    fs::create_dir(&place).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size=1m,nr_inodes=100 none {0} && head -c 1040000 /dev/zero >{0}/large && \
+         for n in $(seq 95); do : >{0}/$n; done; exec {1} doctor --json -l {2} -d {3}",
+        place.display(),
+        e2e::ward().display(),
+        device.live().display(),
+        device.join("logs").display()
+    );
+    let said = Client::run(std::process::Command::new("unshare").args(["-m", "sh", "-c", &script]))
+        .expect(1);
+    let json = Json::parse(said.out.trim());
+    for code in ["space", "inodes"] {
+        let found = json.items().iter().any(|one| {
+            one.text("code") == Some(code)
+                && one.text("what").unwrap().starts_with(&*place.to_string_lossy())
+        });
+        assert!(found, "{code}: {}", said.out);
+    }
+}

@@ -3,9 +3,9 @@
 mod activate;
 mod diff;
 mod history;
-mod kernel;
+pub mod kernel;
 mod notice;
-mod state;
+pub mod state;
 
 use std::io::Write;
 

@@ -13,6 +13,7 @@ use os::clock;
 use os::deploy::phases;
 
 use super::history::History;
+use super::screen::{COLUMNS, fitted};
 use super::services::span;
 use crate::applets::json::{Object, quoted};
 use crate::applets::peers::s6_rc::list::{open, read_database};
@@ -96,7 +97,7 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     Ok(Exit::DONE)
 }
 
-fn asker<'a>(history: &'a History, change: u32) -> Option<&'a str> {
+fn asker(history: &History, change: u32) -> Option<&str> {
     history.askers.iter().find(|(of, _)| *of == change).map(|(_, by)| by.as_str())
 }
 
@@ -119,7 +120,7 @@ fn listed(history: &History, all: &[u32], now: Moment) -> String {
         let back = all.len() - 1 - at;
         let count = names.len();
         let line = format!("-n {back:<4} {ago:>7} ago {took:>7} {count:>4} services  {what}");
-        text += &fitted(&line, 80);
+        text += &fitted(&line, COLUMNS);
         text.push('\n');
     }
     text
@@ -133,7 +134,7 @@ fn to_text(chart: &Chart, history: &History, start: Option<&str>) -> String {
     let took = short(chart.ended.since(chart.begun));
     let by =
         asker(history, chart.change).map_or(String::new(), |by| format!(", asked for by {by}"));
-    text += &fitted(&format!("{took} for {} services{by}", chart.bars.len()), 80);
+    text += &fitted(&format!("{took} for {} services{by}", chart.bars.len()), COLUMNS);
     let path = chart.critical.iter().map(|&at| {
         let bar = &chart.bars[at];
         format!("{}{} {}", arrow(bar), bar.name, short(bar.ended.since(bar.begun)))
@@ -175,14 +176,6 @@ fn picture(chart: &Chart, bar: &Bar) -> String {
         _ => ' ',
     };
     (0..=ended).map(cell).collect()
-}
-
-/// Text of so many columns at most.
-fn fitted(text: &str, columns: usize) -> String {
-    match text.char_indices().nth(columns) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(columns - 1).chain(['…']).collect(),
-    }
 }
 
 fn to_json(

@@ -195,6 +195,11 @@ impl Services<'_> {
         eprintln!("ward: warning: {why}; this is what files say");
     }
 
+    /// Whether the manager may not be asked by this user.
+    pub fn denied(&self) -> bool {
+        self.denied
+    }
+
     pub fn name(&self, index: Index) -> &str {
         self.database.service(index).name()
     }

@@ -14,6 +14,7 @@ use model::service::status::Exit as Ending;
 use os::log::reader::Reader;
 
 use super::history::{Ended, History};
+use super::screen::{COLUMNS, fitted, wrapped};
 use super::services::{Services, look, span};
 use super::status::{choose, describe_control};
 use crate::applets::json::{Object, quoted};
@@ -41,9 +42,8 @@ Examples:
     run,
 };
 
-/// Lines of a screen, and columns.
+/// Lines of a screen.
 const LINES_MAX: usize = 24;
-const COLUMNS: usize = 80;
 
 /// Lines of the log that are shown at most, and at least.
 const LOG_LINES_MAX: usize = 8;
@@ -68,13 +68,12 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     let wraps = std::io::stdout().is_terminal();
     look(&live, |services| {
         let chosen = choose(services, &names)?;
-        let all = chosen.iter().map(|&index| Why::of(services, index, &live, &logs));
+        let mut all = chosen.iter().map(|&index| Why::of(services, index, &live, &logs));
         if json {
             let all: Vec<String> = all.map(|why| why.to_json(services)).collect();
             writeln!(out, "[\n{}\n]", all.join(",\n"))?;
         } else {
-            all.map(|why| out.write_all(why.to_text(wraps).as_bytes()))
-                .collect::<std::io::Result<()>>()?;
+            all.try_for_each(|why| out.write_all(why.to_text(wraps).as_bytes()))?;
         }
         services.warn();
         let up = chosen.iter().all(|&index| is_up(services.seen[index as usize].byte));
@@ -177,7 +176,11 @@ impl Why {
             let shown = (LINES_MAX - 2 - lines.len()).min(self.log.len());
             lines.push(format!("last words of {name}:"));
             for line in &self.log[self.log.len() - shown..] {
-                lines.push(if wraps { cut(&format!("  {line}")) } else { format!("  {line}") });
+                lines.push(if wraps {
+                    fitted(&format!("  {line}"), COLUMNS)
+                } else {
+                    format!("  {line}")
+                });
             }
         }
         lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
@@ -244,31 +247,6 @@ fn last_lines(logs: &Path, name: &str, count: usize) -> std::io::Result<Vec<Stri
         Ok(true)
     })?;
     Ok(lines)
-}
-
-/// A line as several of a terminal's: what goes on is indented by four more than the first.
-fn wrapped(line: &str) -> Vec<String> {
-    let indent = line.len() - line.trim_start().len();
-    let mut lines: Vec<String> = vec![" ".repeat(indent)];
-    for word in line.split_whitespace() {
-        let last = lines.last_mut().expect("there is always one");
-        let begun = !last.trim_start().is_empty();
-        if begun && last.chars().count() + 1 + word.chars().count() > COLUMNS {
-            lines.push(format!("{}{word}", " ".repeat((indent + 4).min(40))));
-        } else {
-            last.push_str(if begun { " " } else { "" });
-            last.push_str(word);
-        }
-    }
-    lines.iter().map(|line| cut(line)).collect()
-}
-
-/// A line that is no longer than a terminal's.
-fn cut(line: &str) -> String {
-    match line.char_indices().nth(COLUMNS) {
-        None => line.to_owned(),
-        Some(_) => line.chars().take(COLUMNS - 1).chain(['…']).collect(),
-    }
 }
 
 /// A service, the cause of how it is, the cause of that, and so on; and why the
@@ -383,16 +361,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn long_lines_go_on_below_and_nothing_of_them_is_lost() {
-        let line = format!("  {}", "word ".repeat(40));
-        let lines = wrapped(&line);
-        assert!(lines.len() > 2 && lines[1].starts_with("      word"));
-        assert_eq!(lines.join(" ").split_whitespace().count(), 40);
-        assert_eq!(wrapped("short"), ["short"]);
-        assert_eq!(wrapped(""), [""]);
-        assert_eq!(cut(&"é".repeat(81)).chars().count(), 80);
     }
 }
