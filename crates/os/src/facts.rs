@@ -44,6 +44,12 @@ pub fn file_systems() -> Vec<FileSystem> {
     found
 }
 
+/// Bytes that are free where a path lies.
+pub fn free(path: &Path) -> Option<u64> {
+    let room = statvfs(path).ok()?;
+    Some(room.f_bavail.saturating_mul(room.f_frsize))
+}
+
 /// Bytes of memory, and those that programs can still have.
 pub fn memory() -> Option<(u64, u64)> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;

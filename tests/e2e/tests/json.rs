@@ -124,6 +124,25 @@ fn why_and_the_chart_are_as_documented() {
 }
 
 #[test]
+fn the_table_of_devices_is_as_documented() {
+    // One that answers, and one that does not.
+    let folder = Folder::new("json-status");
+    let way = "for word; do host=$last; last=$word; done\ncase $host in a) exec sh -c \"$last\" ;; esac\nexit 255\n";
+    folder.write("ssh", way);
+    let mut command = Command::new(doorward());
+    command.args(["status", "--json", "a", "b"]).env("PATH", e2e::path_with_applets());
+    command.env("DOORWARD_SSH", format!("sh {}", folder.join("ssh").display()));
+    let output = command.output().unwrap();
+    let all = Json::parse(String::from_utf8_lossy(&output.stdout).trim());
+    assert_eq!(all.items().len(), 2);
+    all.items().iter().for_each(|one| holds("`doorward status --json`", one));
+    assert!(all.items()[0].get("version").is_some() && all.items()[1].get("silent").is_some());
+    let findings = Command::new(doorward()).args(["doctor", "--json"]).output().unwrap().stdout;
+    let findings = Json::parse(String::from_utf8_lossy(&findings).trim());
+    findings.items().iter().for_each(|one| holds("`ward doctor --json`", one));
+}
+
+#[test]
 fn an_import_is_as_documented() {
     let folder = Folder::new("json-import");
     let unit = folder.write("a.service", "[Service]\nExecStart=/bin/true\nPrivateTmp=yes\n");
