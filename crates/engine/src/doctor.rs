@@ -133,8 +133,12 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
         list.generations(generations);
     }
     list.system(facts);
-    list.0.sort_by_key(|finding| core::cmp::Reverse(finding.weight));
-    list.0
+    // Three weights need no sorting.
+    let mut sorted = Vec::new();
+    for weight in [Weight::Bad, Weight::Warning, Weight::Note] {
+        sorted.extend(list.0.iter().filter(|finding| finding.weight == weight).cloned());
+    }
+    sorted
 }
 
 /// Whether somebody has to do something.

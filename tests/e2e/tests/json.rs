@@ -5,7 +5,7 @@ use std::process::Command;
 
 use e2e::device::Device;
 use e2e::json::Json;
-use e2e::{Folder, doorward, stdout};
+use e2e::{Folder, doorward, stdout, ward};
 
 /// One row of a table: the field, its type, and whether it is always there.
 struct Field {
@@ -121,6 +121,50 @@ fn why_and_the_chart_are_as_documented() {
     assert_eq!(services.len(), 3, "{json:?}");
     services.iter().for_each(|one| holds("Each of `services`", one));
     device.stop();
+}
+
+#[test]
+fn words_outputs_and_generations_are_as_documented() {
+    let device = Device::new("json-words");
+    device.sleeper("net").bundle("default", &["net"]).start();
+    let json = |words: &str| Json::parse(device.ward(words).out.trim());
+    let explain =
+        Command::new(ward()).args(["explain", "--json", "11", "nonsense"]).output().unwrap();
+    assert_eq!(explain.status.code(), Some(1));
+    let explain = Json::parse(String::from_utf8_lossy(&explain.stdout).trim());
+    explain.items().iter().for_each(|one| holds("`ward explain --json`", one));
+    assert_eq!(explain.items()[1].get("known"), Some(&Json::Bool(false)));
+    device.ward("output set net dns \"9\\.9").expect(0);
+    assert_eq!(json("output --json list net").text("dns"), Some("\"9\\.9"));
+    device.ward("output --json get net dns").expect(100);
+    let generation = |words: &[&str]| {
+        let output = Command::new(ward()).arg("generation").args(words).output().unwrap();
+        Json::parse(String::from_utf8_lossy(&output.stdout).trim())
+    };
+    holds("`ward generation status --json`", &generation(&["status", "--json"]));
+    let all = generation(&["list", "--json"]);
+    all.items().iter().for_each(|one| holds("`ward generation list --json`", one));
+    device.stop();
+}
+
+#[test]
+fn what_is_checked_is_as_documented() {
+    let folder = Folder::new("json-check");
+    folder.write("good/web/type", "longrun");
+    folder.write("good/web/run", "#!/bin/sh\nexec sleep 9\n");
+    folder.write("bad/web/type", "longrn");
+    for (sources, code, sound) in [("good", 0, true), ("bad", 1, false)] {
+        let mut command = Command::new(doorward());
+        command.args(["services", "check", "--json"]).arg(folder.join(sources));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        let json = Json::parse(String::from_utf8_lossy(&output.stdout).trim());
+        holds("`doorward services check --json`", &json);
+        assert_eq!(json.get("sound"), Some(&Json::Bool(sound)));
+        let mistakes = json.get("mistakes").unwrap().items();
+        assert_eq!(mistakes.is_empty(), sound);
+        mistakes.iter().for_each(|one| holds("Each of `mistakes`", one));
+    }
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn the_picture_of_a_chart_marks_the_critical_path() {
     assert!(
         house.run("chart --from chart.json").expect(0).out.contains("critical path: net → web")
     );
-    house.run("chart root@router -n 7").expect(1).has("remembers 1 changes");
+    house.run("chart root@router -n 7").expect(1).has("remembers 1 change");
     house.run("chart root@barn").expect(111).has("no route");
     house.folder.write("odd.json", "{\"took_ms\": 5}");
     house.run("chart --from odd.json").expect(1).has("is not what");

@@ -38,18 +38,19 @@ pub struct Chart {
 
 /// The changes that bars belong to, the oldest first.
 pub fn changes(bars: &[Bar]) -> Vec<u32> {
-    let mut found: Vec<u32> = bars.iter().map(|bar| bar.change).collect();
-    found.sort_unstable();
-    found.dedup();
+    let mut found: Vec<u32> = Vec::new();
+    for bar in bars {
+        if !found.contains(&bar.change) {
+            found.push(bar.change);
+        }
+    }
     found
 }
 
 impl Chart {
-    /// Of the bars those of one change; `None` where there are none.
+    /// Of bars, in the order in which they began, those of one change; `None` where there are none.
     pub fn of(all: &[Bar], change: u32) -> Option<Self> {
-        let mut bars: Vec<Bar> = all.iter().filter(|bar| bar.change == change).cloned().collect();
-        // What began in the same moment stays in the order in which it was ordered.
-        bars.sort_by_key(|bar| bar.begun);
+        let bars: Vec<Bar> = all.iter().filter(|bar| bar.change == change).cloned().collect();
         let begun = bars.iter().map(|bar| bar.asked.unwrap_or(bar.begun).min(bar.begun)).min()?;
         let ended = bars.iter().map(|bar| bar.ended).max()?;
         let waited: Vec<Option<usize>> = (0..bars.len()).map(|at| awaited(&bars, at)).collect();

@@ -38,7 +38,8 @@ pub fn draw(chart: &Value, title: &str) -> Option<String> {
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
     );
     let by = chart["asked_by"].as_str().map_or(String::new(), |by| format!(", asked for by {by}"));
-    let headline = format!("{title}: {} for {} services{by}", time(took), bars.len());
+    let s = if bars.len() == 1 { "" } else { "s" };
+    let headline = format!("{title}: {} for {} service{s}{by}", time(took), bars.len());
     svg += &text(8.0, 18.0, "", &headline);
     svg += &text(8.0, 36.0, "critical", &format!("critical path: {}", path.join(" → ")));
     if let Some(start) = chart["start"].as_str() {

@@ -167,6 +167,7 @@ fn once(target: &Target, every: Option<Duration>, each: &mut dyn FnMut(Answer) -
     match code {
         Some(NO_CONNECTION) | None => format!("cannot be reached: {said}"),
         Some(NOT_FOUND) => "it has no `ward`".into(),
+        Some(0) => "it says nothing of itself".into(),
         Some(code) => format!("it ended with {code}: {said}"),
     }
     .trim_end_matches([':', ' '])

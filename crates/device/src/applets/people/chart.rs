@@ -82,7 +82,7 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         let failure = Failure::not_achieved(match all.len() {
             0 => "the manager remembers no change: it began anew, and nothing has changed since"
                 .into(),
-            count => format!("the manager remembers {count} changes"),
+            count => format!("the manager remembers {}", counted(count, "change")),
         });
         return Err(failure.hint("`ward chart --list` has all that are"));
     };
@@ -109,6 +109,11 @@ fn short(time: Duration) -> String {
     }
 }
 
+/// `1 service`, `2 services`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 fn listed(history: &History, all: &[u32], now: Moment) -> String {
     let mut text = String::new();
     for (at, &change) in all.iter().enumerate() {
@@ -118,8 +123,8 @@ fn listed(history: &History, all: &[u32], now: Moment) -> String {
         let names: Vec<&str> = chart.bars.iter().map(|bar| bar.name.as_str()).collect();
         let what = asker(history, change).map_or_else(|| names.join(" "), str::to_owned);
         let back = all.len() - 1 - at;
-        let count = names.len();
-        let line = format!("-n {back:<4} {ago:>7} ago {took:>7} {count:>4} services  {what}");
+        let count = counted(names.len(), "service");
+        let line = format!("-n {back:<4} {ago:>7} ago {took:>7} {count:>12}  {what}");
         text += &fitted(&line, COLUMNS);
         text.push('\n');
     }
@@ -134,7 +139,7 @@ fn to_text(chart: &Chart, history: &History, start: Option<&str>) -> String {
     let took = short(chart.ended.since(chart.begun));
     let by =
         asker(history, chart.change).map_or(String::new(), |by| format!(", asked for by {by}"));
-    text += &fitted(&format!("{took} for {} services{by}", chart.bars.len()), COLUMNS);
+    text += &fitted(&format!("{took} for {}{by}", counted(chart.bars.len(), "service")), COLUMNS);
     let path = chart.critical.iter().map(|&at| {
         let bar = &chart.bars[at];
         format!("{}{} {}", arrow(bar), bar.name, short(bar.ended.since(bar.begun)))
@@ -161,11 +166,10 @@ fn arrow(bar: &Bar) -> &'static str {
 
 /// Dots where it waited, and blocks where something was done.
 fn picture(chart: &Chart, bar: &Bar) -> String {
-    let whole = chart.ended.since(chart.begun).as_micros().max(1);
-    let column = |at: Moment| {
-        let part = at.since(chart.begun).as_micros().min(whole);
-        (part * (PICTURE - 1) as u128 / whole) as usize
-    };
+    let micros =
+        |at: Moment| (at.nanos().saturating_sub(chart.begun.nanos()) / 1000).min(u64::MAX >> 8);
+    let whole = micros(chart.ended).max(1);
+    let column = |at: Moment| (micros(at).min(whole) * (PICTURE as u64 - 1) / whole) as usize;
     let asked = column(bar.asked.unwrap_or(bar.begun).min(bar.begun));
     let (begun, ended) = (column(bar.begun), column(bar.ended.max(bar.begun)));
     let cell = |at: usize| match at {
@@ -186,7 +190,7 @@ fn to_json(
     now: Moment,
 ) -> String {
     let millis = |at: Moment| {
-        let micros = at.since(chart.begun).as_micros();
+        let micros = at.nanos().saturating_sub(chart.begun.nanos()) / 1000;
         format!("{}.{:03}", micros / 1000, micros % 1000)
     };
     let services = chart.bars.iter().enumerate().map(|(at, bar)| {
