@@ -31,6 +31,8 @@ pub mod watchdog;
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
+    &people::chart::COMMAND,
+    &people::doctor::COMMAND,
     &people::explain::COMMAND,
     &flashcp::COMMAND,
     &generation::COMMAND,

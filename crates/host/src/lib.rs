@@ -13,6 +13,7 @@ mod ssh;
 mod steps;
 mod update;
 mod vm;
+mod watch;
 
 pub use commands::run;
 

@@ -181,6 +181,13 @@ pub const OUTPUTS_MAX: usize = 256;
 /// what a person wonders about is among the last of them.
 pub const ASKERS_MAX: usize = 64;
 
+/// Times that services were brought up or down which the manager remembers, for `ward chart`: the
+/// start of a large router and some changes behind it, in 36 KiB.
+pub const SPANS_MAX: usize = 512;
+
+/// Ends of processes and scripts which it remembers, for `ward why`.
+pub const RUNS_MAX: usize = 64;
+
 /// Bytes of what it remembers of one: a line of a terminal.
 pub const ASKER_BYTES_MAX: usize = 120;
 

@@ -8,6 +8,7 @@ pub mod door;
 pub mod error_name;
 pub mod event_loop;
 pub mod file_systems;
+pub mod facts;
 pub mod files;
 pub mod filter;
 pub mod flash;

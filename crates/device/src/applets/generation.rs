@@ -3,7 +3,7 @@
 mod activate;
 mod diff;
 pub mod history;
-mod kernel;
+pub mod kernel;
 mod notice;
 pub mod state;
 

@@ -89,6 +89,11 @@ fn seconds(end: u64, begin: u64) -> String {
     format!("{}.{:03} s", span / 1000, span % 1000)
 }
 
+/// The phases in the file, by name, and the milliseconds after which they were reached.
+pub fn reached(file: &str) -> impl Iterator<Item = (&'static str, u64)> {
+    read(file).map(|(phase, at)| (phase.name(), at))
+}
+
 /// The phases in the file, with milliseconds. Lines that nobody wrote are passed over.
 pub fn read(file: &str) -> impl Iterator<Item = (Phase, u64)> {
     file.lines().filter_map(|line| {

@@ -237,6 +237,11 @@ impl<'a> Services<'a> {
         }
     }
 
+    /// Whether the manager may not be asked by this user.
+    pub fn denied(&self) -> bool {
+        self.denied
+    }
+
     pub fn name(&self, index: Index) -> &str {
         self.database.service(index).name()
     }
