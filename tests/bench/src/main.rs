@@ -6,6 +6,7 @@ mod bare_log;
 mod bench;
 mod boot;
 mod cores;
+mod devices;
 mod floor;
 mod logs;
 mod processes;
@@ -38,6 +39,10 @@ struct Options {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|word| word == devices::PLUG) {
+        devices::plug(std::env::args().skip(2));
+        return ExitCode::SUCCESS;
+    }
     let options = match options() {
         Ok(options) => options,
         Err(why) => {
