@@ -11,6 +11,7 @@ mod image;
 mod import;
 mod make;
 mod packages;
+mod picture;
 mod rebuild;
 mod reflash;
 mod run;
