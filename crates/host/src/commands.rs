@@ -13,6 +13,7 @@ mod image;
 mod import;
 mod make;
 mod packages;
+mod picture;
 mod rebuild;
 mod reflash;
 mod run;

@@ -5,6 +5,7 @@ mod archive;
 mod commands;
 mod copy;
 mod fleet;
+mod graph;
 mod nix;
 mod places;
 mod router;

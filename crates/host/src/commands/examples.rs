@@ -80,7 +80,9 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Examples:\n  \
          doorward services check services            all mistakes at once\n  \
          doorward services compile db services       the database that a device starts from\n  \
-         doorward services graph services | dot -Tsvg > graph.svg",
+         doorward services graph services -o graph.svg      who needs and who controls whom\n  \
+         doorward services graph -c router.nix -o r.svg     the same of a configuration\n  \
+         doorward services graph root@router                of a device, with how each service is",
     ),
     (
         "status",
