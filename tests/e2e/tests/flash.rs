@@ -1,13 +1,13 @@
 //! `flashcp` on flash as Linux has it: memory, NAND that is bad in places, a block device and NOR,
 //! each in the virtual router, beside Debian's.
 
-use std::fs::File;
-use std::process::Stdio;
+use std::fs::{self, File};
+use std::process::{Command, Stdio};
 
-use e2e::Folder;
 use e2e::client::Said;
 use e2e::nix::prepare_devices;
 use e2e::vm::{self, Vm};
+use e2e::{Folder, doorward, stdout};
 use model::digest::Digest;
 use model::flash::manifest::{Manifest, Part};
 use serde_json::Value;
@@ -21,6 +21,8 @@ let svc = config.system.service; in
   hardware.kernel.modules = [ {modules} ];
   hardware.vm.memory = 512;
   defaultProfile.packages = [ pkgs.mtdutils ];
+  # Keys come here while that is tried.
+  filesystem."/etc/doorward/trusted-keys".text = "\n";
   services = rec {{
     int = svc.network.address.build {{
       interface = config.hardware.networkInterfaces.lan;
@@ -123,6 +125,7 @@ fn flash_of_every_kind_is_written_and_what_is_used_is_not() {
         an_image_is_written(&device, find);
     }
     an_image_that_says_what_it_is_goes_only_there(&device);
+    where_there_are_keys_only_what_they_have_signed_is_written(&device);
     nand_that_is_bad_in_places_is_written(&device);
     what_was_interrupted_goes_on(&device);
     the_figures_hold_beside_debians(&device);
@@ -343,6 +346,64 @@ fn an_image_that_says_what_it_is_goes_only_there(device: &Device) {
     device.script("flashcp --any-device other mtd:spare");
     device.script(
         "n=$(number 'mtdram test device'); mtdpart del /dev/mtd$n $(number spare); mtdpart del /dev/mtd$n $(spare_firmware)",
+    );
+}
+
+fn where_there_are_keys_only_what_they_have_signed_is_written(device: &Device) {
+    let folder = Folder::new("keys");
+    let good = folder.write("good", image("QEMU, x86_64", "spare"));
+    let mut public = Vec::new();
+    for (name, by) in [("signed", "mine"), ("theirs", "other")] {
+        let (secret, key) = (folder.join(format!("{by}.sec")), folder.join(format!("{by}.pub")));
+        let mut make = Command::new("nix-store");
+        stdout(make.args(["--generate-binary-cache-key", "home-1"]).arg(&secret).arg(&key));
+        let mut sign = Command::new(doorward());
+        sign.args(["image", "sign", "-k"]).arg(&secret).arg("-o").arg(folder.join(name)).arg(&good);
+        stdout(&mut sign);
+        public.push(fs::read(key).expect("a key"));
+    }
+    for name in ["good", "signed", "theirs"] {
+        device.send(&fs::read(folder.join(name)).expect("an image"), name);
+    }
+    // What it says of itself was changed after it was signed.
+    let signed = fs::read(folder.join("signed")).expect("an image");
+    let mut changed = Manifest::of_file(&signed).expect("whole").expect("it is there");
+    changed.generation = "/nix/store/another".into();
+    let mut bytes = signed[..changed.bytes as usize].to_vec();
+    bytes.extend(changed.trailer().expect("as it should be"));
+    device.send(&bytes, "changed");
+    device.send(&public[0], "keys");
+    device.send(b"no key", "nonsense");
+    device.script(
+        "n=$(number 'mtdram test device'); mtdpart add /dev/mtd$n spare 0 2097152; \
+         flashcp zero /dev/mtd$n; flashcp -n good mtd:spare; \
+         mount --bind keys /etc/doorward/trusted-keys",
+    );
+    let untouched = "is $(number 'mtdram test device') zero";
+    for (image, why) in [
+        ("good", "not signed"),
+        ("theirs", "a key that nobody vouches for"),
+        ("changed", "signed, but not as it is now"),
+    ] {
+        device.refuses(&format!("ward image verify {image}"), why);
+        device.refuses(&format!("flashcp {image} mtd:spare"), why);
+        device.refuses(&format!("cat {image} | flashcp -v --any-device --bare - mtd:spare"), why);
+        device.script(untouched);
+    }
+    // What says nothing of itself is signed by nobody, wherever it goes.
+    device.refuses("random a 2; flashcp --bare a mtd:spare", "it is not signed");
+    device.script(untouched);
+    device.script("ward image verify signed").has("signed with the key home-1");
+    device.script("flashcp -v signed mtd:spare").has("signed with the key home-1");
+    device.script("flashcp --unsigned theirs mtd:spare; flashcp --unsigned a mtd:spare");
+    // A file of keys that cannot be read is not one without keys.
+    device.script(
+        "umount /etc/doorward/trusted-keys; mount --bind nonsense /etc/doorward/trusted-keys",
+    );
+    device.refuses("flashcp signed mtd:spare", "trusted-keys: a key is NAME:BASE64");
+    device.script(
+        "umount /etc/doorward/trusted-keys; n=$(number 'mtdram test device'); \
+         mtdpart del /dev/mtd$n $(number spare)",
     );
 }
 

@@ -9,12 +9,17 @@ use std::time::{Duration, Instant};
 
 use e2e::client::Said;
 use e2e::dice::Dice;
-use e2e::nix::sources;
+use e2e::nix::{self, sources, store};
 use e2e::vm::{self, LIMIT, Vm};
 use e2e::{Folder, doorward, wait_for};
 
 /// The manual's configuration, with the example's services.
 fn router(more: &str) -> PathBuf {
+    vm::build(&modules(more), "qemu-x86_64")
+}
+
+/// Its modules.
+fn modules(more: &str) -> String {
     let example = sources().join("examples/configuration.nix").display().to_string();
     let levitate = "({ config, pkgs, ... }: {
       services.watchdog = config.system.service.watchdog.build { timeout = 30; interval = 5; };
@@ -30,11 +35,26 @@ fn router(more: &str) -> PathBuf {
         })
       ];
     })";
-    vm::build(&format!("{example} {levitate} {more}"), "qemu-x86_64")
+    format!("{example} {levitate} {more}")
 }
 
-/// More of a configuration: a root that cannot be written to, and is made quickly.
-const SQUASHFS: &str = "{ boot.rootfs = \"squashfs\"; boot.compression = \"zstd\"; }";
+/// More of a configuration: another system than without it.
+const SECOND: &str = "{ filesystem.\"/etc/second\".text = \"2\n\"; }";
+
+/// Keys as `nix-store --generate-binary-cache-key` makes them. (New ones would want new images each time.)
+const SECRET: &str = "test-1:wV7Jn0NFD3Pf0ntGs8XBGDNs6fJMT9+rNvp2DbSKZAc4xCN/foesq32ESA6mUWXkSCZr9afWIDRMiiOP0qk/3w==";
+const PUBLIC: &str = "test-1:OMQjf36HrKt9hEgOplFl5Egma/Wn1iA0TIojj9KpP98=";
+
+/// More of a configuration: a root that cannot be written to, and is made quickly; a device that takes only
+/// signed images; and files as disks. All that need such a device share this one: it is built once.
+fn squashfs() -> String {
+    format!(
+        "({{ pkgs, ... }}: {{
+           boot.rootfs = \"squashfs\"; boot.compression = \"zstd\"; boot.modules = [ \"loop\" ];
+           updates.trustedKeys = [ \"{PUBLIC}\" ];
+         }})"
+    )
+}
 
 /// Somebody with a memory for host keys, who trusts the first one and no other.
 struct Person<'a> {
@@ -171,82 +191,163 @@ fn closure_bytes(person: &Person<'_>) -> u64 {
     person.ask(words).lines().filter_map(|line| line.parse::<u64>().ok()).sum()
 }
 
-/// `doorward reflash` with an image that was built before.
-fn reflash(person: &Person<'_>, image: &Path, words: &[&str]) -> Said {
+/// `doorward reflash` of this image or configuration. `ssh` is told by words, or by the environment.
+fn reflash(
+    person: &Person<'_>,
+    what: &[OsString],
+    words: &[&str],
+    by_environment: bool,
+) -> Command {
     let (port, key) = person.place();
-    let mut command = Command::new(doorward());
-    command.arg("reflash").arg("root@127.0.0.1").arg("--image").arg(image).args(words);
-    command.arg("-p").arg(port).arg("-i").arg(key);
-    command.args(["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new"]);
-    let known = person.home.join("known_hosts");
-    command.arg("-o").arg(format!("UserKnownHostsFile={}", known.display()));
-    patient(&mut command)
+    let mut command = nix::command(doorward());
+    command.arg("reflash").arg("root@127.0.0.1").args(what).args(words);
+    let known = format!("UserKnownHostsFile={}", person.home.join("known_hosts").display());
+    let strict = "StrictHostKeyChecking=accept-new";
+    if by_environment {
+        let (port, key) = (port.display(), key.display());
+        let words = format!("-p {port} -i {key} -o BatchMode=yes -o {strict} -o {known}");
+        command.env("NIX_SSHOPTS", words).env_remove("DOORWARD_SSH");
+    } else {
+        command.arg("-p").arg(port).arg("-i").arg(key).args(["-o", "BatchMode=yes"]);
+        command.args(["-o", strict, "-o", &known]);
+    }
+    command
 }
 
-fn the_manuals_chapter(name: &str, options: &str, root: &str) {
-    let folder = router(options);
-    let other = router(&format!("{options} {{ filesystem.\"/etc/second\".text = \"2\\n\"; }}"));
+/// A router that is at home, with a file that must stay.
+fn at_home(name: &str, folder: &Path, root: &str) -> (Vm, Folder) {
     let home = Folder::new("home");
-    let mut vm = Vm::new(name, &folder);
+    let mut vm = Vm::new(name, folder);
     vm.start();
     vm.wait_open();
     let person = Person { vm: &vm, home: &home };
-    let is_at_home = format!(" / {root} ");
-    assert!(person.ask("cat /proc/mounts").contains(&is_at_home));
-    person.ask("touch /persist/kept");
-    let closure = closure_bytes(&person);
+    assert!(person.ask("touch /persist/kept; cat /proc/mounts").contains(&format!(" / {root} ")));
+    (vm, home)
+}
+
+/// The manual's chapter up to the point where the flash may be written.
+fn to_maintenance(person: &Person<'_>) {
+    let closure = closure_bytes(person);
     // Undone, nothing is left of it.
     person.ask("levitate --timeout 700");
     assert!(person.ask("levitate --cancel").contains("is one again"));
-    assert_eq!(person.ssh("levitate --status").code, 1);
+    assert_eq!(person.ssh("levitate --status || { mount; exit 1; }").code, 1);
     assert!(!person.ask("mount").contains("maintenance"));
+    levitated(person);
+    memory_is_as_told(person, closure);
+    is_maintenance(person);
+}
 
-    levitated(&person);
-    memory_is_as_told(&person, closure);
-    is_maintenance(&person);
+fn send(person: &Person<'_>, image: &Path, name: &str) {
+    let start = Instant::now();
+    let file = fs::File::open(image).expect("an image");
+    let sent = person.command(&format!("cat > {name}")).stdin(file).status();
+    assert!(sent.is_ok_and(|it| it.success()), "{}\n{}", person.vm.said(), person.vm.console());
+    tell("sent", format_args!("{:.1} s", start.elapsed().as_secs_f32()));
+}
 
-    // The manual's last steps, with another system than before.
-    let firmware = other.join("firmware.bin");
-    let image = fs::File::open(&firmware).expect("an image");
-    let sent = person.command("cat > firmware.bin").stdin(image).status();
-    assert!(sent.is_ok_and(|status| status.success()), "{}\n{}", vm.said(), vm.console());
+/// The manual's last steps.
+fn write_and_go_home(person: &Person<'_>, root: &str) {
     let start = Instant::now();
     let said = person.ask("flashcp -v firmware.bin mtd:firmware");
     tell("flashcp", format_args!("{:.1} s\n{said}", start.elapsed().as_secs_f32()));
     let _ = person.ssh("reboot");
-    person.wait("cat /proc/mounts", &is_at_home);
-    assert_eq!(person.ask("cat /etc/second"), "2\n");
+    person.wait("cat /proc/mounts", &format!(" / {root} "));
     person.ask("cat /persist/kept");
     assert_eq!(person.ssh("levitate --status").code, 1);
+}
+
+#[test]
+fn the_manuals_chapter_on_a_root_that_can_be_written_to() {
+    let folder = router("");
+    let other = router(SECOND);
+    let (vm, home) = at_home("levitate-jffs2", &folder, "jffs2");
+    let person = Person { vm: &vm, home: &home };
+    to_maintenance(&person);
+    // With another system than before.
+    send(&person, &other.join("firmware.bin"), "firmware.bin");
+    write_and_go_home(&person, "jffs2");
+    assert_eq!(person.ask("cat /etc/second"), "2\n");
 
     // The same from the build machine, back to the first system.
     let start = Instant::now();
-    let first = folder.join("firmware.bin");
-    let said = reflash(&person, &first, &["-n"]).expect(0);
-    assert!(said.err.contains("nothing was changed"), "{}", said.err);
-    let said = reflash(&person, &first, &[]).expect(0);
-    tell("doorward reflash", format_args!("{:.1} s\n{}", start.elapsed().as_secs_f32(), said.err));
+    let first = ["--image".into(), folder.join("firmware.bin").into()];
+    let again = |words: &[&str]| patient(&mut reflash(&person, &first, words, false)).expect(0).err;
+    let said = again(&["-n"]);
+    assert!(said.contains("nothing was changed"), "{said}");
+    let said = again(&[]);
+    tell("doorward reflash", format_args!("{:.1} s\n{said}", start.elapsed().as_secs_f32()));
     assert_eq!(person.ssh("cat /etc/second").code, 1);
     person.ask("cat /persist/kept");
-    let said = reflash(&person, &first, &[]).expect(0);
-    assert!(said.err.contains("there is nothing to do"), "{}", said.err);
+    let said = again(&[]);
+    assert!(said.contains("there is nothing to do"), "{said}");
     // All that the machine went through were the start and these two restarts: no watchdog has bitten.
     assert_eq!(vm.said().matches("it restarts").count(), 2, "{}", vm.said());
 }
 
 #[test]
-fn the_manuals_chapter_on_a_root_that_can_be_written_to() {
-    the_manuals_chapter("levitate-jffs2", "", "jffs2");
-}
+fn the_manuals_chapter_on_a_squashfs_root_of_a_device_that_wants_signatures() {
+    let folder = router(&squashfs());
+    let (vm, home) = at_home("levitate-squashfs", &folder, "squashfs");
+    let person = Person { vm: &vm, home: &home };
+    // From the build machine, which builds the other system. Nobody has signed it.
+    let text = vm::configuration(&modules(&format!("{} {SECOND}", squashfs())));
+    let configuration = home.write("second.nix", text);
+    let key = home.write("key", SECRET);
+    let mut include = OsString::from("liminix-config=");
+    include.push(&configuration);
+    let mut what: Vec<OsString> = ["--store".into(), store().into(), "-I".into(), include].to_vec();
+    what.extend(["--arg", "device", "import ./devices/qemu-x86_64"].map(OsString::from));
+    let said = patient(&mut reflash(&person, &what, &[], true)).expect(1).err;
+    assert!(
+        said.contains("this one is not signed") && said.contains("nothing was changed on it"),
+        "{said}"
+    );
 
-#[test]
-fn the_manuals_chapter_on_a_squashfs_root() {
-    the_manuals_chapter("levitate-squashfs", SQUASHFS, "squashfs");
+    what.extend(["--sign".into(), key.clone().into()]);
+    let start = Instant::now();
+    // It is ended while it sends the image: the next one goes on there.
+    let said_to = home.join("said");
+    let mut first = reflash(&person, &what, &[], true);
+    first.stdin(Stdio::null()).stdout(Stdio::null());
+    first.stderr(fs::File::create(&said_to).expect("a file"));
+    let mut first = first.spawn().expect("doorward runs");
+    let said = || fs::read_to_string(&said_to).unwrap_or_default();
+    wait_for("the image on its way", LIMIT, || {
+        said().contains("bytes go to the partition").then_some(())
+    });
+    let _ = first.kill();
+    let _ = first.wait();
+    tell(
+        "doorward reflash, killed",
+        format_args!("{:.1} s\n{}", start.elapsed().as_secs_f32(), said()),
+    );
+    let said = patient(&mut reflash(&person, &what, &[], true)).expect(0).err;
+    tell("and again", format_args!("{:.1} s\n{said}", start.elapsed().as_secs_f32()));
+    assert!(said.contains("it is in maintenance already"), "{said}");
+    assert_eq!(person.ask("cat /etc/second"), "2\n");
+    person.ask("cat /persist/kept");
+
+    // By hand, back to the first system. Maintenance has the keys of the system.
+    to_maintenance(&person);
+    let firmware = folder.join("firmware.bin");
+    let signed = home.join("firmware.bin");
+    let mut sign = Command::new(doorward());
+    sign.args(["image", "sign", "--key"]).arg(&key).arg("-o").arg(&signed).arg(&firmware);
+    patient(&mut sign).expect(0);
+    assert_eq!(person.ask("cat /etc/doorward/trusted-keys"), format!("{PUBLIC}\n"));
+    send(&person, &signed, "firmware.bin");
+    let unsigned = "head -c 65536 firmware.bin > part; flashcp --bare part mtd:kernel";
+    let refused = person.ssh(unsigned).expect(1).err;
+    assert!(refused.contains("it is not signed"), "{refused}");
+    write_and_go_home(&person, "squashfs");
+    assert_eq!(person.ssh("cat /etc/second").code, 1);
+    assert_eq!(vm.said().matches("it restarts").count(), 2, "{}", vm.said());
 }
 
 #[test]
 fn what_ends_before_the_first_erase_comes_back_as_it_was() {
-    let folder = router(SQUASHFS);
+    let folder = router(&squashfs());
     let cuts = std::env::var("CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(5);
     let seed = std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let mut dice = Dice(seed);
@@ -274,9 +375,7 @@ fn what_ends_before_the_first_erase_comes_back_as_it_was() {
 
 #[test]
 fn where_the_flash_is_held_or_nobody_comes_the_old_system_comes_back() {
-    let folder = router(
-        "({ pkgs, ... }: { boot.rootfs = \"squashfs\"; boot.compression = \"zstd\"; boot.modules = [ \"loop\" ]; })",
-    );
+    let folder = router(&squashfs());
     let home = Folder::new("home");
     let mut vm = Vm::new("levitate-held", &folder);
     vm.start();
