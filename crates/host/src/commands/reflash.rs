@@ -24,6 +24,11 @@ use crate::steps::closure::grouped;
 /// From one look at a device that is away to the next.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// For ssh: how long it waits for a device that is busy, and for one that may be away.
+const PATIENT: [&str; 4] =
+    ["ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=12", "Compression=yes"];
+const SHORT: [&str; 3] = ["ConnectTimeout=5", "ServerAliveInterval=2", "ServerAliveCountMax=3"];
+
 /// How often the image is sent: a connection may break.
 const TRIES: u32 = 3;
 
@@ -291,9 +296,9 @@ impl Device {
         Self { target: text("target").unwrap_or_default(), unsigned, words }
     }
 
-    fn command(&self, line: &str) -> Process {
+    fn command(&self, line: &str, options: &[&str]) -> Process {
         let mut command = ssh::program(&self.words);
-        for option in ["ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=12"] {
+        for option in options {
             command.args(["-o", option]);
         }
         command.arg(&self.target).args(["--", line]).stdin(Stdio::null());
@@ -301,7 +306,16 @@ impl Device {
     }
 
     fn ask(&self, line: &str) -> Result<Answer, Failure> {
-        let output = self.command(line).output().map_err(|error| {
+        self.answer(self.command(line, &PATIENT))
+    }
+
+    /// The same of a device that may be away, or goes away over it: nobody tells the connection so.
+    fn ask_shortly(&self, line: &str) -> Result<Answer, Failure> {
+        self.answer(self.command(line, &SHORT))
+    }
+
+    fn answer(&self, mut command: Process) -> Result<Answer, Failure> {
+        let output = command.output().map_err(|error| {
             Failure::refused(format!("cannot run ssh: {error}"))
                 .hint("`./setup` installs it; `DOORWARD_SSH` names another program")
         })?;
@@ -315,7 +329,7 @@ impl Device {
 
     /// What it says of itself, or why it does not.
     fn facts(&self) -> Result<Facts, String> {
-        let answer = self.ask(FACTS).map_err(|failure| failure.to_string())?;
+        let answer = self.ask_shortly(FACTS).map_err(|failure| failure.to_string())?;
         match answer.code {
             // The last command may have found no flash: that is seen later.
             Some(code) if code != NO_CONNECTION => Ok(facts(&answer.out)),
@@ -345,7 +359,7 @@ impl Device {
         say(format_args!("{} goes into maintenance", self.target));
         let start = Instant::now();
         // The answer may be lost with the connection.
-        let _ = self.ask("reboot")?;
+        let _ = self.ask_shortly("reboot")?;
         let mut why = String::new();
         while start.elapsed() < wait {
             match self.facts() {
@@ -398,7 +412,7 @@ impl Device {
                 .map_err(|error| Failure::refused(format!("{}: {error}", path.display())))?;
             let option = if self.unsigned { "--unsigned " } else { "" };
             let line = format!("flashcp -v {option}- mtd:{}", image.partition);
-            let mut command = self.command(&line);
+            let mut command = self.command(&line, &PATIENT);
             let status = command
                 .stdin(file)
                 .status()
@@ -430,7 +444,7 @@ impl Device {
         say(format_args!("{} restarts", self.target));
         let before = self.facts().map(|facts| facts.boot).unwrap_or_default();
         let start = Instant::now();
-        let _ = self.ask("reboot")?;
+        let _ = self.ask_shortly("reboot")?;
         let mut why = String::new();
         while start.elapsed() < wait {
             match self.facts() {
