@@ -6,6 +6,7 @@ mod bare_log;
 mod bench;
 mod boot;
 mod cores;
+mod flash;
 mod floor;
 mod logs;
 mod processes;

@@ -10,7 +10,6 @@ use rustix::process::Signal;
 
 use crate::bench::{Bench, command};
 use crate::boot::boot;
-use crate::floor;
 use crate::logs::{logger, logger_memory, reading};
 use crate::processes::{self, memory, switches};
 use crate::program::Program;
@@ -18,6 +17,7 @@ use crate::services::{Kind, Services, name};
 use crate::table::Unit::{Bytes, Milliseconds, Times};
 use crate::table::{Reach, Row};
 use crate::tree::{Keeper, Tree};
+use crate::{flash, floor};
 
 /// What is measured together.
 pub type Measurement = fn(&Bench) -> Vec<Row>;
@@ -40,6 +40,9 @@ pub const ALL: &[(&str, Measurement, bool)] = &[
     ("log", reading, true),
     ("size", size, true),
     ("boot", boot, true),
+    ("levitate", flash::levitate, true),
+    ("flash", flash::nand, true),
+    ("flash-nor", flash::nor, true),
     ("large", |bench| [cold_start(bench, 5000), compile(bench, 10_000)].concat(), false),
 ];
 
