@@ -8,6 +8,7 @@ mod boot;
 mod copy;
 mod cores;
 mod devices;
+mod flash;
 mod floor;
 mod link;
 mod logs;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cli::{Args, Command, Exit, Failure, Opt};
 use model::deploy::phases::{Phase, reached, report};
-use model::service::manager_request::{Manner, Verb};
+use model::service::manager_request::{FromManager, Manner, Step, Verb};
 use os::deploy::phases;
 use os::service::manager_client::Heard;
 
@@ -55,7 +55,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     if let Ok(real) = request.database.canonicalize() {
         request.database = real;
     }
-    let outcome = make_live(&request).and_then(|_| bring_up(&request.live, &bundle));
+    let outcome = make_live(&request).and_then(|_| bring_up(&request.live, &bundle, tell));
     if tell {
         let is_up = matches!(outcome, Ok(Exit::DONE));
         tell_phases(if is_up { Phase::Up } else { Phase::Failed });
@@ -73,7 +73,7 @@ fn tell_phases(end: Phase) {
     }
 }
 
-fn bring_up(live: &Path, bundle: &str) -> Result<Exit, Failure> {
+fn bring_up(live: &Path, bundle: &str, tell: bool) -> Result<Exit, Failure> {
     let change = Change {
         live,
         verb: Verb::Up,
@@ -86,6 +86,13 @@ fn bring_up(live: &Path, bundle: &str) -> Result<Exit, Failure> {
     let ending = change.ask(&mut |heard| {
         if let Heard::Manager(message) = heard {
             say_step("boot", &message, 1);
+            // Where the network has not come up, nobody can read the log.
+            if let FromManager::Step { name, step: Step::Failed(reason), .. } = &message
+                && tell
+                && os::namespace::is_machines()
+            {
+                os::files::say_on_console(&format!("ward: {name}: {reason}\n"));
+            }
         }
     })?;
     Ok(Exit(ending.exit))
