@@ -16,6 +16,7 @@ pub mod peer_tree;
 pub mod pretend_init;
 pub mod process;
 pub mod rsyslog;
+pub mod shell;
 pub mod store;
 pub mod vm;
 

@@ -131,15 +131,11 @@ pub struct Step {
 
 /// What is typed, one after the other. In `console`, a line that begins with `$ ` is typed here, and one
 /// whose prompt ends with `# ` on a device; lines with `> ` go on with it, and all else is what is printed.
-/// A `sh` block is one step, which prints what it likes.
+/// Each line of a `sh` block is one step, unless it ends with `\\` or has text below it (`<<END`); it prints
+/// what it likes.
 pub fn steps(block: &Block) -> Vec<Step> {
     if block.language == "sh" {
-        return vec![Step {
-            line: block.line,
-            on_device: false,
-            command: block.body.clone(),
-            expected: None,
-        }];
+        return lines(block);
     }
     let mut found: Vec<Step> = Vec::new();
     for (at, line) in block.body.lines().enumerate() {
@@ -160,6 +156,36 @@ pub fn steps(block: &Block) -> Vec<Step> {
                 }
             }
             (None, None) => {}
+        }
+    }
+    found
+}
+
+fn lines(block: &Block) -> Vec<Step> {
+    let mut found: Vec<Step> = Vec::new();
+    // What the step at hand goes on to: another line, or the word that ends its text.
+    let mut until: Option<String> = None;
+    for (at, line) in block.body.lines().enumerate() {
+        match (&until, found.last_mut()) {
+            (Some(end), Some(step)) => {
+                step.command.push('\n');
+                step.command.push_str(line);
+                let over = if end.is_empty() { !line.ends_with('\\') } else { line == end };
+                if over {
+                    until = None;
+                }
+            }
+            _ if line.trim().is_empty() => {}
+            _ => {
+                found.push(Step {
+                    line: block.line + 1 + at,
+                    on_device: false,
+                    command: line.to_owned(),
+                    expected: None,
+                });
+                let end = line.split_once("<<").map(|(_, rest)| rest.trim_matches('\'').to_owned());
+                until = end.or_else(|| line.ends_with('\\').then(String::new));
+            }
         }
     }
     found
@@ -218,6 +244,15 @@ mod tests {
                 step(9, true, "true", &[]),
             ]
         );
+    }
+
+    #[test]
+    fn a_line_of_a_script_may_go_on() {
+        let page = "```sh\na \\\n  b\n\ncat >x <<'E'\nc\n\nE\nd  # so\n```\n";
+        let found: Vec<(usize, String)> =
+            steps(&blocks(page)[0]).into_iter().map(|step| (step.line, step.command)).collect();
+        let expected = [(2, "a \\\n  b"), (5, "cat >x <<'E'\nc\n\nE"), (9, "d  # so")];
+        assert_eq!(found, expected.map(|(line, command)| (line, command.to_owned())));
     }
 
     #[test]
