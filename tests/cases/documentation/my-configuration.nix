@@ -8,6 +8,10 @@ rec {
     address = "192.168.7.1";
     prefixLength = 24;
   };
-  services.ssh = svc.ssh.build { dependencies = [ services.int ]; };
+  services.bridge = svc.bridge.members.build {
+    primary = services.int;
+    members = [ config.hardware.networkInterfaces.lan ];
+  };
+  services.ssh = svc.ssh.build { address = "192.168.7.1"; dependencies = [ services.int ]; };
   users.root.openssh.authorizedKeys.keys = [ "KEY" ];
 }

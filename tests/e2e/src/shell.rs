@@ -12,7 +12,7 @@ const MARK: &str = "-- typed, and ended with ";
 /// A shell, with what it was asked last. It and all that it has started end with it.
 pub struct Shell {
     child: Child,
-    input: ChildStdin,
+    input: Option<ChildStdin>,
     lines: Receiver<String>,
 }
 
@@ -34,7 +34,7 @@ impl Shell {
             }
         });
         writeln!(input, "exec 2>&1").expect("it listens");
-        Self { child, input, lines }
+        Self { child, input: Some(input), lines }
     }
 
     /// Types a command, and gives what it prints and its exit code. Nothing can be typed to the command
@@ -61,30 +61,51 @@ impl Shell {
                 Err(RecvTimeoutError::Timeout) => {
                     panic!("{command}: did not end within {limit:?}:\n{}", said.join("\n"))
                 }
-                // Such as `exit`.
-                Err(RecvTimeoutError::Disconnected) => return (said, 0),
+                // That is as it should be after `exit` alone: what it cannot read ends a shell, too.
+                Err(RecvTimeoutError::Disconnected) => {
+                    return (said, if command.trim() == "exit" { 0 } else { -1 });
+                }
             }
         }
     }
 
-    /// Types a command that goes on, and gives all that it prints until a line has `what` in it.
+    /// Types a command that goes on, and reads what it prints until that is as wanted.
     ///
     /// # Panics
     /// Where that does not come within `limit`.
-    pub fn run_until(&mut self, command: &str, what: impl Fn(&[String]) -> bool, limit: Duration) {
+    pub fn run_until(
+        &mut self,
+        command: &str,
+        wanted: impl Fn(&[String]) -> bool,
+        limit: Duration,
+    ) {
         self.send(command, "");
-        let start = Instant::now();
-        let mut said = Vec::new();
-        while !what(&said) {
-            match self.next(limit.saturating_sub(start.elapsed())) {
-                Ok(line) => said.push(line),
-                Err(error) => panic!("{command}: {error}, but for:\n{}", said.join("\n")),
-            }
-        }
+        self.read_until(wanted, limit);
     }
 
-    /// Waits until it has ended by itself.
+    /// What is printed until that is as wanted.
+    ///
+    /// # Panics
+    /// Where that does not come within `limit`.
+    pub fn read_until(
+        &mut self,
+        wanted: impl Fn(&[String]) -> bool,
+        limit: Duration,
+    ) -> Vec<String> {
+        let start = Instant::now();
+        let mut said = Vec::new();
+        while !wanted(&said) {
+            match self.next(limit.saturating_sub(start.elapsed())) {
+                Ok(line) => said.push(line),
+                Err(error) => panic!("{error}, after:\n{}", said.join("\n")),
+            }
+        }
+        said
+    }
+
+    /// Types nothing more, and waits until it has ended by itself.
     pub fn wait(&mut self, limit: Duration) -> bool {
+        self.input = None;
         let start = Instant::now();
         while start.elapsed() < limit {
             if let Ok(Some(_)) = self.child.try_wait() {
@@ -100,7 +121,9 @@ impl Shell {
             "eval \"$(cat <<'THAT-WAS-ALL'\n{command}\nTHAT-WAS-ALL\n)\" </dev/null\n{then}\n"
         );
         // A shell that has ended says so when it is listened to.
-        let _ = self.input.write_all(text.as_bytes()).and_then(|()| self.input.flush());
+        if let Some(input) = &mut self.input {
+            let _ = input.write_all(text.as_bytes()).and_then(|()| input.flush());
+        }
     }
 
     fn next(&self, limit: Duration) -> Result<String, RecvTimeoutError> {

@@ -34,8 +34,8 @@ impl Report {
     }
 }
 
-/// The blocks of all pages that are typed on one of these machines, page by page.
-fn wanted(machines: &[Machine]) -> BTreeMap<PathBuf, Vec<Block>> {
+/// The blocks of all pages that are typed, page by page: of those that want the router, or of all others.
+fn wanted(router: bool) -> BTreeMap<PathBuf, Vec<Block>> {
     let mut found = BTreeMap::new();
     let only = std::env::var("PAGE").ok();
     for path in pages::all(nix::sources()).expect("the pages can be read") {
@@ -45,16 +45,10 @@ fn wanted(machines: &[Machine]) -> BTreeMap<PathBuf, Vec<Block>> {
         let text = fs::read_to_string(nix::sources().join(&path)).expect("a page can be read");
         let typed = |block: &Block| matches!(block.mark, Mark::Run { .. }) && block.has_commands();
         let mut typed: Vec<Block> = blocks(&text).into_iter().filter(typed).collect();
-        // Where a page wants a router, all of it needs that test.
-        let on =
-            |block: &Block, machine| matches!(block.mark, Mark::Run { on, .. } if on == machine);
-        let has_router = typed.iter().any(|block| on(block, Machine::Router));
-        let devices = machines.contains(&Machine::Router);
-        typed.retain(|block| match block.mark {
-            Mark::Run { on: Machine::Here, .. } => has_router == devices,
-            Mark::Run { on, .. } => machines.contains(&on),
-            _ => false,
+        let has_router = typed.iter().any(|block| {
+            matches!(block.mark, Mark::Run { on: Machine::Router | Machine::BesideRouter, .. })
         });
+        typed.retain(|_| has_router == router);
         if !typed.is_empty() {
             found.insert(path, typed);
         }
@@ -73,8 +67,12 @@ struct Desk {
 impl Desk {
     fn new(what: &str) -> Self {
         // Not a new one each time: the key of trials is in every device that is built.
-        let home = nix::target().join("documentation");
-        fs::create_dir_all(&home).expect("a folder can be made");
+        let kept = nix::target().join("documentation");
+        fs::create_dir_all(kept.join("cache")).expect("a folder can be made");
+        let home = kept.join(what);
+        let _ = fs::remove_dir_all(&home);
+        fs::create_dir(&home).expect("a folder can be made");
+        std::os::unix::fs::symlink("../cache", home.join(".cache")).expect("a link");
         let folder = Folder::new(what);
         let programs = folder.join("programs");
         fs::create_dir(&programs).expect("a folder can be made");
@@ -95,18 +93,29 @@ impl Desk {
     /// A shell in a folder of its own, with what pages take for granted.
     fn shell(&self, page: &Path) -> Shell {
         let folder = self.root.join(page.display().to_string().replace('/', "-"));
-        fs::create_dir_all(&folder).expect("a folder can be made");
-        let cases = nix::sources().join("tests/cases/documentation/.");
-        stdout(Command::new("cp").arg("-r").arg(cases).arg(&folder));
-        let key = stdout(self.command("doorward").args(["vm", "key"]));
-        let own = folder.join("my-configuration.nix");
-        let text = fs::read_to_string(&own).expect("it was copied");
-        fs::write(&own, text.replace("KEY", key.trim())).expect("a file can be written");
+        if !folder.exists() {
+            self.lay_out(&folder);
+        }
         let mut shell = self.command("/bin/sh");
         // What is said to be called in Doorward's own folder is called there.
         let inside = page == Path::new(TUTORIAL) || page == Path::new("README.md");
         shell.current_dir(if inside { nix::sources() } else { &folder });
         Shell::start(&mut shell)
+    }
+
+    fn lay_out(&self, folder: &Path) {
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        let cases = nix::sources().join("tests/cases/documentation/.");
+        stdout(Command::new("cp").arg("-r").arg(cases).arg(folder));
+        let key = stdout(self.command("doorward").args(["vm", "key"]));
+        std::os::unix::fs::symlink(ward(), folder.join("ward")).expect("a link");
+        let device = folder.join("mydevice/default.nix");
+        let text = fs::read_to_string(&device).expect("it was copied");
+        let devices = nix::sources().join("devices").display().to_string();
+        fs::write(&device, text.replace("DEVICES", &devices)).expect("a file can be written");
+        let own = folder.join("my-configuration.nix");
+        let text = fs::read_to_string(&own).expect("it was copied");
+        fs::write(&own, text.replace("KEY", key.trim())).expect("a file can be written");
     }
 
     fn command(&self, program: &str) -> Command {
@@ -127,6 +136,7 @@ impl Desk {
         command.env("PYTHONUSERBASE", of_user("PYTHONUSERBASE", ".local"));
         command.env("HOME", &self.home).env_remove("XDG_CACHE_HOME");
         command.env("DOORWARD_STORE", nix::store());
+        command.env("DOORWARD", nix::sources());
         command.env("MAKEFLAGS", "").env_remove("MAKELEVEL");
         command
     }
@@ -189,7 +199,7 @@ impl<'a> Typist<'a> {
     fn step(&mut self, on: Machine, step: &Step) -> (Vec<String>, i32) {
         let on_router = match on {
             Machine::Router => true,
-            Machine::Here => step.on_device,
+            Machine::Here | Machine::BesideRouter => step.on_device,
             Machine::Namespace => false,
         };
         let (desk, page) = (self.desk, &self.page);
@@ -200,6 +210,18 @@ impl<'a> Typist<'a> {
             return here.run(&format!("ssh root@router {}", quoted(&command)), LIMIT);
         }
         match on {
+            // The line that makes the machine, as a page shows it.
+            Machine::Namespace if step.expected.is_some() && !step.on_device => {
+                let mut command = desk.command("/bin/sh");
+                command
+                    .current_dir(nix::sources())
+                    .args(["-c", &format!("exec 2>&1; {}", step.command)]);
+                let mut namespace = Shell::start(&mut command);
+                let lines = step.expected.clone().unwrap_or_default();
+                let said = namespace.read_until(|said| matches(&lines, said), LIMIT);
+                self.namespace = Some(namespace);
+                (said, 0)
+            }
             Machine::Namespace => {
                 let namespace = self.namespace.get_or_insert_with(|| {
                     let mut command = Command::new(doorward());
@@ -289,7 +311,7 @@ fn lines_are_as_they_are_shown() {
 fn commands_for_this_machine_and_for_services_in_namespaces_do_what_pages_say() {
     let desk = Desk::new("pages");
     let mut report = Report::default();
-    let mut all = wanted(&[Machine::Here, Machine::Namespace]);
+    let mut all = wanted(false);
     all.remove(Path::new(TUTORIAL));
     for (page, blocks) in all {
         let mut typist = Typist::new(&desk, &page);
@@ -302,7 +324,7 @@ fn commands_for_this_machine_and_for_services_in_namespaces_do_what_pages_say() 
 fn the_tutorial_and_all_commands_for_a_router_do_what_pages_say() {
     let desk = Desk::new("router-pages");
     let mut report = Report::default();
-    let mut others = wanted(&[Machine::Router]);
+    let mut others = wanted(true);
     others.remove(Path::new(TUTORIAL));
     let text = fs::read_to_string(nix::sources().join(TUTORIAL)).expect("the tutorial is there");
     let typed = |block: &Block| matches!(block.mark, Mark::Run { .. }) && block.has_commands();

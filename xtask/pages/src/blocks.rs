@@ -14,6 +14,8 @@ pub enum Machine {
     Namespace,
     /// The router of `examples/configuration.nix` in QEMU: one for all pages.
     Router,
+    /// The machine that builds, while that router is there.
+    BesideRouter,
 }
 
 /// What is said of a block before it.
@@ -104,6 +106,7 @@ fn run(text: &str) -> Mark {
         Some("here") => Machine::Here,
         Some("namespace") => Machine::Namespace,
         Some("router") => Machine::Router,
+        Some("beside router") => Machine::BesideRouter,
         _ => return Mark::Missing(Some(text.to_owned())),
     };
     let (mut exits, mut stays) = (0, false);
@@ -131,7 +134,7 @@ pub struct Step {
 
 /// What is typed, one after the other. In `console`, a line that begins with `$ ` is typed here, and one
 /// whose prompt ends with `# ` on a device; lines with `> ` go on with it, and all else is what is printed.
-/// Each line of a `sh` block is one step, unless it ends with `\\` or has text below it (`<<END`); it prints
+/// Each line of a `sh` block is one step, unless it ends with `\\`, has text below it (`<<END`) or a `'` that another line closes; it prints
 /// what it likes.
 pub fn steps(block: &Block) -> Vec<Step> {
     if block.language == "sh" {
@@ -163,16 +166,20 @@ pub fn steps(block: &Block) -> Vec<Step> {
 
 fn lines(block: &Block) -> Vec<Step> {
     let mut found: Vec<Step> = Vec::new();
-    // What the step at hand goes on to: another line, or the word that ends its text.
-    let mut until: Option<String> = None;
+    // What the step at hand goes on to.
+    let mut until: Option<Until> = None;
     for (at, line) in block.body.lines().enumerate() {
+        let line_goes_on = if line.ends_with('\\') { Some(Until::Line) } else { None };
+        let has_quote = line.matches('\'').count() % 2 == 1;
         match (&until, found.last_mut()) {
-            (Some(end), Some(step)) => {
+            (Some(wanted), Some(step)) => {
                 step.command.push('\n');
                 step.command.push_str(line);
-                let over = if end.is_empty() { !line.ends_with('\\') } else { line == end };
-                if over {
-                    until = None;
+                match wanted {
+                    Until::Line => until = line_goes_on,
+                    Until::Quote if has_quote => until = line_goes_on,
+                    Until::Word(word) if word == line => until = None,
+                    Until::Quote | Until::Word(_) => {}
                 }
             }
             _ if line.trim().is_empty() => {}
@@ -183,12 +190,25 @@ fn lines(block: &Block) -> Vec<Step> {
                     command: line.to_owned(),
                     expected: None,
                 });
-                let end = line.split_once("<<").map(|(_, rest)| rest.trim_matches('\'').to_owned());
-                until = end.or_else(|| line.ends_with('\\').then(String::new));
+                let command = line.split(" # ").next().unwrap_or_default();
+                until = match command.split_once("<<") {
+                    Some((_, word)) => Some(Until::Word(word.trim().trim_matches('\'').to_owned())),
+                    None if command.matches('\'').count() % 2 == 1 => Some(Until::Quote),
+                    None => line_goes_on,
+                };
             }
         }
     }
     found
+}
+
+enum Until {
+    /// The next line.
+    Line,
+    /// The end of what a quote has begun.
+    Quote,
+    /// The word below its text.
+    Word(String),
 }
 
 /// What is behind the prompt, and whether that is a device's: `# `, `/ # `, `root@router:~# `.
@@ -248,10 +268,11 @@ mod tests {
 
     #[test]
     fn a_line_of_a_script_may_go_on() {
-        let page = "```sh\na \\\n  b\n\ncat >x <<'E'\nc\n\nE\nd  # so\n```\n";
+        let page = "```sh\na \\\n  b\nx='1 =\n2 ='\n\ncat >x <<'E'\nc\n\nE\nd  # so\n```\n";
         let found: Vec<(usize, String)> =
             steps(&blocks(page)[0]).into_iter().map(|step| (step.line, step.command)).collect();
-        let expected = [(2, "a \\\n  b"), (5, "cat >x <<'E'\nc\n\nE"), (9, "d  # so")];
+        let expected =
+            [(2, "a \\\n  b"), (4, "x='1 =\n2 ='"), (7, "cat >x <<'E'\nc\n\nE"), (11, "d  # so")];
         assert_eq!(found, expected.map(|(line, command)| (line, command.to_owned())));
     }
 

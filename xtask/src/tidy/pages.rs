@@ -67,7 +67,7 @@ fn blocks(path: &Path, text: &str, not_run: &mut Vec<String>, findings: &mut Fin
         match (&block.mark, block.has_commands()) {
             (Mark::Missing(None), true) => findings.add(format!(
                 "{at}: nobody runs these commands: `<!-- run: here -->` before them, or `namespace`, \
-                 `router`, or `<!-- not run: WHY -->`"
+                 `router`, `beside router`, or `<!-- not run: WHY -->`"
             )),
             (Mark::Missing(Some(text)), _) => {
                 findings.add(format!("{at}: cannot understand the mark `run: {text}`"));
