@@ -30,8 +30,14 @@ pub fn docs(_: &[String]) -> Outcome {
 /// The pages that are chapters, in their order.
 pub fn chapters() -> Vec<PathBuf> {
     let text = fs::read_to_string(root().join(SUMMARY)).unwrap_or_default();
-    let links = pages::links(&text).into_iter();
-    links.filter_map(|link| Some(pages::resolve(Path::new(SUMMARY), &link.target)?.0)).collect()
+    text.lines().filter_map(chapter).map(|(_, path)| path).collect()
+}
+
+/// What a line of the list names: as it is written, and from the top. A title above others names nothing.
+fn chapter(line: &str) -> Option<(String, PathBuf)> {
+    let target = pages::links(line).into_iter().next()?.target;
+    let (path, _) = pages::resolve(Path::new(SUMMARY), &target).filter(|_| !target.is_empty())?;
+    Some((target, path))
 }
 
 /// Makes the book, and follows every link of it.
@@ -72,29 +78,41 @@ fn lay_out(stage: &Path) -> std::io::Result<()> {
     let summary = fs::read_to_string(root().join(SUMMARY))?;
     let mut text = String::new();
     for line in summary.lines() {
-        // From the top, as mdBook wants it.
-        let link = pages::links(line).into_iter().next();
-        let path = link.as_ref().and_then(|l| pages::resolve(Path::new(SUMMARY), &l.target));
-        match (link, path) {
-            (Some(link), Some((path, _))) => {
-                text += &line
-                    .replace(&format!("]({})", link.target), &format!("]({})", path.display()));
+        match chapter(line) {
+            Some((target, path)) => {
+                let path = renamed(&path.display().to_string());
+                text += &line.replace(&format!("]({target})"), &format!("]({path})"));
             }
-            _ => text += line,
+            None => text += line,
         }
         text.push('\n');
     }
     fs::write(source.join("SUMMARY.md"), text)?;
     for chapter in chapters() {
-        copy(&chapter, &source)?;
-        let page = fs::read_to_string(root().join(&chapter))?;
+        let mut page = fs::read_to_string(root().join(&chapter))?;
         for link in pages::links(&page) {
             if let Some((path, _)) = pages::resolve(&chapter, &link.target) {
-                copy(&path, &source)?;
+                if path.extension().is_none_or(|e| e != "md") {
+                    copy(&path, &source)?;
+                }
+                let there = renamed(&link.target);
+                page = page.replace(&format!("]({}", link.target), &format!("]({there}"));
             }
         }
+        let place = source.join(renamed(&chapter.display().to_string()));
+        fs::create_dir_all(place.parent().unwrap_or(&source))?;
+        fs::write(place, page)?;
     }
     Ok(())
+}
+
+/// What a page is called in the book: one that stands for its folder is what a server shows of that,
+/// which mdBook knows of a page but not of links to it.
+fn renamed(path: &str) -> String {
+    match path.split_once("README.md") {
+        Some((folder, rest)) => format!("{folder}index.md{rest}"),
+        None => path.to_owned(),
+    }
 }
 
 /// A file, or a folder with everything in it.
@@ -108,7 +126,8 @@ fn copy(path: &Path, to: &Path) -> std::io::Result<()> {
         return Ok(());
     }
     fs::create_dir_all(place.parent().unwrap_or(to))?;
-    fs::copy(from, place).map(drop)
+    let copied = fs::copy(&from, place);
+    copied.map(drop).map_err(|e| std::io::Error::new(e.kind(), format!("{}: {e}", from.display())))
 }
 
 /// Links of the book that lead nowhere, as `PAGE: LINK`.

@@ -95,8 +95,8 @@ fn up_tree_brings_up_what_only_waited_for_it() {
     assert_eq!(device.up(), ["above", "base", "plug", "usb", "mid"]);
     // What waited for all of a bundle.
     device.rc("-pu change").expect(0);
-    up_tree("both").expect(0);
-    assert_eq!(device.up(), ["base", "top", "mid"]);
+    let said = up_tree("-v2 both").expect(0);
+    assert_eq!(device.up(), ["base", "top", "mid"], "{}", said.err);
     up_tree("nobody").expect(3);
     up_tree("abve").expect(3).has("did you mean above?");
     up_tree("").expect(100);

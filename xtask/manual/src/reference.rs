@@ -79,7 +79,10 @@ fn row(text: &mut String, name: &str, option: &Value) {
         None if option["readOnly"] == true => "given".to_owned(),
         None => String::new(),
     };
-    let kind = word("type").unwrap_or_default().replace('*', "\\*").replace('[', "\\[");
+    let kind = word("type").unwrap_or_default();
+    // A pattern means nothing to Markdown as code.
+    let kind =
+        if kind.contains(['*', '[', '`']) { format!("`{}`", kind.replace('`', "")) } else { kind };
     let _ = writeln!(
         text,
         "| `{}` | {kind} | {default} | {} |",

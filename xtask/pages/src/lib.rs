@@ -12,7 +12,8 @@ pub use blocks::{Block, Machine, Mark, Step, blocks, steps};
 pub use links::{Link, anchors, links, resolve};
 
 /// Pages at the top that belong to the documentation; all others are below `docs`.
-pub const TOP: [&str; 4] = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "ARCHITECTURE.md"];
+pub const TOP: [&str; 5] =
+    ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "STYLE.md"];
 
 /// All pages, as paths relative to the top of the sources, in their order.
 ///

@@ -69,9 +69,9 @@ fn anchor(title: &str) -> String {
 }
 
 /// Where a link of a page leads, relative to the top: the file, and what stands behind `#`. `None`
-/// where it leads elsewhere: to a web server, or out of the sources.
+/// where it leads elsewhere, such as to a web server. What leads out of the sources leads to nothing.
 pub fn resolve(page: &Path, target: &str) -> Option<(PathBuf, Option<String>)> {
-    if target.contains("://") || target.starts_with("mailto:") || target.starts_with('/') {
+    if target.contains("://") || target.starts_with("mailto:") {
         return None;
     }
     let (file, anchor) = match target.split_once('#') {
@@ -84,8 +84,11 @@ pub fn resolve(page: &Path, target: &str) -> Option<(PathBuf, Option<String>)> {
     let mut path = page.parent().unwrap_or(Path::new("")).to_owned();
     for part in Path::new(file).components() {
         match part {
-            Component::ParentDir if !path.pop() => return None,
-            Component::ParentDir | Component::CurDir => {}
+            Component::ParentDir if path.pop() => {}
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir => {
+                return Some((Path::new("(outside)").join(file.trim_start_matches('/')), anchor));
+            }
             part => path.push(part),
         }
     }
@@ -138,7 +141,8 @@ mod tests {
         assert_eq!(to("../formats/log.md#a"), is("docs/formats/log.md", "a"));
         assert_eq!(to("#b"), is("docs/guide/README.md", "b"));
         assert_eq!(to("../../examples/x.nix"), is("examples/x.nix", ""));
-        assert_eq!(to("../../../x"), None);
+        assert_eq!(to("../../../x"), is("(outside)/../../../x", ""));
+        assert_eq!(to("/etc/passwd"), is("(outside)/etc/passwd", ""));
         assert_eq!(to("https://example.org/#x"), None);
     }
 }
