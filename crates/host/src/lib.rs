@@ -14,6 +14,7 @@ mod ssh;
 mod steps;
 mod update;
 mod vm;
+mod watch;
 
 pub use commands::run;
 

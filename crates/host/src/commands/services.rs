@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use cli::{Exit, Failure};
 use model::service::compile::{Compiled, compile};
 use model::service::mistake::Mistake;
 use model::service::source::Tree;
 use os::service::source_dir;
+use serde_json::{Value, json};
 
 use super::picture;
 
@@ -29,7 +30,17 @@ pub fn command() -> Command {
         .about("Check, compile and draw services")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(Command::new("check").about("Find all mistakes in services").arg(sources()))
+        .subcommand(
+            Command::new("check")
+                .about("Find all mistakes in services")
+                .arg(
+                    Arg::new("json")
+                        .long("json")
+                        .action(ArgAction::SetTrue)
+                        .help("Print one object, also of mistakes"),
+                )
+                .arg(sources()),
+        )
         .subcommand(
             Command::new("compile")
                 .about("Make the database of services that a device starts from")
@@ -45,6 +56,9 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         return picture::run(matches);
     }
     let sources: Vec<PathBuf> = matches.get_many("SOURCE").into_iter().flatten().cloned().collect();
+    if what == "check" && matches.get_flag("json") {
+        return check_json(&sources);
+    }
     let (tree, compiled) = compiled(&sources)?;
     match what {
         "compile" => write_database(matches, &tree, &compiled)?,
@@ -59,6 +73,34 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::DONE)
+}
+
+/// What `check` says, as one object.
+fn check_json(sources: &[PathBuf]) -> Result<Exit, Failure> {
+    let tree = source_dir::read(sources)
+        .map_err(|error| Failure::refused(format!("cannot read {error}")))?;
+    let told = |mistake: &Mistake| {
+        let file = mistake.file.to_string();
+        let (what, hint) = (mistake.fault.to_string(), mistake.fault.hint());
+        let weight = if mistake.fault.is_warning() { "warning" } else { "mistake" };
+        json!({ "file": file, "line": mistake.line, "weight": weight, "text": what, "hint": hint })
+    };
+    let (mistakes, counts) = match compile(&tree) {
+        Ok(Compiled { warnings, directories, contents, .. }) => {
+            let (longruns, all) = (directories.len(), contents.services.len());
+            (warnings, Some((longruns, all - longruns, contents.bundles.len())))
+        }
+        Err(mistakes) => (mistakes, None),
+    };
+    let mut object = json!({ "sound": counts.is_some() });
+    if let Some((longruns, oneshots, bundles)) = counts {
+        object["longruns"] = longruns.into();
+        object["oneshots"] = oneshots.into();
+        object["bundles"] = bundles.into();
+    }
+    object["mistakes"] = mistakes.iter().map(told).collect::<Vec<Value>>().into();
+    println!("{object:#}");
+    Ok(if counts.is_some() { Exit::DONE } else { Exit::NOT_ACHIEVED })
 }
 
 /// Reads and compiles services. Mistakes and warnings are printed.
