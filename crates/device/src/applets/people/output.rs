@@ -57,6 +57,9 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         return Err(Failure::usage(format!("{key:?} is no name for an output")));
     }
     let verb = verb.unwrap_or_default();
+    if json && verb != "list" {
+        return Err(Failure::usage("--json is for list"));
+    }
     match (text(&verb)?, &words[..]) {
         ("set", [service, key, value @ ..]) if value.len() <= 1 => {
             let value = match value.first() {
@@ -89,7 +92,6 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
             }
             writeln!(out, "{}", object.end())?;
         }
-        (_, _) if json => return Err(Failure::usage("--json is for list")),
         ("list", [service]) => print(&Values::new(), &outputs.list(service), None, out)?,
         ("watch", [service]) => watch(&outputs, service, None, out)?,
         ("watch", [service, key]) => watch(&outputs, service, Some(key), out)?,
