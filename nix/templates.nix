@@ -65,6 +65,7 @@ in
   pppoe = template "pppoe" "pppoe";
   round-robin = template "round-robin" "round-robin";
   ssh = template "ssh" "ssh";
+  status-page = template "status-page" "status-page";
   syslog = template "syslog" "syslog";
   uevent-rule = template "uevent-rule" "uevent-rule";
   vlan = template "vlan" "vlan";

@@ -84,9 +84,10 @@ pub fn bench(words: &[String]) -> Outcome {
         return Err(failed("there is no tests/bench"));
     }
     let ward = ward::release(ward::HERE)?;
+    run(cargo(None).args(["build", "--quiet", "--release", "--package", "host"]))?;
     let mut bench = cargo(None);
     bench.args(["run", "--quiet", "--release", "--package", "bench", "--"]).args(words);
-    run(bench.env("WARD", ward))
+    run(bench.env("WARD", ward).env("DOORWARD", target().join("release/doorward")))
 }
 
 /// Plays the simulation: many times the seeds of `make test`, or one of them as

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
+use crate::applets::json::{Object, quoted};
 use cli::{Args, Command, Exit, Failure, Opt, text};
 use model::limits::OUTPUT_BYTES_MAX;
 use model::service::name;
@@ -14,8 +15,11 @@ use os::sys;
 pub const COMMAND: Command = Command {
     name: "output",
     summary: "Say, or ask, what a service says for others",
-    usage: "ward output [-l LIVE] set|unset|get|list|watch NAME [KEY [VALUE]]",
-    options: &[Opt("-l, --live LIVE", "The live directory (default: /run/s6-rc)")],
+    usage: "ward output [-l LIVE] [--json] set|unset|get|list|watch NAME [KEY [VALUE]]",
+    options: &[
+        Opt("-l, --live LIVE", "The live directory (default: /run/s6-rc)"),
+        Opt("--json", "Of list: print one object, with a text for each output"),
+    ],
     about: "\
 Outputs of NAME are the files in /run/services/outputs/NAME, from its start until it is down. \
 (For another LIVE than /run/s6-rc: `services/outputs-LIVE/NAME` beside it.)
@@ -30,11 +34,12 @@ Exit codes: 0 done; 1 there is no such output; 100 wrong usage; 111 the system r
 };
 
 fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let mut live = PathBuf::from("/run/s6-rc");
+    let (mut json, mut live) = (false, PathBuf::from("/run/s6-rc"));
     // What follows the verb may begin with a dash.
     let verb = loop {
         match args.option()? {
             Some(option) if matches!(option.as_str(), "l" | "live") => live = args.value()?.into(),
+            Some(option) if option == "json" => json = true,
             Some(option) => return Err(args.unknown(&option)),
             None => break args.operand(),
         }
@@ -77,12 +82,26 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
             }
             Err(error) => return Err(refused(service, key, &error)),
         },
+        ("list", [service]) if json => {
+            let mut object = Object::begin();
+            for (key, value) in outputs.list(service) {
+                object.raw(&key_of(&key), &quoted(String::from_utf8_lossy(&value).trim_end()));
+            }
+            writeln!(out, "{}", object.end())?;
+        }
+        (_, _) if json => return Err(Failure::usage("--json is for list")),
         ("list", [service]) => print(&Values::new(), &outputs.list(service), None, out)?,
         ("watch", [service]) => watch(&outputs, service, None, out)?,
         ("watch", [service, key]) => watch(&outputs, service, Some(key), out)?,
         _ => return Err(Failure::usage("it takes set, unset, get, list or watch, and a service")),
     }
     Ok(Exit::DONE)
+}
+
+/// A name as it stands between the quotes of JSON.
+fn key_of(key: &str) -> String {
+    let quoted = quoted(key);
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
 fn refused(service: &str, key: &str, error: &std::io::Error) -> Failure {
