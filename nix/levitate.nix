@@ -16,6 +16,8 @@ let
       hostname = lib.mkDefault outer.hostname;
       # Nothing of the flash is mounted: that is what it is for.
       hardware.flash.persist = lib.mkForce null;
+      # Whose images are written is not decided anew there.
+      updates.trustedKeys = lib.mkDefault outer.updates.trustedKeys;
       services.maintenance = pkgs.svc.longrun {
         name = "maintenance";
         run = "exec ward maintenance\n";

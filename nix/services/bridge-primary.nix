@@ -12,7 +12,8 @@
       inherit name;
       inherit (p) dependencies;
       up = ''
-        ip link add name ${p.ifname} type bridge
+        # One that was left behind, by a script that was killed, is as good.
+        [ -d /sys/class/net/${p.ifname}/bridge ] || ip link add name ${p.ifname} type bridge
         ${lib.optionalString (p.macAddress != null) "ip link set dev ${p.ifname} address ${p.macAddress}"}
         ip link set dev ${p.ifname} up
       '' + keep name { inherit (p) ifname; };

@@ -19,7 +19,7 @@ let inherit (lib) mkOption types; in
     oneshot {
       inherit name;
       dependencies = needs p.interface ++ p.dependencies;
-      up = "ip ${version} address add ${whole} ${lib.optionalString (p.family == "inet") "broadcast + "}dev ${dev}\n"
+      up = "ip ${version} address replace ${whole} ${lib.optionalString (p.family == "inet") "broadcast + "}dev ${dev}\n"
         + keep name { ifname = dev; inherit (p) address family; prefix-length = toString p.prefixLength; };
       down = "ip ${version} address del ${whole} dev ${dev}\n";
     } // { ifname = dev; inherit (p) address prefixLength; };

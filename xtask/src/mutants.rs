@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
 use std::time::Instant;
 
 use crate::shell::{Failed, Outcome, cargo, failed, root, target};
@@ -12,6 +14,10 @@ const FOLDER: &str = "tests/sim/mutations";
 
 /// What the simulation is built from.
 const CRATES: [&str; 3] = ["crates/model", "crates/engine", "tests/sim"];
+
+/// How many are played beside one another, each in a workspace of its own: most of the time goes into
+/// building one crate after the other, which fills one core.
+const LANES: usize = 2;
 
 /// One way to break the engine.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,19 +47,29 @@ pub fn chore(words: &[String]) -> Outcome {
     if mutations.is_empty() {
         return Err(failed(format!("there is no such mutation in {FOLDER}")));
     }
-    let copy = target().join("mutants");
-    make_copy(&copy)?;
-    let mut wrong = Vec::new();
     println!("{:28} {:20} seconds", "mutation", "caught by");
-    for mutation in &mutations {
-        let start = Instant::now();
-        let caught = mutation.play(&copy)?;
-        let verdict = caught.as_deref().unwrap_or("nothing");
-        println!("{:28} {verdict:20} {:.1}", mutation.name, start.elapsed().as_secs_f32());
-        if verdict != mutation.law {
-            wrong.push(format!("{} was to be caught by {}", mutation.name, mutation.law));
+    let (next, wrong) = (Mutex::new(mutations.iter()), Mutex::new(Vec::new()));
+    let lane = &|number: usize| -> Outcome {
+        let copy = target().join("mutants").join(number.to_string());
+        make_copy(&copy)?;
+        loop {
+            let taken = next.lock().unwrap().next();
+            let Some(mutation) = taken else { return Ok(()) };
+            let start = Instant::now();
+            let caught = mutation.play(&copy)?;
+            let verdict = caught.as_deref().unwrap_or("nothing");
+            println!("{:28} {verdict:20} {:.1}", mutation.name, start.elapsed().as_secs_f32());
+            if verdict != mutation.law {
+                let line = format!("{} was to be caught by {}", mutation.name, mutation.law);
+                wrong.lock().unwrap().push(line);
+            }
         }
-    }
+    };
+    thread::scope(|scope| {
+        let lanes: Vec<_> = (0..LANES).map(|number| scope.spawn(move || lane(number))).collect();
+        lanes.into_iter().try_for_each(|lane| lane.join().expect("a lane does not panic"))
+    })?;
+    let wrong = wrong.into_inner().unwrap();
     if wrong.is_empty() { Ok(()) } else { Err(failed(wrong.join("\n"))) }
 }
 
@@ -171,7 +187,13 @@ impl Change {
 fn test(copy: &Path, name: Option<&str>) -> Result<Option<String>, Failed> {
     let mut command: Command = cargo(None);
     command.current_dir(copy).env("CARGO_TARGET_DIR", copy.join("target")).env("FIRST", "1");
-    command.args(["test", "--quiet", "--offline", "--package", "sim", "--tests", "--"]);
+    command.args(["test", "--quiet", "--offline", "--package", "sim"]);
+    // Only the file that the test is in is built then.
+    match name {
+        Some(name) => command.arg("--test").arg(file_of(copy, name)?),
+        None => command.arg("--tests"),
+    };
+    command.arg("--");
     command.args(["--nocapture", "--test-threads=1"]).args(name);
     let output =
         command.output().map_err(|error| failed(format!("cannot start cargo: {error}")))?;
@@ -186,6 +208,17 @@ fn test(copy: &Path, name: Option<&str>) -> Result<Option<String>, Failed> {
         true => Ok(Some("a panic".to_owned())),
         false => Err(failed(text.into_owned())),
     }
+}
+
+/// The file of tests that has this one, as cargo calls it.
+fn file_of(copy: &Path, test: &str) -> Result<String, Failed> {
+    let folder = copy.join("tests/sim/tests");
+    let entries = fs::read_dir(&folder).map_err(|error| failed(error.to_string()))?;
+    let head = format!("fn {test}(");
+    let has_it = |path: &PathBuf| fs::read_to_string(path).is_ok_and(|text| text.contains(&head));
+    let found = entries.flatten().map(|entry| entry.path()).find(has_it);
+    let name = found.and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
+    name.ok_or_else(|| failed(format!("no file of tests/sim/tests has the test {test}")))
 }
 
 #[cfg(test)]

@@ -1,12 +1,25 @@
 //! What all who speak to a device by the system's ssh have in common.
 
+use std::env;
 use std::ffi::OsStr;
+use std::process::Command;
 
 /// What ssh ends with where it is not the command over there that has failed (`ssh(1)`).
 pub const NO_CONNECTION: i32 = 255;
 
 /// What a shell, and ssh with it, answers where there is no such program.
 pub const NOT_FOUND: i32 = 127;
+
+/// ssh as people have it called: `DOORWARD_SSH`, then these words, then `NIX_SSHOPTS`. What is said first
+/// counts.
+pub fn program(words: &[String]) -> Command {
+    let named = |name: &str| env::var(name).unwrap_or_default();
+    let program = named("DOORWARD_SSH");
+    let mut program = program.split_whitespace();
+    let mut command = Command::new(program.next().unwrap_or("ssh"));
+    command.args(program).args(words).args(named("NIX_SSHOPTS").split_whitespace());
+    command
+}
 
 /// A word as a shell reads it. The one over there gets one line.
 pub fn quoted(word: impl AsRef<OsStr>) -> String {
@@ -15,8 +28,6 @@ pub fn quoted(word: impl AsRef<OsStr>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
 
     #[test]

@@ -18,6 +18,13 @@ pub fn all() -> io::Result<Vec<u32>> {
     Ok(found)
 }
 
+/// Whether one is a thread of the kernel's own, or has ended: it runs no program, and holds nothing that can be
+/// seen here.
+pub fn is_kernels(pid: u32) -> bool {
+    let program = fs::read_link(format!("/proc/{pid}/exe"));
+    program.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
 /// What one is called.
 pub fn name(pid: u32) -> Option<String> {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
@@ -77,6 +84,7 @@ mod tests {
         assert_eq!(stat.parent, std::os::unix::process::parent_id());
         let program = fs::read_link("/proc/self/exe").unwrap();
         assert!(held(own).any(|link| fs::read_link(link).is_ok_and(|path| path == program)));
+        assert!(!is_kernels(own) && is_kernels(u32::MAX));
         assert!(descriptors(own).any(|link| link.ends_with("0")));
     }
 

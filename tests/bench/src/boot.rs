@@ -43,7 +43,7 @@ pub fn boot(bench: &Bench) -> Vec<Row> {
 }
 
 /// Starts a device whose flash is new, and waits until somebody can log in.
-fn start(device: &std::path::Path) -> (Vm, Duration) {
+pub fn start(device: &std::path::Path) -> (Vm, Duration) {
     let mut vm = Vm::new("bench", device);
     let begin = Instant::now();
     vm.start();

@@ -7,6 +7,8 @@ mod bench;
 mod boot;
 mod copy;
 mod cores;
+mod devices;
+mod flash;
 mod floor;
 mod link;
 mod logs;
@@ -43,6 +45,10 @@ struct Options {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|word| word == devices::PLUG) {
+        devices::plug(std::env::args().skip(2));
+        return ExitCode::SUCCESS;
+    }
     let options = match options() {
         Ok(options) => options,
         Err(why) => {

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::bench::{Bench, command};
 use crate::boot::boot;
-use crate::floor;
+use crate::devices::hotplug;
 use crate::logs::{logger, logger_memory, reading};
 use crate::processes::{self, memory, switches};
 use crate::program::Program;
@@ -18,6 +18,7 @@ use crate::services::{Kind, Services, name};
 use crate::table::Unit::{Bytes, Milliseconds, Times};
 use crate::table::{Reach, Row};
 use crate::tree::{Keeper, Tree};
+use crate::{flash, floor};
 
 /// What is measured together.
 pub type Measurement = fn(&Bench) -> Vec<Row>;
@@ -34,12 +35,16 @@ pub const ALL: &[(&str, Measurement, bool)] = &[
     ("svstat", svstat, true),
     ("rc-init", rc_init, true),
     ("oneshots", oneshots, true),
+    ("hotplug", hotplug, true),
     ("compile", |bench| compile(bench, 1000), true),
     ("logger", logger, true),
     ("logger-memory", logger_memory, true),
     ("log", reading, true),
     ("size", size, true),
     ("boot", boot, true),
+    ("levitate", flash::levitate, true),
+    ("flash", flash::nand, true),
+    ("flash-nor", flash::nor, true),
     ("large", |bench| [cold_start(bench, 5000), compile(bench, 10_000)].concat(), false),
 ];
 

@@ -41,14 +41,18 @@ const NEIGHBOURS: &str = "provider2 of process ";
 /// as Nix has a list; beside them, the key of trials lets in.
 pub fn build(modules: &str, device: &str) -> PathBuf {
     let folder = Folder::new(device);
+    let words = ["-d", device, "-A", "outputs.vm"];
+    let paths = nix::built(&folder.write("c.nix", configuration(modules)), &words);
+    nix::on_disk(paths.first().expect("one path"))
+}
+
+/// The text of that configuration.
+pub fn configuration(modules: &str) -> String {
     let key = stdout(Command::new(doorward()).args(["vm", "key"]));
-    let text = format!(
+    format!(
         "{{ imports = [ {modules} ]; users.root.openssh.authorizedKeys.keys = [ \"{}\" ]; }}",
         key.trim()
-    );
-    let words = ["-d", device, "-A", "outputs.vm"];
-    let paths = nix::built(&folder.write("c.nix", text), &words);
-    nix::on_disk(paths.first().expect("one path"))
+    )
 }
 
 /// A device. Its flash is kept as long as this is, whatever happens to QEMU.

@@ -5,7 +5,7 @@ use model::deploy::generation::{Entry, Line, Preparation, lines};
 use model::deploy::history::Record;
 use model::deploy::maintenance::{self, Part, Plan};
 use model::deploy::trial::{self, Pending, Progress, Start};
-use model::deploy::{command_line, phases};
+use model::deploy::{command_line, phases, trust};
 use model::flash::manifest::{Checker, FOOTER_BYTES, Footer, Manifest, ManifestError, NODE_BYTES};
 use model::flash::partition;
 use model::limits::{TRIAL_ATTEMPTS_MAX, TRIAL_BOOTS_MAX};
@@ -81,6 +81,7 @@ fn written_again<T: PartialEq + std::fmt::Debug>(
 // `flashcp` and `image verify` read these of files that anybody may have made. Once with the sum
 // that belongs to it: what is behind that must hold alone.
 pub fn manifest(bytes: &[u8]) {
+    const PUBLIC: &str = "test-1:OMQjf36HrKt9hEgOplFl5Egma/Wn1iA0TIojj9KpP98=";
     assert!(!matches!(Manifest::of_file(bytes), Ok(Some(_))) || bytes.len() > FOOTER_BYTES);
     let trailer = bytes.len() + NODE_BYTES + FOOTER_BYTES;
     let mut footer = [0; FOOTER_BYTES];
@@ -104,6 +105,11 @@ pub fn manifest(bytes: &[u8]) {
     let body = &written[NODE_BYTES..][..bytes.len()];
     assert_eq!(again.manifest(body, file), Ok(found.clone()));
     assert!(!found.to_string().contains('\u{1b}'), "nothing that a terminal obeys");
+    // A signature that anybody may have written, held against a key.
+    let keys = trust::keys(PUBLIC).expect("it is one");
+    let signer = trust::signer(&found.signed_bytes(), found.signed(), &keys);
+    assert!(!signer.is_enough(&keys), "nobody has signed with it");
+    assert_eq!(found.signed().is_none(), signer == trust::Signer::Nobody);
     let mut checker = Checker::new(&found);
     let _ = checker.update(bytes).and_then(|()| checker.finish());
     // What is planned of it stays in the partition, and no block is planned for twice.

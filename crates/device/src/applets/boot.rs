@@ -5,12 +5,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use cli::{Args, Command, Exit, Failure, Opt};
-use model::deploy::phases::{Phase, report};
-use model::service::manager_request::{Manner, Verb};
+use model::deploy::phases::{Phase, reached, report};
+use model::service::manager_request::{FromManager, Manner, Step, Verb};
 use os::deploy::phases;
 use os::service::manager_client::Heard;
 
 use super::change::{Change, say_step};
+use super::json::Object;
 use super::peers::s6_rc_init::{Request, make_live};
 
 pub const COMMAND: Command = Command {
@@ -54,7 +55,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     if let Ok(real) = request.database.canonicalize() {
         request.database = real;
     }
-    let outcome = make_live(&request).and_then(|_| bring_up(&request.live, &bundle));
+    let outcome = make_live(&request).and_then(|_| bring_up(&request.live, &bundle, tell));
     if tell {
         let is_up = matches!(outcome, Ok(Exit::DONE));
         tell_phases(if is_up { Phase::Up } else { Phase::Failed });
@@ -72,7 +73,7 @@ fn tell_phases(end: Phase) {
     }
 }
 
-fn bring_up(live: &Path, bundle: &str) -> Result<Exit, Failure> {
+fn bring_up(live: &Path, bundle: &str, tell: bool) -> Result<Exit, Failure> {
     let change = Change {
         live,
         verb: Verb::Up,
@@ -85,6 +86,13 @@ fn bring_up(live: &Path, bundle: &str) -> Result<Exit, Failure> {
     let ending = change.ask(&mut |heard| {
         if let Heard::Manager(message) = heard {
             say_step("boot", &message, 1);
+            // Where the network has not come up, nobody can read the log.
+            if let FromManager::Step { name, step: Step::Failed(reason), .. } = &message
+                && tell
+                && os::namespace::is_machines()
+            {
+                os::files::say_on_console(&format!("ward: {name}: {reason}\n"));
+            }
         }
     })?;
     Ok(Exit(ending.exit))
@@ -94,8 +102,8 @@ fn bring_up(live: &Path, bundle: &str) -> Result<Exit, Failure> {
 pub const PHASES: Command = Command {
     name: "phases",
     summary: "Show how long the start of the device took",
-    usage: "ward phases",
-    options: &[],
+    usage: "ward phases [--json]",
+    options: &[Opt("--json", "Print an array with one object for each phase")],
     about: "\
 Early boot and `ward boot` note in /run/boot-phases when a phase was reached, a \
 line each: kernel (ward begins in the ramdisk), root (the root file system is \
@@ -105,11 +113,28 @@ told, 1 nothing was noted.",
     run: run_phases,
 };
 
-fn run_phases(_args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+fn run_phases(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let mut json = false;
+    while let Some(option) = args.option()? {
+        match option.as_str() {
+            "json" => json = true,
+            other => return Err(args.unknown(other)),
+        }
+    }
     let noted = phases::noted().unwrap_or_default();
     let Some(report) = report(&noted) else {
         return Err(Failure::not_achieved("this device was not started by ward's early boot"));
     };
-    writeln!(out, "{report}")?;
+    if json {
+        let all = reached(&noted).map(|(phase, at)| {
+            let mut object = Object::begin();
+            object.text("phase", phase);
+            object.raw("at_ms", &at.to_string());
+            object.end()
+        });
+        writeln!(out, "[{}]", all.collect::<Vec<_>>().join(",\n "))?;
+    } else {
+        writeln!(out, "{report}")?;
+    }
     Ok(Exit::DONE)
 }

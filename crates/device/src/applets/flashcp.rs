@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cli::{Args, Command, Exit, Failure, Opt, text};
 use engine::flash::plan::{self, Mismatch};
 use engine::flash::write::{Event, Order, Outcome, Part, Progress, Tally, Why, Writer};
-use model::flash::manifest::{Trust, trust};
+use model::deploy::trust::Signer;
 use model::time::Moment;
 use os::clock;
 use os::flash::device::{self, Flash};
@@ -16,13 +16,13 @@ use os::flash::image_file::ImageFile;
 use os::flash::partitions::Partition;
 use os::sys::signals;
 
-use super::image::{this_device, trouble_with};
+use super::image::{keys, signer_of, this_device, trouble_with};
 use super::json::Object;
 
 pub const COMMAND: Command = Command {
     name: "flashcp",
     summary: "Write an image to a partition of the flash, and prove that it is there",
-    usage: "flashcp [-v] [-p] [-A] [--dry-run] [--json] [--any-device] [--bare] IMAGE mtd:NAME|/dev/mtdN",
+    usage: "flashcp [-v] [-p] [-A] [--dry-run] [--json] [--any-device] [--bare] [--unsigned] IMAGE mtd:NAME|/dev/mtdN",
     options: &[
         Opt("-v, --verbose", "Tell how it goes"),
         Opt("-p, --partition", "Write only blocks that differ: this is always so"),
@@ -31,6 +31,7 @@ pub const COMMAND: Command = Command {
         Opt("--json", "Tell how it goes as objects, one a line"),
         Opt("--any-device", "Write an image though it is for another device"),
         Opt("--bare", "Write to `firmware` what does not say for which device it is"),
+        Opt("--unsigned", "Write an image that no key of this device has signed"),
     ],
     about: "\
 Each block is compared with the image. One that differs is erased, where it must \
@@ -39,7 +40,7 @@ marked as bad, and the next one taken. Bad blocks are stepped over, within each 
 part of the image. The kernel is last. Killed at any moment and started again, it \
 goes on where it was.\n\n\
 Nothing is erased unless all of this is so: the image is whole, for this device \
-and its layout, and fits; and nobody uses the partition, or another one that \
+and its layout, signed with one of /etc/doorward/trusted-keys where there are some, and fits; and nobody uses the partition, or another one that \
 shares blocks with it: no mount, process, swap, UBI or loop device.\n\n\
 IMAGE `-` is standard input, which is kept in memory first: \
 `ssh root@router flashcp -v - mtd:firmware < firmware.bin`. The end of the \
@@ -61,6 +62,7 @@ struct Options {
     dry: bool,
     any_device: bool,
     bare: bool,
+    unsigned: bool,
 }
 
 fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
@@ -71,6 +73,7 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         dry: false,
         any_device: false,
         bare: false,
+        unsigned: false,
     };
     while let Some(option) = args.option()? {
         match option.as_str() {
@@ -81,6 +84,7 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
             "json" => options.json = true,
             "any-device" => options.any_device = true,
             "bare" => options.bare = true,
+            "unsigned" => options.unsigned = true,
             other => return Err(args.unknown(other)),
         }
     }
@@ -118,7 +122,18 @@ fn copy(
     })?;
     let mut image = ImageFile::open(path).map_err(|trouble| trouble_with(path, &trouble))?;
     let parts = planned(path, &image, &flash, &all, options)?;
-    teller.begin(path, &image, &flash);
+    let keys = match keys() {
+        // No reason to trust everybody.
+        Err(failure) if !options.unsigned => return Err(failure.hint("nothing was changed")),
+        keys => keys.unwrap_or_default(),
+    };
+    let signer = signer_of(image.manifest.as_ref(), &keys);
+    if !options.unsigned && !signer.is_enough(&keys) {
+        let message = format!("cannot use the image {}: it is {signer}", path.display());
+        let hint = "nothing was changed. `doorward image sign` signs it; --unsigned writes it all the same";
+        return Err(Failure::refused(message).hint(hint));
+    }
+    teller.begin(path, &image, &flash, &signer);
     image
         .check(flash.partition().erase_bytes, &mut |_| {})
         .map_err(|trouble| trouble_with(path, &trouble))?;
@@ -361,7 +376,7 @@ impl<'a> Teller<'a> {
         let _ = self.out.flush();
     }
 
-    fn begin(&mut self, path: &Path, image: &ImageFile, flash: &Flash) {
+    fn begin(&mut self, path: &Path, image: &ImageFile, flash: &Flash, signer: &Signer<'_>) {
         let partition = flash.partition();
         self.block_bytes = partition.erase_bytes.into();
         let name: PathBuf =
@@ -377,15 +392,12 @@ impl<'a> Teller<'a> {
             if let Some(manifest) = &image.manifest {
                 object.text("for", &manifest.device);
                 object.text("system", &manifest.generation);
-                object.raw(
-                    "signed",
-                    if trust(manifest) == Trust::Unsigned { "false" } else { "true" },
-                );
+                object.text("signature", &signer.to_string());
             }
             self.line(&object.end());
         } else if self.verbose {
             let of = match &image.manifest {
-                Some(manifest) => format!("for {}, {}", manifest.device, trust(manifest)),
+                Some(manifest) => format!("for {}, {signer}", manifest.device),
                 None => "without a manifest".into(),
             };
             self.line(&format!(

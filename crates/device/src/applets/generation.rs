@@ -2,10 +2,10 @@
 
 mod activate;
 mod diff;
-mod history;
-mod kernel;
+pub mod history;
+pub mod kernel;
 mod notice;
-mod state;
+pub mod state;
 
 use std::io::Write;
 

@@ -4,6 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use cli::{Args, Command, Exit, Failure, text};
+use model::deploy::trust::{Signer, TrustedKey, signer};
+use model::flash::manifest::Manifest;
+use os::deploy::trusted;
 use os::flash::image_file::{ImageFile, ImageTrouble};
 
 pub const COMMAND: Command = Command {
@@ -13,7 +16,8 @@ pub const COMMAND: Command = Command {
     options: &[],
     about: "\
 Shows what the image says of itself, and reads all of it: every part must have \
-its digest, and nothing may lie between them. `-` is standard input. Exit codes: \
+its digest, and nothing may lie between them. Where /etc/doorward/trusted-keys has \
+keys, one of them must have signed it. `-` is standard input. Exit codes: \
 0 it is whole and for this device, 1 it is not, 111 it cannot be read.",
     run,
 };
@@ -41,6 +45,16 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     verify(Path::new(path), out)
 }
 
+/// The keys in which this device trusts; where it has some, it takes no other images.
+pub fn keys() -> Result<Vec<TrustedKey>, Failure> {
+    trusted::keys(Path::new("/")).map_err(Failure::refused)
+}
+
+/// What is known of who made an image.
+pub fn signer_of<'a>(manifest: Option<&Manifest>, keys: &'a [TrustedKey]) -> Signer<'a> {
+    manifest.map_or(Signer::Nobody, |it| signer(&it.signed_bytes(), it.signed(), keys))
+}
+
 fn verify(path: &Path, out: &mut dyn Write) -> Result<Exit, Failure> {
     let wrong = |trouble: ImageTrouble| trouble_with(path, &trouble);
     let mut image = ImageFile::open(path).map_err(wrong)?;
@@ -48,8 +62,14 @@ fn verify(path: &Path, out: &mut dyn Write) -> Result<Exit, Failure> {
         let failure = Failure::not_achieved(format!("{} has no manifest", path.display()));
         return Err(failure.hint("it was cut off, or was not made by `doorward build`"));
     };
-    write!(out, "{manifest}")?;
+    let keys = keys()?;
+    let signer = signer_of(Some(&manifest), &keys);
+    writeln!(out, "{manifest}signature  {signer}")?;
     image.check(manifest.erase_bytes, &mut |_| {}).map_err(wrong)?;
+    if !signer.is_enough(&keys) {
+        let why = format!("{} is whole, but {signer}", path.display());
+        return Err(Failure::not_achieved(why));
+    }
     match this_device() {
         Some(device) if device != manifest.device => Err(Failure::not_achieved(format!(
             "{} is whole, but for {}, and this is {device}",

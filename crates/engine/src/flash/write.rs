@@ -89,24 +89,20 @@ pub fn difference(flash: &[u8], image: &[u8]) -> Difference {
     if flash.len() != image.len() {
         return Difference::Other;
     }
-    const WORD: usize = size_of::<u64>();
+    const WORD: usize = size_of::<u128>();
     let ((words, tail), (image_words, image_tail)) =
         (flash.as_chunks::<WORD>(), image.as_chunks::<WORD>());
-    // Bits that differ, and bits that are wanted where there are none.
-    let (mut other, mut set) = (0, 0);
+    let mut other = 0;
     for (flash, image) in words.iter().zip(image_words) {
-        let (flash, image) = (u64::from_ne_bytes(*flash), u64::from_ne_bytes(*image));
-        other |= flash ^ image;
-        set |= image & !flash;
+        other |= u128::from_ne_bytes(*flash) ^ u128::from_ne_bytes(*image);
     }
-    for (flash, image) in tail.iter().zip(image_tail) {
-        other |= u64::from(flash ^ image);
-        set |= u64::from(image & !flash);
+    if other == 0 && tail == image_tail {
+        return Difference::Same;
     }
-    match (other, set) {
-        (0, _) => Difference::Same,
-        (_, 0) => Difference::Clears,
-        _ => Difference::Other,
+    // Bits that are wanted where there are none.
+    match flash.iter().zip(image).any(|(flash, image)| image & !flash != 0) {
+        true => Difference::Other,
+        false => Difference::Clears,
     }
 }
 

@@ -207,7 +207,7 @@ fn store_path(path: &Path, root: &Path) -> Result<StorePath, Failure> {
     StorePath::of(&text).map_err(|error| wrong(&error))
 }
 
-fn signing_key(file: &Path) -> Result<SigningKey, Failure> {
+pub fn signing_key(file: &Path) -> Result<SigningKey, Failure> {
     let text = fs::read_to_string(file)
         .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
     SigningKey::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))

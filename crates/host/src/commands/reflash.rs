@@ -2,22 +2,32 @@
 //! from maintenance, and started.
 
 use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use cli::{Exit, Failure};
+use model::deploy::trust::{self, TrustedKey, signer};
 use model::flash::manifest::Manifest;
 use os::flash::image_file::ImageFile;
+use os::sys::memory;
 
-use super::build;
+use super::copy::signing_key;
+use super::{build, image};
 use crate::say::{say, shown};
-use crate::ssh::NO_CONNECTION;
+use crate::ssh::{self, NO_CONNECTION};
 use crate::steps::closure::grouped;
 
 /// From one look at a device that is away to the next.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// For ssh: how long it waits for a device that is busy, and for one that may be away.
+const PATIENT: [&str; 4] =
+    ["ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=12", "Compression=yes"];
+const SHORT: [&str; 3] = ["ConnectTimeout=10", "ServerAliveInterval=2", "ServerAliveCountMax=4"];
 
 /// How often the image is sent: a connection may break.
 const TRIES: u32 = 3;
@@ -42,6 +52,19 @@ pub fn command() -> Command {
                 .value_name("FILE")
                 .value_parser(value_parser!(PathBuf))
                 .help("Write this firmware, and build nothing"),
+        )
+        .arg(
+            Arg::new("sign")
+                .long("sign")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Sign the image with this key, as `nix-store --generate-binary-cache-key` makes it"),
+        )
+        .arg(
+            Arg::new("unsigned")
+                .long("unsigned")
+                .action(ArgAction::SetTrue)
+                .help("Write it also where none of the device's keys has signed it"),
         )
         .arg(Arg::new("port").short('p').value_name("PORT").help("The port of ssh"))
         .arg(Arg::new("key").short('i').value_name("FILE").help("The key for ssh"))
@@ -77,13 +100,22 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(path) => path.clone(),
         None => build::output(matches, "outputs.firmware")?,
     };
+    let signed = match matches.get_one::<PathBuf>("sign") {
+        Some(key) => Some(in_memory(&image::signed(&path, &signing_key(key)?)?)?),
+        None => None,
+    };
+    let path =
+        signed.as_ref().map_or(path, |file| format!("/proc/self/fd/{}", file.as_raw_fd()).into());
     let (image, bytes) = checked(&path)?;
     let device = Device::new(matches);
-    let found = device.facts().map_err(|why| {
+    let found = device.facts(&PATIENT).map_err(|why| {
         Failure::refused(format!("cannot reach {}: {why}", device.target))
             .hint("nothing was changed on it")
     })?;
     fits(&image, bytes, &found, &device)?;
+    if !device.unsigned {
+        is_signed(&image, &found, &device)?;
+    }
     let wait = Duration::from_secs(*matches.get_one("wait").unwrap_or(&180));
     say(format_args!("{} is {}, and runs {}", device.target, found.device, found.system));
     if found.system == image.generation && !found.maintenance {
@@ -113,6 +145,15 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     Ok(Exit::DONE)
 }
 
+/// A file that nobody else has.
+fn in_memory(bytes: &[u8]) -> Result<File, Failure> {
+    let file = memory::unnamed(c"image", 0).map(File::from);
+    let kept = file.and_then(|mut file| file.write_all(bytes).map(|()| file));
+    kept.map_err(|error| {
+        Failure::refused(format!("cannot keep the signed image in memory: {error}"))
+    })
+}
+
 /// An image that says what it is, and is whole.
 fn checked(path: &Path) -> Result<(Manifest, u64), Failure> {
     let wrong = |why: String| {
@@ -134,6 +175,8 @@ struct Facts {
     boot: String,
     maintenance: bool,
     memory: u64,
+    /// Lines of its file of trusted keys.
+    keys: String,
     /// Of the partition that the image is for, in `/proc/mtd`.
     partitions: Vec<(String, u64)>,
 }
@@ -141,7 +184,7 @@ struct Facts {
 /// The line that a device's shell answers with them.
 const FACTS: &str = "echo device $(cat /etc/device); echo system $(readlink /run/current-system); \
     echo boot $(cat /proc/sys/kernel/random/boot_id); echo status $(levitate --status); \
-    grep MemTotal /proc/meminfo; cat /proc/mtd";
+    grep MemTotal /proc/meminfo; sed 's/^/key /' /etc/doorward/trusted-keys 2>/dev/null; echo; cat /proc/mtd";
 
 fn facts(text: &str) -> Facts {
     let mut found = Facts::default();
@@ -154,6 +197,7 @@ fn facts(text: &str) -> Facts {
             "boot" => found.boot = rest.into(),
             // What `levitate --status` says in maintenance begins so.
             "status" => found.maintenance = rest.starts_with("maintenance:"),
+            "key" => found.keys += &format!("{rest}\n"),
             "MemTotal:" => {
                 let number = rest.split(' ').next().and_then(|number| number.parse::<u64>().ok());
                 found.memory = number.unwrap_or(0) * 1024;
@@ -207,8 +251,26 @@ fn fits(image: &Manifest, bytes: u64, found: &Facts, device: &Device) -> Result<
     Ok(())
 }
 
+/// Refuses what `flashcp` would refuse in maintenance.
+fn is_signed(image: &Manifest, found: &Facts, device: &Device) -> Result<(), Failure> {
+    let wrong = |why: String| {
+        let why = format!("{} takes no image that is not signed for it: {why}", device.target);
+        Failure::not_achieved(why).hint(
+            "nothing was changed on it. --sign KEY signs it; --unsigned writes it all the same",
+        )
+    };
+    let keys: Vec<TrustedKey> = trust::keys(&found.keys)
+        .map_err(|error| wrong(format!("its own keys cannot be read: {error}")))?;
+    let signer = signer(&image.signed_bytes(), image.signed(), &keys);
+    match signer.is_enough(&keys) {
+        true => Ok(()),
+        false => Err(wrong(format!("this one is {signer}"))),
+    }
+}
+
 struct Device {
     target: String,
+    unsigned: bool,
     words: Vec<String>,
 }
 
@@ -230,21 +292,32 @@ impl Device {
         for (flag, name) in [("-p", "port"), ("-i", "key")] {
             words.extend(text(name).into_iter().flat_map(|value| [flag.to_owned(), value]));
         }
-        for option in ["ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=12"] {
-            words.extend(["-o".into(), option.into()]);
-        }
-        Self { target: text("target").unwrap_or_default(), words }
+        let unsigned = matches.get_flag("unsigned");
+        Self { target: text("target").unwrap_or_default(), unsigned, words }
     }
 
-    fn command(&self, line: &str) -> Process {
-        let mut command = Process::new("ssh");
-        command.args(&self.words).arg(&self.target).args(["--", line]).stdin(Stdio::null());
+    fn command(&self, line: &str, options: &[&str]) -> Process {
+        let mut command = ssh::program(&self.words);
+        for option in options {
+            command.args(["-o", option]);
+        }
+        command.arg(&self.target).args(["--", line]).stdin(Stdio::null());
         command
     }
 
     fn ask(&self, line: &str) -> Result<Answer, Failure> {
-        let output = self.command(line).output().map_err(|error| {
-            Failure::refused(format!("cannot run ssh: {error}")).hint("`./setup` installs it")
+        self.answer(self.command(line, &PATIENT))
+    }
+
+    /// Has it restart. Nobody tells the connection when the device is gone, so the answer may be lost.
+    fn reboot(&self) -> Result<(), Failure> {
+        self.answer(self.command("reboot", &SHORT)).map(drop)
+    }
+
+    fn answer(&self, mut command: Process) -> Result<Answer, Failure> {
+        let output = command.output().map_err(|error| {
+            Failure::refused(format!("cannot run ssh: {error}"))
+                .hint("`./setup` installs it; `DOORWARD_SSH` names another program")
         })?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
         Ok(Answer {
@@ -254,9 +327,10 @@ impl Device {
         })
     }
 
-    /// What it says of itself, or why it does not.
-    fn facts(&self) -> Result<Facts, String> {
-        let answer = self.ask(FACTS).map_err(|failure| failure.to_string())?;
+    /// What it says of itself, or why it does not: it may be busy, or be away (`SHORT`).
+    fn facts(&self, options: &[&str]) -> Result<Facts, String> {
+        let answer =
+            self.answer(self.command(FACTS, options)).map_err(|failure| failure.to_string())?;
         match answer.code {
             // The last command may have found no flash: that is seen later.
             Some(code) if code != NO_CONNECTION => Ok(facts(&answer.out)),
@@ -286,10 +360,10 @@ impl Device {
         say(format_args!("{} goes into maintenance", self.target));
         let start = Instant::now();
         // The answer may be lost with the connection.
-        let _ = self.ask("reboot")?;
+        self.reboot()?;
         let mut why = String::new();
         while start.elapsed() < wait {
-            match self.facts() {
+            match self.facts(&SHORT) {
                 Ok(now) if now.maintenance => {
                     say(format_args!("maintenance answers after {}", shown(start.elapsed())));
                     return Ok(());
@@ -332,10 +406,14 @@ impl Device {
                     goes on; `reboot` there starts whatever is on its flash";
         say(format_args!("{} bytes go to the partition {}", grouped(bytes), image.partition));
         let start = Instant::now();
+        // An earlier one of these may have been ended here, and go on over there.
+        self.wait_idle()?;
         for attempt in 1..=TRIES {
             let file = File::open(path)
                 .map_err(|error| Failure::refused(format!("{}: {error}", path.display())))?;
-            let mut command = self.command(&format!("flashcp -v - mtd:{}", image.partition));
+            let option = if self.unsigned { "--unsigned " } else { "" };
+            let line = format!("flashcp -v {option}- mtd:{}", image.partition);
+            let mut command = self.command(&line, &PATIENT);
             let status = command
                 .stdin(file)
                 .status()
@@ -348,8 +426,7 @@ impl Device {
                 // One that lost its connection may still be writing: it has the image.
                 None | Some(NO_CONNECTION) if attempt < TRIES => {
                     say(format_args!("the connection broke; trying again"));
-                    let idle = "while pidof flashcp >/dev/null; do sleep 1; done";
-                    let _ = self.ask(idle)?;
+                    self.wait_idle()?;
                 }
                 _ => break,
             }
@@ -359,14 +436,19 @@ impl Device {
         Err(failure.hint(hint))
     }
 
+    /// Waits until nothing is being written.
+    fn wait_idle(&self) -> Result<(), Failure> {
+        self.ask("while pidof flashcp >/dev/null; do sleep 1; done").map(drop)
+    }
+
     fn leave_maintenance(&self, image: &Manifest, wait: Duration) -> Result<(), Failure> {
         say(format_args!("{} restarts", self.target));
-        let before = self.facts().map(|facts| facts.boot).unwrap_or_default();
+        let before = self.facts(&PATIENT).map(|facts| facts.boot).unwrap_or_default();
         let start = Instant::now();
-        let _ = self.ask("reboot")?;
+        self.reboot()?;
         let mut why = String::new();
         while start.elapsed() < wait {
-            match self.facts() {
+            match self.facts(&SHORT) {
                 Ok(now) if now.boot == before => {}
                 Ok(now) if now.system == image.generation => return Ok(()),
                 Ok(now) => {
@@ -405,11 +487,13 @@ mod tests {
         let text = "device QEMU, x86_64\nsystem /nix/store/a-system\nboot 1-2-3\n\
                     status maintenance: this system runs in memory\nMemTotal:         210752 kB\n\
                     dev:    size   erasesize  name\nmtd0: 04000000 00010000 \"flash0\"\n\
-                    mtd4: 03800000 00010000 \"firmware\"\nnonsense\nmtd5: x y\n";
+                    mtd4: 03800000 00010000 \"firmware\"\nnonsense\nmtd5: x y\n\
+                    key # mine\nkey a:b c:d\n";
         let found = facts(text);
         assert_eq!(found.device, "QEMU, x86_64");
         assert_eq!((found.system.as_str(), found.boot.as_str()), ("/nix/store/a-system", "1-2-3"));
         assert!(found.maintenance);
+        assert_eq!(found.keys, "# mine\na:b c:d\n");
         assert_eq!(found.memory, 210_752 * 1024);
         assert_eq!(
             found.partitions,

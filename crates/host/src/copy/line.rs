@@ -1,6 +1,5 @@
 //! The connection to a device: the system's ssh, with the receiver at its other end.
 
-use std::env;
 use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -10,7 +9,7 @@ use std::time::Duration;
 use cli::Failure;
 use model::deploy::transfer::{FromDevice, HEAD_BYTES, ToDevice, head};
 
-use crate::ssh::{NO_CONNECTION, NOT_FOUND};
+use crate::ssh::{NO_CONNECTION, NOT_FOUND, program};
 
 /// A device, and how it is reached.
 #[derive(Clone, Debug)]
@@ -39,13 +38,7 @@ impl Target {
     }
 
     fn with(&self, options: &[&str], words: &str) -> Command {
-        let named = |name: &str| env::var(name).unwrap_or_default();
-        let program = named("DOORWARD_SSH");
-        let mut program = program.split_whitespace();
-        let mut command = Command::new(program.next().unwrap_or("ssh"));
-        command.args(program);
-        // What people say comes first, and counts.
-        command.args(named("NIX_SSHOPTS").split_whitespace());
+        let mut command = program(&[]);
         for option in options {
             command.args(["-o", option]);
         }

@@ -83,7 +83,63 @@ pub fn is_signed(info: &PathInfo, keys: &[TrustedKey]) -> bool {
     })
 }
 
+/// Who answers for something: the key by which a signature says that it was made, and the signature.
+pub type Signed<'a> = Option<(&'a [u8; 32], &'a [u8; 64])>;
+
+/// What a signature is worth here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signer<'a> {
+    /// There is none.
+    Nobody,
+    /// There is one, and it is not of this.
+    Forged,
+    /// It is of this, and of a key in which nobody here trusts: as people write it.
+    Stranger(String),
+    /// A key of this name.
+    Known(&'a str),
+}
+
+/// Finds out who has signed this.
+pub fn signer<'a>(text: &[u8], signed: Signed<'_>, keys: &'a [TrustedKey]) -> Signer<'a> {
+    let Some((key, signature)) = signed else { return Signer::Nobody };
+    let (public, signature) = (PublicKey::new(*key), Signature::new(*signature));
+    if public.verify(text, &signature).is_err() {
+        return Signer::Forged;
+    }
+    match keys.iter().find(|known| known.key == public) {
+        Some(known) => Signer::Known(&known.name),
+        None => Signer::Stranger(base64::encode(key)),
+    }
+}
+
+impl Signer<'_> {
+    /// Whether that will do: where there are keys, one of them must have signed.
+    pub fn is_enough(&self, keys: &[TrustedKey]) -> bool {
+        match self {
+            Self::Known(_) => true,
+            Self::Forged => false,
+            Self::Nobody | Self::Stranger(_) => keys.is_empty(),
+        }
+    }
+}
+
+impl fmt::Display for Signer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nobody => f.write_str("not signed"),
+            Self::Forged => f.write_str("signed, but not as it is now"),
+            Self::Stranger(key) => write!(f, "signed with {key}, a key that nobody vouches for"),
+            Self::Known(name) => write!(f, "signed with the key {name}"),
+        }
+    }
+}
+
 impl SigningKey {
+    /// Signs what is no store path: the key by which others check it, and the signature.
+    pub fn sign_bytes(&self, text: &[u8]) -> ([u8; 32], [u8; 64]) {
+        (*self.key.public_key(), *self.key.sign(text, None))
+    }
+
     /// Reads a file with one secret key.
     pub fn parse(text: &str) -> Result<Self, NoKey> {
         let (name, key) = parts(text.trim()).ok_or(NoKey::Form)?;
@@ -161,6 +217,39 @@ mod tests {
         key.sign(&mut info);
         key.sign(&mut info);
         assert_eq!(info.signatures, [SIGNATURE]);
+    }
+
+    #[test]
+    fn who_has_signed_an_image_is_told_apart() {
+        let keys = keys(&format!("{PUBLIC}\n")).expect("a key");
+        let (key, signature) = SigningKey::parse(SECRET).expect("a key").sign_bytes(b"an image");
+        assert_eq!(base64::encode(&key), PUBLIC[7..]);
+        let ask = |text: &[u8], signed| signer(text, signed, &keys);
+        assert_eq!(ask(b"an image", Some((&key, &signature))), Signer::Known("test-1"));
+        assert_eq!(ask(b"an image", None), Signer::Nobody);
+        assert_eq!(ask(b"another", Some((&key, &signature))), Signer::Forged);
+        // A stranger's name counts for nothing; and no signature is lent to another key.
+        let other = KeyPair::from_seed(ed25519_compact::Seed::new([7; 32]));
+        assert_eq!(ask(b"an image", Some((&other.pk, &signature))), Signer::Forged);
+        let theirs = *other.sk.sign(b"an image", None);
+        let stranger = Signer::Stranger(base64::encode(&other.pk[..]));
+        assert_eq!(ask(b"an image", Some((&other.pk, &theirs))), stranger);
+        assert_eq!(
+            signer(b"an image", Some((&key, &signature)), &[]),
+            Signer::Stranger(PUBLIC[7..].into())
+        );
+        for (signer, with, without) in [
+            (Signer::Known("x"), true, true),
+            (Signer::Nobody, false, true),
+            (Signer::Stranger(String::new()), false, true),
+            (Signer::Forged, false, false),
+        ] {
+            assert_eq!((signer.is_enough(&keys), signer.is_enough(&[])), (with, without));
+        }
+        // Keys that would accept much: points of small order.
+        for weak in [[0; 32], core::array::from_fn(|at| u8::from(at == 0))] {
+            assert_eq!(signer(b"an image", Some((&weak, &[0; 64])), &keys), Signer::Forged);
+        }
     }
 
     #[test]

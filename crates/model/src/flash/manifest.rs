@@ -197,8 +197,20 @@ impl Manifest {
         Ok(Self { device, generation, partition, size, erase_bytes, bytes, parts, signature })
     }
 
-    /// What a signature is made over: everything before it.
+    /// What a signature is made over: which form of a manifest this is, and everything before the
+    /// signature. Nothing else that the same key signs begins like this.
     pub fn signed_bytes(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.put(&MAGIC).u32(VERSION).put(&self.unsigned());
+        w.into_bytes()
+    }
+
+    /// Whose signature there is, and the signature.
+    pub fn signed(&self) -> Option<(&[u8; 32], &[u8; 64])> {
+        self.signature.as_ref().map(|Signature { key, bytes }| (key, bytes))
+    }
+
+    fn unsigned(&self) -> Vec<u8> {
         let mut w = Writer::new();
         w.text(&self.device).text(&self.generation).text(&self.partition);
         w.u64(self.size).u32(self.erase_bytes).u64(self.bytes);
@@ -217,7 +229,7 @@ impl Manifest {
     pub fn trailer(&self) -> Result<Vec<u8>, ManifestError> {
         self.check()?;
         let mut w = Writer::new();
-        w.put(&self.signed_bytes());
+        w.put(&self.unsigned());
         match &self.signature {
             None => w.u8(0),
             Some(Signature { key, bytes }) => w.u8(ED25519).put(key).put(bytes),
@@ -307,36 +319,7 @@ fn node(bytes: u32) -> [u8; NODE_BYTES] {
     node
 }
 
-/// What a signature says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trust {
-    /// There is none.
-    Unsigned,
-    /// There is one of this key, and nothing here can check it.
-    Unchecked { key: [u8; 32] },
-}
-
-/// What is known of who made the image. The one place that looks at signatures.
-pub fn trust(manifest: &Manifest) -> Trust {
-    match manifest.signature {
-        None => Trust::Unsigned,
-        Some(Signature { key, .. }) => Trust::Unchecked { key },
-    }
-}
-
-impl fmt::Display for Trust {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unsigned => f.write_str("not signed"),
-            Self::Unchecked { key } => {
-                f.write_str("signed, which is not checked, with the key ")?;
-                key.iter().take(8).try_for_each(|byte| write!(f, "{byte:02x}"))
-            }
-        }
-    }
-}
-
-/// Lines for people.
+/// Lines for people, without a word of the signature: who has signed it is said by whoever has the keys.
 impl fmt::Display for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "device     {}", self.device)?;
@@ -345,11 +328,10 @@ impl fmt::Display for Manifest {
         }
         writeln!(f, "partition  {}, {} bytes", self.partition, self.size)?;
         writeln!(f, "image      {} bytes, in blocks of {}", self.bytes, self.erase_bytes)?;
-        for part in &self.parts {
+        self.parts.iter().try_for_each(|part| {
             let Part { name, offset, size, bytes, digest, .. } = part;
-            writeln!(f, "part       {name}: {bytes} of {size} bytes at {offset}, sha256 {digest}")?;
-        }
-        writeln!(f, "signature  {}", trust(self))
+            writeln!(f, "part       {name}: {bytes} of {size} bytes at {offset}, sha256 {digest}")
+        })
     }
 }
 

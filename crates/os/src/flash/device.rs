@@ -15,7 +15,8 @@ use super::image_file::ImageFile;
 use super::partitions::{self, Partition};
 use crate::sys::mtd;
 
-/// Bytes that are compared at once: what differs at its beginning need not be read to its end.
+/// Bytes that are compared first: what differs at its beginning need not be read to its end. The rest is read
+/// at once, as each call costs the kernel a buffer and, on slow machines, as much as what it reads.
 const LOOK_BYTES: usize = 16 << 10;
 const ERASED: u8 = 0xff;
 
@@ -194,11 +195,11 @@ impl Flash {
     fn compare(&mut self, block: u32) -> io::Result<Event> {
         let before = self.statistics();
         let start = self.offset(block);
-        let step = LOOK_BYTES.next_multiple_of(self.write_bytes).min(self.block.len());
+        let first = LOOK_BYTES.next_multiple_of(self.write_bytes).min(self.block.len());
         let mut all = Difference::Same;
-        let chunks = self.block.chunks_mut(step).zip(self.image.chunks(step));
-        for (number, (flash, image)) in chunks.enumerate() {
-            self.file.read_exact_at(flash, start + (number * step) as u64)?;
+        for span in [0..first, first..self.block.len()] {
+            let (flash, image) = (&mut self.block[span.clone()], &self.image[span.clone()]);
+            self.file.read_exact_at(flash, start + span.start as u64)?;
             all = all.max(difference(flash, image));
             // More of it changes nothing.
             if all == Difference::Other || all == Difference::Clears && !self.chip.clears {

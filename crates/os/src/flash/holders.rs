@@ -65,14 +65,17 @@ pub fn holders<'a>(
             found.insert((number, holder));
         }
     };
-    mounts(&mut note)?;
+    // Most of a small device's are the kernel's: looking into each takes longer than reading the flash.
+    let mut pids = processes::all()?;
+    pids.retain(|pid| !processes::is_kernels(*pid));
+    mounts(&pids, &mut note)?;
     for line in fs::read_to_string("/proc/swaps").unwrap_or_default().lines() {
         if let Some(number) = line.split_whitespace().next().and_then(block_device) {
             note(number, Holder::Swap);
         }
     }
     devices(&mut note);
-    processes(&mut note);
+    processes(&pids, &mut note);
     // Whoever uses files of what is mounted is not worth a word.
     let mounted: BTreeSet<u32> = found
         .iter()
@@ -96,7 +99,7 @@ pub fn holders<'a>(
 }
 
 /// Mounted file systems, in each mount namespace that a process lives in.
-fn mounts(note: &mut impl FnMut(u32, Holder)) -> io::Result<()> {
+fn mounts(pids: &[u32], note: &mut impl FnMut(u32, Holder)) -> io::Result<()> {
     let mut seen = BTreeSet::new();
     let mut read = |process: &str| -> io::Result<()> {
         let namespace = fs::read_link(format!("/proc/{process}/ns/mnt"))?;
@@ -110,7 +113,7 @@ fn mounts(note: &mut impl FnMut(u32, Holder)) -> io::Result<()> {
         Ok(())
     };
     read("self")?;
-    for pid in processes::all()? {
+    for pid in pids {
         // One that has just ended has nothing mounted.
         let _ = read(&pid.to_string());
     }
@@ -161,9 +164,9 @@ fn devices(note: &mut impl FnMut(u32, Holder)) {
 
 /// Processes that have a device file open or mapped, whatever it is called, or files of what
 /// lies in it.
-fn processes(note: &mut impl FnMut(u32, Holder)) {
+fn processes(pids: &[u32], note: &mut impl FnMut(u32, Holder)) {
     let own = std::process::id();
-    for pid in processes::all().unwrap_or_default() {
+    for &pid in pids {
         for link in processes::held(pid) {
             let Ok(about) = fs::metadata(link) else { continue };
             let name = || processes::name(pid).unwrap_or_default();

@@ -154,13 +154,15 @@ fn loops() -> Vec<String> {
     used.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// Unmounts the old root and all that is mounted in it, the last first; what is left.
-pub fn unmount_old() -> Vec<PathBuf> {
+/// Unmounts the old root and all that is mounted in it, the last first; what is left. `between` is called
+/// before each, which may take its time.
+pub fn unmount_old(between: impl Fn()) -> Vec<PathBuf> {
     let old = Path::new("/").join(OLD);
     let mounted = |old: &Path| -> Vec<PathBuf> {
         mounts::all().into_iter().map(|m| m.point).filter(|point| point.starts_with(old)).collect()
     };
     for point in mounted(&old).iter().rev() {
+        between();
         let _ = unmount(point, UnmountFlags::empty());
     }
     let left = mounted(&old);

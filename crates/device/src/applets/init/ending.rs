@@ -6,8 +6,8 @@ use model::service::request::{End, FromInit, Slot};
 use os::clock;
 use os::sys::children;
 
-use super::Kind;
 use super::program::Program;
+use super::{Kind, early};
 
 impl Program {
     /// Whether this is pid 1 of a machine (or what looks like one).
@@ -48,7 +48,10 @@ impl Program {
             }
             match order {
                 Order::AskManagers => self.ask_managers(),
-                Order::Down(class) => self.bring_down(class),
+                Order::Down(class) => {
+                    self.tell_who_is_late(class);
+                    self.bring_down(class);
+                }
                 Order::Kill(class) => self.kill(class),
                 Order::SignalAll(signal) => children::kill_everyone(signal),
                 Order::Finish(end) => {
@@ -106,6 +109,25 @@ impl Program {
                 }
             }
         }
+    }
+
+    /// Services that are up once the managers had their time are ended out of order: what others of them have
+    /// made may stay behind.
+    fn tell_who_is_late(&mut self, class: Class) {
+        if class != Class::Service || !self.alive(Class::Manager) {
+            return;
+        }
+        let mut text = "ended out of order, as they did not come down in time:".to_owned();
+        for held in self.tree.all().filter(|held| held.class == class) {
+            if self.init.unit(held.slot).is_some_and(|unit| !unit.at_rest()) {
+                text += " ";
+                text += &held.name;
+            }
+        }
+        if self.is_machine() {
+            early::say(&text);
+        }
+        self.say(&text);
     }
 
     fn kill(&mut self, class: Class) {

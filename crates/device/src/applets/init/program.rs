@@ -236,6 +236,7 @@ impl Program {
                 self.take_watchdog_again();
             }
         }
+        self.feed_maintenance_again();
         // Whoever fell eight times in ten seconds must not spin.
         let faults = self.tree.table.count_fault(now.nanos());
         if faults[0] != 0 && now.since(Moment::from_nanos(faults[0])) < FAULTS_SPAN {

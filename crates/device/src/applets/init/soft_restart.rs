@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cli::{Exit, Failure};
 use engine::flash::soft_restart::{Order, Outcome, SoftRestart, Step};
-use model::deploy::maintenance::{OLD, STAY};
+use model::deploy::maintenance::{MARK, OLD, STAY};
 use model::service::request::End;
 use model::time::Moment;
 use os::clock;
@@ -28,6 +28,11 @@ const INIT: &str = "/boot/system/init";
 /// The watchdog, where nobody has it.
 const WATCHDOG: &str = "/dev/watchdog";
 
+/// Seconds that the watchdog has patience while nobody may feed it: swap is ended, file systems are unmounted,
+/// and the new system starts, each of which holds pid 1 up, and all of them on a machine that has others to
+/// serve as well. Not every watchdog can wait as long. Whoever feeds it next says anew how long.
+const PATIENCE: [u32; 2] = [120, 60];
+
 /// From one feeding of the watchdog to the next: they bite after some seconds, or later.
 const PAT: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -42,6 +47,7 @@ impl Program {
         match Watchdog::take() {
             Ok((watchdog, pid)) => {
                 self.say(&format!("process {pid} hands the watchdog over"));
+                let _ = PATIENCE.into_iter().find(|it| watchdog.set_timeout(*it).is_ok());
                 self.watchdog = Some(watchdog);
                 self.next_pat = Moment::ZERO;
             }
@@ -54,6 +60,14 @@ impl Program {
     pub fn take_watchdog_again(&mut self) {
         self.take_watchdog();
         if self.watchdog.is_none() {
+            self.watchdog = Watchdog::open(Path::new(WATCHDOG)).ok();
+        }
+    }
+
+    /// In maintenance pid 1 goes on feeding where no service does. What it had for that ended with the program
+    /// before this one; where a service has it, it cannot be opened.
+    pub fn feed_maintenance_again(&mut self) {
+        if self.watchdog.is_none() && self.is_machine() && Path::new("/").join(MARK).exists() {
             self.watchdog = Watchdog::open(Path::new(WATCHDOG)).ok();
         }
     }
@@ -167,7 +181,11 @@ pub fn arrive(words: &mut Vec<OsString>) -> Result<(), Failure> {
                 Outcome::Done
             }
             Order::Unmount => {
-                left = linux::unmount_old();
+                left = linux::unmount_old(|| {
+                    if let Some(watchdog) = &watchdog {
+                        let _ = watchdog.pat();
+                    }
+                });
                 if left.is_empty() { Outcome::Done } else { Outcome::Failed }
             }
             Order::Prove => {
