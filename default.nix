@@ -13,6 +13,8 @@
   # The folder that cargo builds into, and the one that packages are fetched to.
 , programs ? (import ./nix/search.nix).programs
 , packages ? (import ./nix/search.nix).packages
+  # What `nix-shell` says of itself.
+, inNixShell ? false
 }@arguments:
 import ./nix/build.nix {
   inherit device lib nixpkgs programs packages;

@@ -50,6 +50,8 @@ let
 in
 {
   inherit pkgs processor;
+  # For `nix-shell -p`, which looks for names at the top.
+  inherit (pkgs) bashInteractive liminix-rebuild min-collect-garbage min-copy-closure;
   reference = import ./reference.nix lib evaluated.options evaluated.config.system.service;
   config = checked evaluated.config;
   outputs = checked evaluated.config.system.outputs;

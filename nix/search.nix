@@ -11,7 +11,8 @@ in
     if doorward != null then doorward
     else if liminix != null then liminix
     else throw "no configuration: -I doorward-config=FILE (or -I liminix-config=FILE) names it";
-  nixpkgs = found <nixpkgs>;
+  # `nix-shell -p` may be told that it is here: that is no nixpkgs for builds.
+  nixpkgs = let it = found <nixpkgs>; in if it == null || toString it == toString ../. then null else it;
   programs = folder "DOORWARD_PROGRAMS" ../target;
   packages = folder "DOORWARD_PACKAGES" ../target/packages;
 }

@@ -7,7 +7,7 @@ let
   # What the files below have in common.
   help = {
     inherit lib pkgs;
-    inherit (services) longrun oneshot bundle serviceType outputsOf controlled joined onRestart outputRef;
+    inherit (services) longrun oneshot bundle serviceType controlled joined onRestart outputRef;
 
     # A word of a script, or an output of a service that becomes one.
     word = types.either types.str services.outputRefType;
@@ -65,6 +65,7 @@ in
   pppoe = template "pppoe" "pppoe";
   round-robin = template "round-robin" "round-robin";
   ssh = template "ssh" "ssh";
+  status-page = template "status-page" "status-page";
   syslog = template "syslog" "syslog";
   uevent-rule = template "uevent-rule" "uevent-rule";
   vlan = template "vlan" "vlan";

@@ -50,12 +50,14 @@ in
       dnsmasq = { uid = mkDefault 100; gid = mkDefault 100; dir = mkDefault "/run/dnsmasq"; };
       # The home of this one is what the part that faces the world sees of the device.
       ntpd = { uid = mkDefault 101; gid = mkDefault 101; dir = mkDefault "/run/openntpd"; };
+      status-page = { uid = mkDefault 102; gid = mkDefault 102; dir = mkDefault "/"; };
     };
     groups = {
       root.gid = mkDefault 0;
       tty.gid = mkDefault 5;
       dnsmasq.gid = mkDefault 100;
       ntpd.gid = mkDefault 101;
+      status-page.gid = mkDefault 102;
       nogroup.gid = mkDefault 65534;
     };
     filesystem = {

@@ -44,6 +44,31 @@ rec {
   # The build machine's program, which makes services, systems and images inside of builds.
   doorward = program here "doorward";
 
+  # The same as a package, by the names that people know.
+  min-copy-closure = import ./tools.nix { inherit lib run programs; };
+  min-collect-garbage = min-copy-closure;
+  liminix-rebuild = min-copy-closure;
+
+  # What `nix-shell` asks for: an environment with programs on its PATH. nixpkgs has its own.
+  runCommand = packages.runCommand or (name: attributes: script: derivation ({
+    inherit name;
+    system = "x86_64-linux";
+    builder = "${busybox}/bin/sh";
+    # Its variables are those of the environment: PATH is none of them, so that what was on it stays there.
+    args = [ "-euc" "export PATH=${busybox}/bin; mkdir -p $out\n${script}" ];
+    stdenv = run {
+      name = "stdenv";
+      args = [ "-euc" "mkdir $out; cp $setup $out/setup" ];
+      setup = builtins.toFile "setup" "for input in $buildInputs; do PATH=$input/bin:$PATH; done; export PATH\n";
+    };
+  } // attributes));
+
+  # And for its shell: that of the build machine.
+  bashInteractive = packages.bashInteractive or (run {
+    name = "bash";
+    args = [ "-euc" "mkdir -p $out/bin; ln -s /bin/bash $out/bin/bash" ];
+  });
+
   writeText = name: text: run {
     inherit name text;
     passAsFile = [ "text" ];

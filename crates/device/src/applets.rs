@@ -23,6 +23,7 @@ pub mod plan;
 pub mod probe;
 pub mod round_robin;
 pub mod ship;
+pub mod status_page;
 pub mod store;
 pub mod trial;
 pub mod watchdog;
@@ -30,6 +31,8 @@ pub mod watchdog;
 /// Every applet, in the order of the alphabet.
 pub const TABLE: &[&Command] = &[
     &boot::COMMAND,
+    &people::chart::COMMAND,
+    &people::doctor::COMMAND,
     &people::explain::COMMAND,
     &flashcp::COMMAND,
     &generation::COMMAND,
@@ -98,6 +101,7 @@ pub const TABLE: &[&Command] = &[
     &ship::COMMAND,
     &people::start::START,
     &people::status::COMMAND,
+    &status_page::COMMAND,
     &people::start::STOP,
     &trial::COMMAND,
     &store::COMMAND,

@@ -7,6 +7,7 @@ extern crate alloc;
 
 pub mod controller;
 pub mod deploy;
+pub mod doctor;
 pub mod flash;
 pub mod log;
 pub mod machine;

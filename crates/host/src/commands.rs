@@ -4,27 +4,33 @@ use clap::{ArgMatches, Command};
 use cli::{Exit, Failure};
 
 mod build;
+mod chart;
 mod collect;
 mod copy;
+mod doctor;
 mod examples;
 mod image;
 mod import;
 mod make;
 mod packages;
+mod picture;
 mod rebuild;
 mod reflash;
 mod run;
 mod services;
+mod status;
 mod vm;
 
 pub use examples::with_examples;
 
 /// The arguments of every command, in the order of help.
-pub fn all() -> [Command; 13] {
+pub fn all() -> [Command; 16] {
     [
         build::command(),
+        chart::command(),
         collect::command(),
         copy::command(),
+        doctor::command(),
         image::command(),
         import::command(),
         copy::install(),
@@ -34,6 +40,7 @@ pub fn all() -> [Command; 13] {
         reflash::command(),
         run::command(),
         services::command(),
+        status::command(),
         vm::command(),
     ]
 }
@@ -42,8 +49,10 @@ pub fn all() -> [Command; 13] {
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     match matches.subcommand() {
         Some(("build", matches)) => build::run(matches),
+        Some(("chart", matches)) => chart::run(matches),
         Some(("collect", matches)) => collect::run(matches),
         Some(("copy", matches)) => copy::run(matches),
+        Some(("doctor", matches)) => doctor::run(matches),
         Some(("image", matches)) => image::run(matches),
         Some(("import", matches)) => import::run(matches),
         Some(("install", matches)) => copy::run_install(matches),
@@ -53,6 +62,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(("reflash", matches)) => reflash::run(matches),
         Some(("run", matches)) => run::run(matches),
         Some(("services", matches)) => services::run(matches),
+        Some(("status", matches)) => status::run(matches),
         Some(("vm", matches)) => vm::run(matches),
         _ => Err(Failure::usage("it needs a command")), // The parser has refused this.
     }

@@ -5,6 +5,7 @@ mod archive;
 mod commands;
 mod copy;
 mod fleet;
+mod graph;
 mod nix;
 mod places;
 mod router;
@@ -13,6 +14,7 @@ mod ssh;
 mod steps;
 mod update;
 mod vm;
+mod watch;
 
 pub use commands::run;
 

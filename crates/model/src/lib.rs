@@ -14,6 +14,7 @@ pub mod dns;
 pub mod echo;
 pub mod environment;
 pub mod flash;
+pub mod http;
 pub mod import;
 pub mod label;
 pub mod limits;

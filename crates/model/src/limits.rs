@@ -181,6 +181,13 @@ pub const OUTPUTS_MAX: usize = 256;
 /// what a person wonders about is among the last of them.
 pub const ASKERS_MAX: usize = 64;
 
+/// Times that services were brought up or down which the manager remembers, for `ward chart`: the
+/// start of a large router and some changes behind it, in 36 KiB.
+pub const SPANS_MAX: usize = 512;
+
+/// Ends of processes and scripts which it remembers, for `ward why`.
+pub const RUNS_MAX: usize = 64;
+
 /// Bytes of what it remembers of one: a line of a terminal.
 pub const ASKER_BYTES_MAX: usize = 120;
 
@@ -343,3 +350,19 @@ pub const IMPORT_DEPTH_MAX: usize = 64;
 /// Commands of an imported script that are gone through: functions that call each other twice would
 /// otherwise take for ever.
 pub const IMPORT_STEPS_MAX: usize = 20_000;
+
+/// Bytes of the head of a request to the status page. Browsers send one or two thousand, and whatever
+/// cookies another server at the same address has left with them.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 8 << 10;
+
+/// Callers of the status page at once: a browser opens six connections, and a household has a few.
+pub const PAGE_CALLERS_MAX: usize = 32;
+
+/// Lines of the log that the status page shows at once: a few screens.
+pub const PAGE_LINES_MAX: usize = 300;
+
+/// Bytes of these lines: as much as a router can have in memory for each of those callers.
+pub const PAGE_LINES_BYTES_MAX: usize = 64 << 10;
+
+/// File systems whose fill is told. A router has five.
+pub const PAGE_FILE_SYSTEMS_MAX: usize = 16;

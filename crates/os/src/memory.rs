@@ -8,3 +8,9 @@ use model::deploy::maintenance;
 pub fn available() -> Option<u64> {
     maintenance::available(&fs::read_to_string("/proc/meminfo").unwrap_or_default())
 }
+
+/// Bytes that there are.
+pub fn total() -> u64 {
+    let info = rustix::system::sysinfo();
+    (info.totalram as u64).saturating_mul(u64::from(info.mem_unit))
+}

@@ -13,6 +13,12 @@ use rustix::termios::{
 
 use crate::sys::signals;
 
+/// Columns of the terminal that is standard output; `None`: it is none, or does not say.
+pub fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 /// Whether both ends of a conversation are a person's.
 pub fn is_interactive() -> bool {
     isatty(io::stdin()) && isatty(io::stdout())

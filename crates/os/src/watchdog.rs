@@ -68,6 +68,11 @@ impl Watchdog {
     }
 }
 
+/// Whether any process has one open.
+pub fn is_held() -> bool {
+    holder().is_some()
+}
+
 fn is_watchdog(number: RawFd) -> bool {
     leads_to_watchdog(Path::new(&format!("/proc/self/fd/{number}")))
 }

@@ -5,9 +5,12 @@
 mod bare_log;
 mod bench;
 mod boot;
+mod copy;
 mod cores;
+mod devices;
 mod flash;
 mod floor;
+mod link;
 mod logs;
 mod processes;
 mod program;
@@ -25,6 +28,9 @@ use bench::Bench;
 const USAGE: &str = "\
 usage: bench [--quick] [--large] [--alone] [--runs N] [--ward FILE] [MEASUREMENT...]";
 
+/// It has a table of its own, and is measured where it is asked for.
+const COPY: &str = "copy";
+
 /// How often the slow things are measured.
 const RUNS: usize = 7;
 
@@ -39,6 +45,10 @@ struct Options {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|word| word == devices::PLUG) {
+        devices::plug(std::env::args().skip(2));
+        return ExitCode::SUCCESS;
+    }
     let options = match options() {
         Ok(options) => options,
         Err(why) => {
@@ -46,6 +56,7 @@ fn main() -> ExitCode {
             for (name, _, _) in rows::ALL {
                 eprintln!("  {name}");
             }
+            eprintln!("  {COPY}");
             return ExitCode::from(100);
         }
     };
@@ -70,7 +81,12 @@ fn main() -> ExitCode {
             rows.extend(measure(&bench));
         }
     }
-    table::print(&rows, !options.quick);
+    if !rows.is_empty() {
+        table::print(&rows, !options.quick);
+    }
+    if options.chosen.iter().any(|chosen| chosen == COPY) {
+        copy::measure(&bench);
+    }
     ExitCode::SUCCESS
 }
 
@@ -90,7 +106,7 @@ fn options() -> Result<Options, String> {
                 options.runs = runs.filter(|runs| *runs > 0).ok_or("--runs needs a number")?;
             }
             "--ward" => options.ward = words.next().ok_or("--ward needs a file")?.into(),
-            name if rows::ALL.iter().any(|(known, _, _)| *known == name) => {
+            name if name == COPY || rows::ALL.iter().any(|(known, _, _)| *known == name) => {
                 options.chosen.push(word);
             }
             other => return Err(format!("there is no {other}")),

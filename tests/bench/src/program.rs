@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// Where the file is mapped.
 const BASE: u32 = 0x40_0000;
@@ -18,8 +19,10 @@ const OPEN: u32 = 2;
 const CLOSE: u32 = 3;
 const PAUSE: u32 = 34;
 const EXIT: u32 = 60;
+const CLOCK_GETTIME: u32 = 228;
 
 const WRITE_ONLY: u32 = 1;
+const MONOTONIC: u32 = 1;
 
 /// What a program does.
 pub enum Program<'a> {
@@ -29,6 +32,9 @@ pub enum Program<'a> {
     ReadyThenPause,
     /// Writes a byte to this fifo, then nothing.
     TellThenPause(&'a Path),
+    /// Writes the time since the machine's start to this fifo, as the kernel has it (seconds and
+    /// nanoseconds, 8 bytes each), then nothing.
+    TellTimeThenPause(&'a Path),
     /// Ends at once, with success.
     Exit,
 }
@@ -56,6 +62,17 @@ impl Program<'_> {
                 code.call(CLOSE, None, 0, 0);
                 [fifo.as_os_str().as_encoded_bytes(), b"\0"].concat()
             }
+            Self::TellTimeThenPause(fifo) => {
+                // Where the words of the program lie: it has read none, and needs none.
+                code.take_stack();
+                code.call_with_second(CLOCK_GETTIME, Some(MONOTONIC), 0);
+                code.call(OPEN, Some(Code::DATA), WRITE_ONLY, 0);
+                code.take_result();
+                code.take_stack();
+                code.call_with_second(WRITE, None, 16);
+                code.call(CLOSE, None, 0, 0);
+                [fifo.as_os_str().as_encoded_bytes(), b"\0"].concat()
+            }
             Self::Exit => {
                 code.call(EXIT, Some(0), 0, 0);
                 Vec::new()
@@ -80,17 +97,27 @@ impl Code {
 
     /// One system call. `None`: its first argument is what `rdi` holds already.
     fn call(&mut self, number: u32, first: Option<u32>, second: u32, third: u32) {
+        const MOVE_TO_ESI: u8 = 0xbe;
+        self.load(MOVE_TO_ESI, second);
+        self.call_with_second(number, first, third);
+    }
+
+    /// The same, where `rsi` holds its second argument already.
+    fn call_with_second(&mut self, number: u32, first: Option<u32>, third: u32) {
         const MOVE_TO_EAX: u8 = 0xb8;
         const MOVE_TO_EDI: u8 = 0xbf;
-        const MOVE_TO_ESI: u8 = 0xbe;
         const MOVE_TO_EDX: u8 = 0xba;
         self.load(MOVE_TO_EAX, number);
         if let Some(first) = first {
             self.load(MOVE_TO_EDI, first);
         }
-        self.load(MOVE_TO_ESI, second);
         self.load(MOVE_TO_EDX, third);
         self.bytes.extend([0x0f, 0x05]); // syscall
+    }
+
+    /// The address of the stack becomes the second argument of the next call.
+    fn take_stack(&mut self) {
+        self.bytes.extend([0x48, 0x89, 0xe6]); // mov rsi, rsp
     }
 
     fn load(&mut self, instruction: u8, value: u32) {
@@ -145,6 +172,19 @@ impl Code {
     }
 }
 
+/// The time since the machine's start.
+pub fn now() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// What [`Program::TellTimeThenPause`] has written.
+pub fn told_time(told: [u8; 16]) -> Duration {
+    let [seconds, nanos] =
+        [0, 8].map(|at| u64::from_ne_bytes(std::array::from_fn(|byte| told[at + byte])));
+    Duration::new(seconds, nanos as u32)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read;
@@ -170,6 +210,17 @@ mod tests {
         fs::File::open(&fifo).unwrap().read_exact(&mut told).unwrap();
         assert_eq!(told, *b"/");
         assert_eq!(child.try_wait().unwrap(), None, "it pauses");
+        child.kill().unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+
+        let timing = folder.join("timing");
+        Program::TellTimeThenPause(&fifo).write(&timing).unwrap();
+        let before = now();
+        let mut child = Command::new(&timing).spawn().unwrap();
+        let mut told = [0; 16];
+        fs::File::open(&fifo).unwrap().read_exact(&mut told).unwrap();
+        let told = told_time(told);
+        assert!(before < told && told < now(), "{before:?} {told:?}");
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(9));
     }

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use crate::bench::{Bench, command};
 use crate::boot::boot;
+use crate::devices::hotplug;
 use crate::logs::{logger, logger_memory, reading};
 use crate::processes::{self, memory, switches};
 use crate::program::Program;
@@ -34,6 +35,7 @@ pub const ALL: &[(&str, Measurement, bool)] = &[
     ("svstat", svstat, true),
     ("rc-init", rc_init, true),
     ("oneshots", oneshots, true),
+    ("hotplug", hotplug, true),
     ("compile", |bench| compile(bench, 1000), true),
     ("logger", logger, true),
     ("logger-memory", logger_memory, true),

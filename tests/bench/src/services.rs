@@ -96,7 +96,7 @@ pub fn name(number: usize) -> String {
     format!("s{number:05}")
 }
 
-fn put(path: &Path, bytes: &[u8]) {
+pub fn put(path: &Path, bytes: &[u8]) {
     fs::create_dir_all(path.parent().expect("it lies in the folder")).expect("mkdir");
     fs::write(path, bytes).expect("a file can be written");
 }

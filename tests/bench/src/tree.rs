@@ -16,6 +16,8 @@ use crate::services::{Services, name};
 pub enum Keeper {
     /// `ward init`, which boots, keeps a graph, and logs.
     Ward,
+    /// The same in namespaces of its own, which have their own network devices.
+    WardApart,
     /// `ward` as `s6-svscan`, with a live directory by `s6-rc-init`.
     WardScan,
     /// Debian's `s6-svscan`: no graph.
@@ -40,8 +42,20 @@ impl Tree {
         let at = |name: &str| services.folder.join(name);
         let (scan, live) = (at("scan"), at("live"));
         let mut command = match keeper {
-            Keeper::Ward => {
+            Keeper::Ward | Keeper::WardApart => {
                 let mut command = bench.applet("ward");
+                if keeper == Keeper::WardApart {
+                    let ward = command.get_program().to_owned();
+                    command = self::command("unshare");
+                    command.args(["--user", "--map-root-user", "--mount", "--net"]);
+                    command.args([
+                        "/bin/sh",
+                        "-ec",
+                        "mount -t sysfs sysfs /sys; exec \"$@\"",
+                        "sh",
+                    ]);
+                    command.arg(ward);
+                }
                 command.args(["init", "--container", "-c"]).arg(at("db"));
                 command.arg("-l").arg(&live).arg("-L").arg(at("log"));
                 command
@@ -117,7 +131,7 @@ impl Tree {
     pub fn supervision(&self) -> Vec<u32> {
         let mut found = vec![self.root()];
         match self.keeper {
-            Keeper::Ward | Keeper::WardScan => {
+            Keeper::Ward | Keeper::WardApart | Keeper::WardScan => {
                 let own = |pid: &u32| {
                     crate::processes::words(*pid)[..].first().is_some_and(|w| w == "ward")
                 };

@@ -3,6 +3,30 @@
 use std::process::Command;
 
 #[test]
+fn copies_are_measured_beside_their_peers_and_cost_what_they_may() {
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_bench"));
+    let table = e2e::stdout(bench.args(["--quick", "--ward"]).arg(e2e::ward()).arg("copy"));
+    let row = |what: &str| -> Vec<f64> {
+        let row = table.lines().find(|line| line.starts_with(&format!("| {what} (")));
+        let row = row.unwrap_or_else(|| panic!("no row has {what:?}:\n{table}"));
+        let cells = row.split('|').filter(|cell| cell.contains("B, "));
+        let measured = cells.filter(|cell| !cell.contains('≤')).map(|cell| {
+            let (number, rest) = cell.trim().split_once(' ').expect("a number and its unit");
+            let number: f64 = number.parse().expect("a number");
+            if rest.starts_with("MB") { number * 1e3 } else { number }
+        });
+        measured.collect()
+    };
+    // Times are for a machine that does nothing else; bytes are the same everywhere.
+    for what in ["nothing", "the script of one service"] {
+        let kilobytes = row(what);
+        assert_eq!(kilobytes.len(), 5, "{table}");
+        assert!(kilobytes[0] > 1.0 && kilobytes[0] < 50.0, "{table}");
+    }
+    assert!(!table.contains("Memory of the receiver: 0 kB"), "{table}");
+}
+
+#[test]
 fn the_bench_runs_to_its_end_and_fills_every_row() {
     let mut bench = Command::new(env!("CARGO_BIN_EXE_bench"));
     let table = e2e::stdout(bench.args(["--quick", "--large", "--ward"]).arg(e2e::ward()));

@@ -98,6 +98,7 @@ rec {
     };
     watchdog = svc.watchdog.build { timeout = 30; interval = 5; };
     syslog = svc.syslog.build { };
+    page = svc.status-page.build { listen = [ "192.168.7.1:8080" "/run/status page.sock" ]; names = [ "router.lan" ]; };
     away = svc.log-shipping.build { target = "syslog+tcp://192.168.7.9:514"; dependencies = [ services.iptv ]; };
     victoria = svc.log-shipping.build {
       name = "victoria";

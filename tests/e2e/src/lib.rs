@@ -1,6 +1,7 @@
 //! What whole-program tests share: the built `ward` under all its names,
 //! folders that go away, and waiting on conditions.
 
+pub mod browser;
 pub mod client;
 pub mod device;
 pub mod dice;
@@ -12,10 +13,13 @@ pub mod log;
 pub mod machine;
 pub mod manual;
 pub mod nix;
+pub mod page;
 pub mod peer_tree;
 pub mod pretend_init;
 pub mod process;
 pub mod rsyslog;
+pub mod shell;
+pub mod ssh_server;
 pub mod store;
 pub mod vm;
 

@@ -39,6 +39,78 @@ fn the_words_of_the_manual_build_a_package_and_an_output() {
     assert!(configuration.exists());
 }
 
+/// A machine with Nix, on which what tests have built lies in /nix: `$1` becomes its root directory, `$2`
+/// is the store, `$3` what is called there.
+const MACHINE: &str = r#"
+mount -t tmpfs none "$1"
+for name in /*; do
+	case $name in /nix) continue;; esac
+	if [ -L "$name" ]; then cp -a "$name" "$1$name"
+	elif [ -d "$name" ]; then mkdir "$1$name"; mount --rbind "$name" "$1$name"
+	fi
+done
+mkdir "$1/nix" "$1/old"
+mount --rbind "$2/nix" "$1/nix"
+cd "$1"
+# Nix has its builds in namespaces, which the kernel lets nobody make who was only put below a folder.
+pivot_root . old
+umount -l /old
+exec /bin/sh -ec "$3"
+"#;
+
+#[test]
+fn the_commands_of_the_manual_come_as_packages_and_in_a_shell() {
+    let folder = Folder::new("tools");
+    folder.write("my-configuration.nix", SMALL);
+    folder.write(
+        "devices/mydevice/default.nix",
+        format!("import {}/devices/qemu-x86_64", sources().display()),
+    );
+    let about = [
+        ("liminix-rebuild", "has the device try it"),
+        ("min-copy-closure", "store paths"),
+        ("min-collect-garbage", "no generation needs"),
+    ];
+    for (name, word) in about {
+        let mut build = command("nix-build");
+        build.arg(sources()).arg("--store").arg(store()).arg("--no-out-link");
+        build.args(["-A", &format!("pkgs.{name}")]);
+        let path = on_disk(stdout(&mut build).trim());
+        // Wherever somebody stands, it has all that it builds with.
+        let mut tool = Command::new(path.join("bin").join(name));
+        let help = stdout(tool.arg("--help").current_dir(folder.path()));
+        assert!(help.contains(word), "{name}: {help}");
+        for file in ["share/doorward/default.nix", "share/doorward/devices/qemu-x86_64"] {
+            assert!(path.join(file).exists(), "{file}");
+        }
+        assert!(path.join("lib/doorward/x86_64-unknown-linux-musl/release/ward").exists());
+    }
+
+    // What the manual has: a package is built, and copied by a command that `nix-shell` brings along.
+    let device = e2e::store::Device::new();
+    let root = folder.join("machine");
+    fs::create_dir(&root).expect("made");
+    let (here, top) = (folder.path().display(), sources().display());
+    let script = format!(
+        "cd {here}
+         export HOME={here} DOORWARD_SSH={} NIX_SSHOPTS=
+         nix-build {top} -I liminix-config=./my-configuration.nix --arg device 'import ./devices/mydevice' -A pkgs.iana-etc
+         nix-shell -I nixpkgs={top} -p min-copy-closure --run \"min-copy-closure --receiver '{}' root@the-device result/\"
+         nix-shell {top}/shell.nix --run 'min-copy-closure --dry-run --receiver false root@the-device result/ || command -v liminix-rebuild'",
+        device.folder.join("ssh").display(),
+        device.receiver(),
+    );
+    let mut machine = command("unshare");
+    if !rustix::process::geteuid().is_root() {
+        machine.args(["--user", "--map-root-user"]);
+    }
+    machine.args(["--mount", "sh", "-ec", MACHINE, "machine"]).arg(&root).arg(store()).arg(script);
+    let said = stdout(&mut machine);
+    let built = said.lines().find(|line| line.contains("-iana-etc-")).expect("it was built");
+    assert!(device.on_disk(built).join("etc/protocols").exists(), "{said}");
+    assert!(said.trim().ends_with("/bin/liminix-rebuild"), "{said}");
+}
+
 #[test]
 fn a_generation_names_all_that_it_runs() {
     let folder = Folder::new("generation");

@@ -248,9 +248,9 @@ fn the_graph_shows_needs_pipes_and_bundles() {
     for line in [
         "digraph services {",
         "  \"dnsmasq\" -> \"lan\";",
-        "  \"pppd\" -> \"pppd-log\" [style=bold, label=pipe];",
-        "  \"lan\" [shape=ellipse, style=bold];",
-        "  \"wan\" -> \"pppd\" [style=dashed];",
+        "  \"pppd\" -> \"pppd-log\" [style=bold];",
+        "  \"lan\" [shape=ellipse,penwidth=3];",
+        "  \"wan\" -> \"pppd\" [style=dashed,color=grey];",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
     }

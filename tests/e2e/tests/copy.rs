@@ -5,10 +5,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use e2e::ssh_server::SshServer;
 use e2e::store::{Device, Store, events, named, noise, path, text};
-use e2e::{doorward, stdout, wait_for};
+use e2e::{doorward, stdout};
 use model::deploy::store_path::StorePath;
-use model::deploy::transfer::{FromDevice, ToDevice};
+use model::deploy::transfer::{FileSystem, FromDevice, Greeting, ToDevice, VERSION};
 
 /// A library, a program that names it, and what is made of both: as one version of them.
 fn release(store: &Store, letters: [&str; 3], library: &[u8], script: &str) -> [String; 3] {
@@ -197,6 +198,41 @@ fn what_has_no_room_is_refused_before_anything_is_written() {
 }
 
 #[test]
+fn who_speaks_another_version_is_told_so_and_nothing_is_sent() {
+    // A newer sender.
+    let device = Device::new();
+    let mut talk = device.talk();
+    talk.say(&ToDevice::Hello { version: VERSION + 1 });
+    let said = talk.end();
+    let why = format!("the sender speaks version {}, and this device {VERSION}", VERSION + 1);
+    assert!(said.contains(&FromDevice::Refused { why }), "{said:?}");
+    assert!(!device.root().join("nix/store/.incoming").exists());
+
+    // A newer device.
+    let device = Device::by("cat >/dev/null & cat $folder/greeting; sleep 1");
+    let greeting = FromDevice::Greeting(Greeting {
+        version: VERSION + 8,
+        free_bytes: 1 << 30,
+        free_files: None,
+        block_bytes: 4096,
+        erase_bytes: 0,
+        memory_bytes: 1 << 30,
+        file_system: FileSystem::Other,
+        is_read_only: false,
+        wants_signature: false,
+    });
+    device.folder.write("greeting", greeting.encode());
+    let store = Store::new();
+    let lib = path("a", "lib");
+    store.add(&lib, &[("x", b"x")], &[]);
+    let output = device.copy_command(&store, &[], &[&lib]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let why = format!("the device speaks version {} of the language of copies", VERSION + 8);
+    assert!(said.contains(&why) && said.contains("levitate"), "{said}");
+}
+
+#[test]
 fn a_dry_run_prints_the_plan_and_sends_nothing() {
     let (store, device) = (Store::new(), Device::new());
     let [.., system] = release(&store, ["a", "b", "c"], &noise(1, 30_000), "true");
@@ -381,50 +417,15 @@ fn a_device_without_ward_is_served_plainly() {
 fn it_goes_over_ssh_with_a_key_that_may_do_nothing_else() {
     let (store, device) = (Store::new(), Device::new());
     let [.., system] = release(&store, ["a", "b", "c"], &noise(1, 300_000), "true");
-    let home = device.folder.join("home");
-    let key = device.folder.join("key");
-    let mut generate = Command::new("ssh-keygen");
-    generate.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key);
-    assert!(generate.status().expect("ssh-keygen runs").success());
-    let public = fs::read_to_string(key.with_extension("pub")).expect("a key");
-    let line = format!("restrict,command=\"{}\" {public}", device.receiver());
-    fs::create_dir_all(home.join(".ssh")).expect("made");
-    let file = device.folder.write("home/.ssh/authorized_keys", line);
-    for (path, mode) in [(&home, 0o700), (&home.join(".ssh"), 0o700), (&file, 0o600)] {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it can be changed");
-    }
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("it has one").port();
-    drop(listener);
-    // The home of root is another one for this server only.
-    let mut server = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        server.args(["--user", "--map-root-user"]);
-    }
-    let script = "mount --bind \"$0\" /root && exec dropbear -F -E -s -R -r \"$1\" -p 127.0.0.1:$2";
-    server.args(["--mount", "sh", "-c", script]).arg(&home).arg(device.folder.join("host"));
-    let mut made = Command::new("dropbearkey");
-    made.args(["-t", "ed25519", "-f"]).arg(device.folder.join("host"));
-    made.stdout(Stdio::null()).stderr(Stdio::null());
-    assert!(made.status().expect("dropbearkey runs").success());
-    server.arg(port.to_string()).stderr(Stdio::null());
-    let mut server = server.spawn().expect("unshare runs");
-    wait_for("the server", Duration::from_secs(20), || {
-        std::net::TcpStream::connect(("127.0.0.1", port)).ok()
-    });
-    let ssh = format!(
-        "ssh -F none -p {port} -i {} -o IdentitiesOnly=yes -o StrictHostKeyChecking=no \
-         -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o BatchMode=yes -l root",
-        key.display()
-    );
+    let may = format!("restrict,command=\"{}\" ", device.receiver());
+    let server = SshServer::start(&may);
+    let ssh = format!("ssh {}", server.options(server.port));
     // What the sender wants to call is passed over by the server.
     let mut command = Command::new(doorward());
     command.args(["copy", "--json", "--receiver", "false", "--store"]).arg(store.root());
     command.arg("127.0.0.1").arg(&system).env("DOORWARD_SSH", ssh);
     command.env("NIX_CONFIG", "build-users-group =\nsubstituters =\n").env_remove("NIX_SSHOPTS");
     let output = command.output().expect("doorward runs");
-    let _ = server.kill();
-    let _ = server.wait();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{}", text(&output));
     assert_eq!(total(&events(&output), "paths"), 3);

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use e2e::device::Device;
 use e2e::json::Json;
-use e2e::{Folder, doorward, stdout};
+use e2e::{Folder, doorward, stdout, ward};
 
 /// One row of a table: the field, its type, and whether it is always there.
 struct Field {
@@ -90,6 +90,100 @@ fn the_status_and_the_log_are_as_documented() {
     }
     assert!(seen.contains(&"bytes") && seen.contains(&"priority"), "{said}");
     device.stop();
+}
+
+#[test]
+fn why_and_the_chart_are_as_documented() {
+    let device = Device::new("json-why");
+    device.sleeper("net").oneshot("rules", "sh -c \"echo no; exit 3\"").sleeper("web");
+    device.needs("web", &["net", "rules"]).set("dies", "restart-wait", "60000");
+    device.longrun("dies", "exit 7").sleeper("user").needs("user", &["net"]);
+    device.bundle("default", &["user", "dies"]).start();
+    device.ward("start web");
+    device.wait_log("rules no");
+    let logs = device.join("logs");
+    let said = device.ward(&format!("why --json -d {} web net dies", logs.display())).expect(1);
+    let all = Json::parse(said.out.trim());
+    for object in all.items() {
+        holds("`ward why --json`", object);
+        object.get("causes").unwrap().items().iter().for_each(|one| holds("Each of `causes`", one));
+    }
+    let web = &all.items()[0];
+    assert_eq!(web.get("causes").unwrap().items().len(), 2);
+    assert!(!web.get("log").unwrap().items().is_empty(), "{web:?}");
+    let said = device.ward(&format!("doctor --json -d {}", logs.display())).expect(1);
+    let findings = Json::parse(said.out.trim());
+    assert!(!findings.items().is_empty());
+    findings.items().iter().for_each(|one| holds("`ward doctor --json`", one));
+    let json = Json::parse(device.ward("chart --json").expect(0).out.trim());
+    holds("`ward chart --json`", &json);
+    let services = json.get("services").unwrap().items();
+    assert_eq!(services.len(), 3, "{json:?}");
+    services.iter().for_each(|one| holds("Each of `services`", one));
+    device.stop();
+}
+
+#[test]
+fn words_outputs_and_generations_are_as_documented() {
+    let device = Device::new("json-words");
+    device.sleeper("net").bundle("default", &["net"]).start();
+    let json = |words: &str| Json::parse(device.ward(words).out.trim());
+    let explain =
+        Command::new(ward()).args(["explain", "--json", "11", "nonsense"]).output().unwrap();
+    assert_eq!(explain.status.code(), Some(1));
+    let explain = Json::parse(String::from_utf8_lossy(&explain.stdout).trim());
+    explain.items().iter().for_each(|one| holds("`ward explain --json`", one));
+    assert_eq!(explain.items()[1].get("known"), Some(&Json::Bool(false)));
+    device.ward("output set net dns \"9\\.9").expect(0);
+    assert_eq!(json("output --json list net").text("dns"), Some("\"9\\.9"));
+    device.ward("output --json get net dns").expect(100);
+    let generation = |words: &[&str]| {
+        let output = Command::new(ward()).arg("generation").args(words).output().unwrap();
+        Json::parse(String::from_utf8_lossy(&output.stdout).trim())
+    };
+    holds("`ward generation status --json`", &generation(&["status", "--json"]));
+    let all = generation(&["list", "--json"]);
+    all.items().iter().for_each(|one| holds("`ward generation list --json`", one));
+    device.stop();
+}
+
+#[test]
+fn what_is_checked_is_as_documented() {
+    let folder = Folder::new("json-check");
+    folder.write("good/web/type", "longrun");
+    folder.write("good/web/run", "#!/bin/sh\nexec sleep 9\n");
+    folder.write("bad/web/type", "longrn");
+    for (sources, code, sound) in [("good", 0, true), ("bad", 1, false)] {
+        let mut command = Command::new(doorward());
+        command.args(["services", "check", "--json"]).arg(folder.join(sources));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        let json = Json::parse(String::from_utf8_lossy(&output.stdout).trim());
+        holds("`doorward services check --json`", &json);
+        assert_eq!(json.get("sound"), Some(&Json::Bool(sound)));
+        let mistakes = json.get("mistakes").unwrap().items();
+        assert_eq!(mistakes.is_empty(), sound);
+        mistakes.iter().for_each(|one| holds("Each of `mistakes`", one));
+    }
+}
+
+#[test]
+fn the_table_of_devices_is_as_documented() {
+    // One that answers, and one that does not.
+    let folder = Folder::new("json-status");
+    let way = "for word; do host=$last; last=$word; done\ncase $host in a) exec sh -c \"$last\" ;; esac\nexit 255\n";
+    folder.write("ssh", way);
+    let mut command = Command::new(doorward());
+    command.args(["status", "--json", "a", "b"]).env("PATH", e2e::path_with_applets());
+    command.env("DOORWARD_SSH", format!("sh {}", folder.join("ssh").display()));
+    let output = command.output().unwrap();
+    let all = Json::parse(String::from_utf8_lossy(&output.stdout).trim());
+    assert_eq!(all.items().len(), 2);
+    all.items().iter().for_each(|one| holds("`doorward status --json`", one));
+    assert!(all.items()[0].get("version").is_some() && all.items()[1].get("silent").is_some());
+    let findings = Command::new(doorward()).args(["doctor", "--json"]).output().unwrap().stdout;
+    let findings = Json::parse(String::from_utf8_lossy(&findings).trim());
+    findings.items().iter().for_each(|one| holds("`ward doctor --json`", one));
 }
 
 #[test]

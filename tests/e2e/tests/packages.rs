@@ -46,15 +46,20 @@ impl Archive {
 
     /// Puts a version of a package into the archive, in place of older ones.
     fn has(&self, name: &str, version: &str, more: &str, bytes: &str) {
+        self.has_as("stanza", name, version, more, bytes);
+    }
+
+    /// The same under a name of the description; they are shown in the order of these names.
+    fn has_as(&self, stanza: &str, name: &str, version: &str, more: &str, bytes: &str) {
         let file = self.0.write(format!("archive/files/{name}={version}"), bytes);
         let deb = format!("{name}_{}_amd64.deb", version.replace(':', "%3a"));
         self.0.write(format!("archive/files/{name}={version}.name"), deb);
         let sum = stdout(Command::new("sha256sum").arg(file));
         let sum = sum.split(' ').next().expect("a checksum");
         self.0.write(
-            format!("archive/{name}.stanza"),
+            format!("archive/{name}.{stanza}"),
             format!(
-                "Package: {name}\nVersion: {version}\nArchitecture: amd64\nSize: {}\nSHA256: {sum}\n{more}\n",
+                "Package: {name}\nVersion: {version}\nArchitecture: amd64\nSize: {}\nSHA256: {sum}\n{more}\n\n",
                 bytes.len()
             ),
         );
@@ -157,4 +162,22 @@ fn a_package_that_does_not_exist_is_named() {
     archive.0.write("sources/nix/packages/wanted", "tool\ntool amd46\n");
     let said = archive.said(&["lock", "amd64"], 111);
     assert!(said.contains("wanted:2: there is no amd46 among amd64, arm64, mipsel"), "{said}");
+}
+
+#[test]
+fn a_package_goes_back_to_the_version_before() {
+    let archive = Archive::new();
+    archive.has_as("stanza-older", "libthing1", "1.9", "", "an older library");
+    archive.has_as("stanza-oldest", "libthing1", "1.8", "", "one that nobody wants");
+    assert!(archive.packages(&["older", "libthing1"]).status.success());
+    let lock = archive.lock("sources/nix/packages/lock.json");
+    assert_eq!(lock["amd64"]["libthing1"]["version"], "1.9");
+    assert_eq!(lock["amd64"]["tool"]["version"], "1:1.0-1", "the others stay");
+    archive.said(&["fetch", "amd64", "--locked"], 0);
+    let fetched = archive.fetched("libthing1_1.9_amd64.deb");
+    assert_eq!(fetched.as_deref(), Some("an older library"));
+    let said = archive.said(&["older", "tool"], 1);
+    assert!(said.contains("no version of tool that is older than 1:1.0-1"), "{said}");
+    let said = archive.said(&["older", "nothing"], 100);
+    assert!(said.contains("the lock file has no package nothing"), "{said}");
 }

@@ -50,7 +50,8 @@ fn after() -> String {
          more = svc.longrun { name = \"more\"; run = \"exec sleep 100004\"; };",
         "hostname = \"after\"; filesystem.\"/etc/motd\".text = \"new\"; filesystem.\"/root/new\".text = \"y\";
          filesystem.\"/root\".directory = true;
-         users.guest = { uid = 1234; gid = 100; dir = \"/\"; };",
+         users.guest = { uid = 1234; gid = 100; dir = \"/\"; };
+         logging.files = 4;",
     )
 }
 
@@ -143,6 +144,9 @@ fn what_did_not_change_is_not_touched_and_what_is_confirmed_stays() {
     let said = activate(&device, &new, &["--by", "tester"]);
     assert_eq!(said.code, Some(0), "{}{}\n{}", said.out, said.err, device.log());
     assert!(said.out.contains("waiting"), "{}", said.out);
+    let logs = "where and how the log of everything is kept changes with the next start";
+    assert!(said.out.contains(&format!("warning: {logs}")), "{}", said.out);
+    assert_eq!(status(&device)["trial"]["warnings"], serde_json::json!([logs]));
     let are = pids(&device);
     assert_eq!(are[0], were[0], "nothing about it has changed");
     assert!(are[1] != were[1] && are[2] != were[2], "it changed, and what needs it starts again");
@@ -181,6 +185,27 @@ fn what_did_not_change_is_not_touched_and_what_is_confirmed_stays() {
     device = device.boot_again();
     device.wait_until_up("more");
     runs(&device, &new, &new);
+
+    // What has changed since the one before; and what another would change.
+    let diff = generation(&device, &["diff"]).out;
+    for line in [
+        format!("from generation 1 ({old})"),
+        format!("to   generation 2 ({new})"),
+        "service changed: moves".into(),
+        "service new: more".into(),
+        "file changed: /etc/motd".into(),
+        "file new: /root/new".into(),
+        "file gone: /root/gone".into(),
+    ] {
+        assert!(diff.lines().any(|found| found == line), "no {line:?} in\n{diff}");
+    }
+    assert!(!diff.contains("still"), "{diff}");
+    let diff = generation(&device, &["diff", "1"]).out;
+    let line = "would stop or start again: ";
+    let names = diff.lines().find_map(|found| found.strip_prefix(line)).expect("some would");
+    for (name, would) in [("moves", true), ("user", true), ("more", true), ("still", false)] {
+        assert_eq!(names.split(' ').any(|found| found == name), would, "{name}: {diff}");
+    }
 
     // By hand, and without anybody to confirm.
     let said = generation(&device, &["rollback"]);
@@ -239,6 +264,41 @@ fn what_breaks_a_service_that_was_up_comes_back_by_itself_and_says_why() {
     let show = generation(&device, &["show", "2"]).out;
     assert!(show.contains("there is a mistake"), "the log is kept: {show}");
     device.wait_until_up("user");
+    assert_eq!(device.end(), Some(0));
+}
+
+/// The same generation with a database of services that is one for another release.
+fn with_another_database(path: &str) -> String {
+    let name = "/nix/store/00000000000000000000000000000000-later-system";
+    let services = "/nix/store/00000000000000000000000000000000-later-services";
+    for made in [name, services] {
+        let _ = fs::remove_dir_all(on_disk(made));
+    }
+    copy(&on_disk(path), &on_disk(name));
+    let from = fs::read_link(on_disk(name).join("services")).expect("a link");
+    copy(&on_disk(from.to_str().expect("text")), &on_disk(services));
+    let file = on_disk(services).join("db");
+    let mut bytes = fs::read(&file).expect("it is there");
+    // Behind its magic: docs/formats/database.md.
+    bytes[12..16].copy_from_slice(&77_u32.to_le_bytes());
+    fs::remove_file(&file).expect("its folder is ours");
+    fs::write(&file, bytes).expect("it can be written");
+    fs::remove_file(on_disk(name).join("services")).expect("it was there");
+    std::os::unix::fs::symlink(services, on_disk(name).join("services")).expect("a link");
+    name.to_owned()
+}
+
+#[test]
+fn services_that_this_ward_cannot_read_are_refused_before_anything_changes() {
+    let old = before();
+    let device = booted(&old);
+    let pids = ["still", "moves", "user"].map(|name| pid(&device, name));
+    let said = activate(&device, &with_another_database(&old), &[]);
+    assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
+    assert!(said.err.contains("it has version 77 and this program reads version"), "{}", said.err);
+    assert!(said.err.contains("--reboot"), "{}", said.err);
+    runs(&device, &old, &old);
+    assert_eq!(["still", "moves", "user"].map(|name| pid(&device, name)), pids);
     assert_eq!(device.end(), Some(0));
 }
 

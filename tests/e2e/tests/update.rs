@@ -15,7 +15,20 @@ use serde_json::{Value, json};
 
 /// Modules of the router, with a service that can be changed, and more.
 fn modules(seconds: u32, more: &str) -> String {
+    modules_of(&sources().join("examples/configuration.nix"), seconds, more)
+}
+
+/// The same, where somebody has written something else about the firewall.
+fn with_firewall(router: &Router, name: &str, seconds: u32, rules: &str) -> String {
     let example = sources().join("examples/configuration.nix");
+    let text = fs::read_to_string(example).expect("it is there");
+    let line = "    inner = [ services.int ];\n    outer";
+    assert_eq!(text.matches(line).count(), 1, "the firewall of the example");
+    let text = text.replace(line, &format!("    {rules}\n    outer"));
+    modules_of(&router.folder.write(name, text), seconds, "")
+}
+
+fn modules_of(example: &Path, seconds: u32, more: &str) -> String {
     format!(
         "{} ({{ config, pkgs, lib, ... }}: let svc = config.system.service; in {{
            services.moves = pkgs.svc.longrun {{ name = \"moves\"; run = \"exec sleep {seconds}\"; }};
@@ -59,18 +72,23 @@ impl Router {
         router
     }
 
-    /// `doorward rebuild` of it with these modules.
-    fn rebuild(&self, modules: &str, words: &[&str]) -> Command {
+    /// A command of `doorward` for it.
+    fn doorward(&self, name: &str) -> Command {
         // What ssh is told here is told there.
         let ssh = self.vm.ssh("true");
         let words_of_ssh: Vec<&str> = ssh.get_args().filter_map(|word| word.to_str()).collect();
         let end = words_of_ssh.iter().position(|word| *word == "--").expect("it has one");
         let (options, host) = (&words_of_ssh[..end - 1], words_of_ssh[end - 1]);
-        let file = configuration(&self.folder, &format!("{}.nix", words.len()), modules);
         let mut command = nix::command(doorward());
-        command.env("NIX_SSHOPTS", options.join(" "));
-        command.args(["rebuild", host, "--store"]).arg(store());
-        command.args(["-d", "qemu-x86_64", "-I"]);
+        command.env("NIX_SSHOPTS", options.join(" ")).args([name, host]);
+        command
+    }
+
+    /// `doorward rebuild` of it with these modules.
+    fn rebuild(&self, modules: &str, words: &[&str]) -> Command {
+        let file = configuration(&self.folder, &format!("{}.nix", words.len()), modules);
+        let mut command = self.doorward("rebuild");
+        command.arg("--store").arg(store()).args(["-d", "qemu-x86_64", "-I"]);
         command.arg(format!("liminix-config={}", file.display())).args(words);
         command
     }
@@ -137,31 +155,94 @@ fn an_update_goes_over_or_comes_back_and_the_exit_code_says_which() {
     assert!(said.contains("ssh"), "{said}");
     assert_eq!(router.status()["running"]["path"], kept);
 
-    // Everything works there, and nobody here can reach it.
-    let cut = "services.cut = pkgs.svc.oneshot { name = \"cut\"; up = \"ip link set br-lan down\"; down = \"ip link set br-lan up\"; dependencies = [ config.services.ssh ]; };";
-    let update =
-        router.rebuild(&modules(100_002, cut), &["--deadline", "6"]).output().expect("runs");
+    // The rules of the firewall are none that nft understands.
+    let wrong = with_firewall(&router, "wrong.nix", 100_002, "rules = \"what is this\";");
+    let update = router.rebuild(&wrong, &[]).output().expect("it runs");
+    let said = text(&update);
+    assert_eq!(update.status.code(), Some(1), "{said}");
+    assert!(said.contains("has gone back, and runs generation 2"), "{said}");
+    assert!(said.contains("firewall"), "{said}");
+    assert!(said.contains("syntax error"), "what nft has said: {said}");
+    assert_eq!(router.status()["running"]["path"], kept);
+    let rules = router.vm.ask("/nix/store/*-nftables-[0-9]*/bin/nft list ruleset");
+    assert!(rules.contains("iifname \"br-lan\" accept"), "the old rules are back: {rules}");
+
+    // They are some, and everything works there, and they let nobody in any more.
+    let shut = with_firewall(&router, "shut.nix", 100_002, "inner = [ ];");
+    let began = Instant::now();
+    let update = router.rebuild(&shut, &["--deadline", "6", "--keep", "1"]).output().expect("runs");
     let said = text(&update);
     assert_eq!(update.status.code(), Some(1), "{said}");
     assert!(said.contains("nobody confirmed it within 6 s"), "{said}");
+    assert!(!said.contains("is forgotten"), "what was not kept makes no room: {said}");
+    eprintln!("a firewall that lets nobody in, with 6 s to confirm: {:?}", began.elapsed());
     assert_eq!(router.status()["running"]["path"], kept);
     let notice = router.vm.ask("ward generation notice");
-    assert!(notice.contains("Generation 4 was tried and is gone again"), "{notice}");
+    assert!(notice.contains("Generation 5 was tried and is gone again"), "{notice}");
 
     // The same after a restart: nobody can log in, so it restarts with what it had.
-    let update = router.rebuild(&modules(100_002, cut), &["--reboot", "--deadline", "5"]);
+    let update = router.rebuild(&shut, &["--reboot", "--deadline", "5"]);
     let update = { update }.output().expect("it runs");
     let said = text(&update);
     assert_eq!(update.status.code(), Some(1), "{said}");
     assert!(said.contains("has gone back, and runs generation 2"), "{said}");
 
     // And what works after a restart is kept.
-    let update = router.rebuild(&modules(100_003, ""), &["--reboot"]).output().expect("it runs");
+    let words = ["--reboot", "--keep", "2"];
+    let update = router.rebuild(&modules(100_003, ""), &words).output().expect("it runs");
     let said = text(&update);
     assert_eq!(update.status.code(), Some(0), "{said}");
     let status = router.status();
     assert_eq!(status["running"], status["boot"]);
     assert_ne!(status["running"]["path"], kept);
+
+    // Of the others the last one that worked is left, and all that was only theirs is gone.
+    for number in [1, 3, 4, 5] {
+        assert!(said.contains(&format!("generation {number} is forgotten")), "{said}");
+    }
+    assert!(said.contains("bytes more are free"), "{said}");
+    let numbers = |router: &Router| -> Vec<u64> {
+        let list = router.vm.ask("ward generation list --json");
+        let list: Value = serde_json::from_str(&list).expect("JSON");
+        let number = |one: &Value| one["number"].as_u64().expect("a number");
+        list.as_array().expect("a list").iter().map(number).collect()
+    };
+    assert_eq!(numbers(&router), [2, 6]);
+    assert!(router.vm.ask("ward store verify; echo $?").ends_with("0\n"));
+
+    // Back by hand, with the cable out: nobody here is asked. And to and fro again.
+    let pid = router.pids(&["dnsmasq"]);
+    router.vm.ask(
+        "(ip link set br-lan down; ward generation rollback; echo $? >/run/went-back; ip link set br-lan up) >/run/said 2>&1 &",
+    );
+    let went = wait_for("the way back", LIMIT, || {
+        let said = router.vm.visit("cat /run/went-back");
+        (said.code == 0).then_some(said.out)
+    });
+    assert_eq!(went, "0\n", "{}", router.vm.ask("cat /run/said"));
+    let status = router.status();
+    assert_eq!((&status["running"]["path"], &status["boot"]), (&kept, &status["running"]));
+    assert_eq!(router.pids(&["dnsmasq"]), pid, "it is the same in both");
+    let shown = router.vm.ask("ward generation show 2");
+    assert!(shown.contains("for: to go back from generation 6"), "{shown}");
+    router.vm.ask("ward generation activate --no-confirm 6");
+    assert_eq!(router.status()["running"]["number"], 6);
+
+    // From here as well: what would go, and then it goes.
+    let collect = |router: &Router, words: &[&str]| {
+        let output = router.doorward("collect").args(words).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        text(&output)
+    };
+    let dry = collect(&router, &["--keep", "1", "--dry-run"]);
+    assert!(dry.contains("generation 2 would be forgotten"), "{dry}");
+    let kept = kept.as_str().expect("a path");
+    assert!(dry.contains(kept) && dry.contains("would be removed"), "{dry}");
+    assert_eq!(numbers(&router), [2, 6]);
+    let done = collect(&router, &["--keep", "1"]);
+    assert!(done.contains("generation 2 is forgotten") && done.contains(kept), "{done}");
+    assert_eq!(numbers(&router), [6]);
+    assert_eq!(router.vm.visit(&format!("ls {kept}")).code, 1);
     router.vm.stop();
 }
 
@@ -198,6 +279,7 @@ fn wherever_the_plug_is_pulled_the_old_or_the_new_router_comes_up_whole() {
         // What was said to be done is done; of the moments before some, wherever they fell.
         let last = router.snapshot(number, taken.len());
         flashes.push((last, paths.len() - 1));
+        eprintln!("seed {seed}: {} moments in {} updates", flashes.len(), paths.len() - 1);
         while !taken.is_empty() && flashes.len() < cuts() && dice.below(5) > 0 {
             let one = taken.swap_remove(dice.below(taken.len() as u64) as usize);
             flashes.push((one, paths.len() - 2));
@@ -220,6 +302,11 @@ fn wherever_the_plug_is_pulled_the_old_or_the_new_router_comes_up_whole() {
                     let place =
                         fits.unwrap_or_else(|| panic!("seed {seed}: cut {at} runs {found}"));
                     newest.fetch_add((place > *least).into(), Relaxed);
+                    fs::remove_file(flash).expect("it is there");
+                    eprintln!(
+                        "seed {seed}: cut {at} runs generation {place} of {least} or {}",
+                        least + 1
+                    );
                 }
             });
         }
@@ -235,7 +322,12 @@ fn wherever_the_plug_is_pulled_the_old_or_the_new_router_comes_up_whole() {
 fn boot(vm: &mut Vm, flash: &Path) -> String {
     fs::copy(flash, vm.flash()).expect("there is room");
     vm.start();
-    let status = vm.ask("ward generation status --json");
+    // While it still starts, ssh may turn somebody away: whoever updates it comes again, too.
+    let status = wait_for("what it runs", LIMIT, || {
+        let said = vm.visit("ward generation status --json");
+        assert!([0, 255].contains(&said.code), "{}{}", said.out, said.err);
+        (said.code == 0).then_some(said.out)
+    });
     let status: Value = serde_json::from_str(&status).expect("JSON");
     assert_eq!(status["running"], status["boot"], "{status}");
     // Whole: all that it needs has the bytes that it came with.

@@ -10,6 +10,7 @@ pub mod imports;
 pub mod logs;
 pub mod machines;
 pub mod mutate;
+pub mod pages;
 pub mod probes;
 pub mod ships;
 pub mod store;
@@ -59,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     ("manager", machines::manager),
     ("manifest", deploy::manifest),
     ("names", compile::names),
+    ("page_request", pages::page_request),
     ("probe_answers", probes::probe_answers),
     ("script", compile::script),
     ("settings", system::settings),

@@ -5,12 +5,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use cli::{Args, Command, Exit, Failure, Opt};
-use model::deploy::phases::{Phase, report};
+use model::deploy::phases::{Phase, reached, report};
 use model::service::manager_request::{FromManager, Manner, Step, Verb};
 use os::deploy::phases;
 use os::service::manager_client::Heard;
 
 use super::change::{Change, say_step};
+use super::json::Object;
 use super::peers::s6_rc_init::{Request, make_live};
 
 pub const COMMAND: Command = Command {
@@ -101,8 +102,8 @@ fn bring_up(live: &Path, bundle: &str, tell: bool) -> Result<Exit, Failure> {
 pub const PHASES: Command = Command {
     name: "phases",
     summary: "Show how long the start of the device took",
-    usage: "ward phases",
-    options: &[],
+    usage: "ward phases [--json]",
+    options: &[Opt("--json", "Print an array with one object for each phase")],
     about: "\
 Early boot and `ward boot` note in /run/boot-phases when a phase was reached, a \
 line each: kernel (ward begins in the ramdisk), root (the root file system is \
@@ -112,11 +113,28 @@ told, 1 nothing was noted.",
     run: run_phases,
 };
 
-fn run_phases(_args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+fn run_phases(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let mut json = false;
+    while let Some(option) = args.option()? {
+        match option.as_str() {
+            "json" => json = true,
+            other => return Err(args.unknown(other)),
+        }
+    }
     let noted = phases::noted().unwrap_or_default();
     let Some(report) = report(&noted) else {
         return Err(Failure::not_achieved("this device was not started by ward's early boot"));
     };
-    writeln!(out, "{report}")?;
+    if json {
+        let all = reached(&noted).map(|(phase, at)| {
+            let mut object = Object::begin();
+            object.text("phase", phase);
+            object.raw("at_ms", &at.to_string());
+            object.end()
+        });
+        writeln!(out, "[{}]", all.collect::<Vec<_>>().join(",\n "))?;
+    } else {
+        writeln!(out, "{report}")?;
+    }
     Ok(Exit::DONE)
 }

@@ -2,15 +2,16 @@
 
 mod activate;
 mod diff;
-mod history;
-mod kernel;
+pub mod history;
+pub mod kernel;
 mod notice;
-mod state;
+pub mod state;
 
 use std::io::Write;
 
 use cli::{Args, Command, Exit, Failure, Opt};
 
+pub use history::forget_all_but;
 pub use notice::notice;
 
 pub const COMMAND: Command = Command {
@@ -33,7 +34,7 @@ pub const COMMAND: Command = Command {
         Opt("confirm ID", "Keep the generation that is on trial"),
         Opt("rollback [N]", "End the trial, or go back to the generation before (or to N)"),
         Opt("delete N...", "Forget these; `ward store collect` frees their room"),
-        Opt("delete --keep COUNT", "Forget all but this many, the newest"),
+        Opt("delete --keep COUNT", "Forget all but the newest that work, so many"),
         Opt("notice", "Say what whoever logs in has to know, if there is something"),
     ],
     about: "\

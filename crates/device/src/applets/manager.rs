@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use cli::{Args, Command, Exit, Failure};
 use engine::service::manage::{Action, Ask, Event, Graph, Manager, Outcome};
+use engine::service::timeline::Timeline;
+use model::service::database::Index;
 use model::service::request::FromInit;
 use model::time::Moment;
 use os::clock;
@@ -83,6 +85,7 @@ struct Program {
     actions: Vec<Action>,
     updates: Updates,
     askers: Askers,
+    timeline: Timeline,
     conditions: Conditions,
     outputs: Outputs,
     /// How the stopping for an update has ended.
@@ -113,6 +116,7 @@ impl Program {
             actions: Vec::new(),
             updates: Updates::default(),
             askers: Askers::default(),
+            timeline: Timeline::default(),
             conditions: Conditions::default(),
             stopped: None,
             now: clock::now(),
@@ -169,6 +173,7 @@ impl Program {
             match action {
                 Action::Store { service, byte } => {
                     let old = self.live.bytes()[service as usize];
+                    self.note_change(service, old, byte);
                     self.live.store(service, byte);
                     self.outputs.stored(&self.live, self.graph.graph(), service, old, byte);
                 }
@@ -252,6 +257,7 @@ impl Program {
             }
             FromInit::State { slot, state } => {
                 if let Some(service) = self.init.service_of(slot) {
+                    self.timeline.told(self.now, service, self.graph.state(service), &state);
                     self.step(Event::State { service, state });
                 }
             }
@@ -273,6 +279,18 @@ impl Program {
             | FromInit::PipeEnded { .. }
             | FromInit::Lost { .. } => {}
         }
+    }
+
+    /// Remembers when a service was brought up or down, for `ward chart`.
+    fn note_change(&mut self, service: Index, old: u8, byte: u8) {
+        let order = self.graph.claim(service);
+        // What asks right now is noted once it is done.
+        let asked = match order {
+            0 => None,
+            _ if order == self.graph.newest() => Some(self.askers.at(order).unwrap_or(self.now)),
+            _ => self.askers.at(order),
+        };
+        self.timeline.stored(self.now, service, (old, byte), order, asked);
     }
 
     fn lose_client(&mut self, number: usize) {

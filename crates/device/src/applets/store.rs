@@ -14,10 +14,12 @@ use os::deploy::receive::{self, End};
 use os::deploy::store_dir::StoreDir;
 use os::trouble::Trouble;
 
+use crate::applets::generation;
+
 pub const COMMAND: Command = Command {
     name: "store",
     summary: "Receive store paths, look at them, and collect what nobody needs",
-    usage: "ward store receive | query | verify [--repair] | collect [--dry-run] \
+    usage: "ward store receive | query | verify [--repair] | collect [--keep COUNT] [--dry-run] \
             | keep NAME PATH | forget NAME | pull [--unsigned] [--keep NAME] URL PATH [--root DIR]",
     options: &[
         Opt("--dry-run", "Only say what would be collected"),
@@ -26,7 +28,8 @@ pub const COMMAND: Command = Command {
             "Forget what is known of paths that have changed: the next copy brings them again",
         ),
         Opt("--unsigned", "Take what nobody has signed, where no key is trusted"),
-        Opt("--keep NAME", "Have the path stay under this name"),
+        Opt("--keep NAME", "pull: have the path stay under this name"),
+        Opt("--keep COUNT", "collect: forget all generations but the newest that work, first"),
         Opt("--root DIR", "The root directory of another system (default: /)"),
     ],
     about: "\
@@ -40,7 +43,8 @@ much room is left.
 verify reads every path as it lies on the disk, and names those that are not what they were.
 
 collect removes what no generation, no kept path, no running process and no copy needs. It can be
-done beside a copy, and be cut off at any moment.
+done beside a copy, and be cut off at any moment. With --keep it first forgets all generations but so
+many that can be gone back to, and what is needed anyway; those that have failed are no such.
 
 pull fetches a path, with all that it needs, from a Nix binary cache by HTTP: one that is served
 by any web server, of files that are compressed with xz or not at all. It needs up to 9 MB of memory.
@@ -55,8 +59,11 @@ system refused.",
 pub const COLLECT_GARBAGE: Command = Command {
     name: "min-collect-garbage",
     summary: "Remove store paths that nobody needs",
-    usage: "min-collect-garbage [--dry-run]",
-    options: &[Opt("--dry-run", "Only say what would be removed")],
+    usage: "min-collect-garbage [--keep COUNT] [--dry-run]",
+    options: &[
+        Opt("--keep COUNT", "Forget all generations but the newest that work, first"),
+        Opt("--dry-run", "Only say what would be removed"),
+    ],
     about: "The same as `ward store collect`.",
     run: |args, out| {
         let options = Options::read(args)?;
@@ -90,7 +97,7 @@ impl Options {
                 "dry-run" => self.is_dry = true,
                 "repair" => self.repair = true,
                 "unsigned" => self.unsigned = true,
-                "keep" => self.keep = Some(checked(&args.text()?)?),
+                "keep" => self.keep = Some(args.text()?),
                 _ => return Err(args.unknown(&option)),
             }
         }
@@ -201,7 +208,17 @@ fn verify(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
 }
 
 fn collect(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let collected = collect::run(&options.root, options.is_dry, &mut |_| {}).map_err(refused)?;
+    let mut forgotten = Vec::new();
+    if let Some(keep) = &options.keep {
+        let keep = keep.parse::<usize>();
+        let keep = keep.map_err(|_| Failure::usage("--keep needs a number of generations"))?;
+        if options.root != Path::new("/") {
+            return Err(Failure::usage("--keep is for the generations of this system"));
+        }
+        forgotten = generation::forget_all_but(keep, options.is_dry, out)?;
+    }
+    let collected = collect::run(&options.root, options.is_dry, &forgotten, &mut |_| {});
+    let collected = collected.map_err(refused)?;
     if collected.is_busy {
         return Err(Failure::not_achieved("a copy to this device is just beginning")
             .hint("try again in a moment: what it needs is not known yet"));
@@ -235,12 +252,13 @@ fn path(text: &str) -> Result<StorePath, Failure> {
 
 fn pull(options: &Options, url: &str, wanted: &str, out: &mut dyn Write) -> Result<Exit, Failure> {
     os::files::clear_umask();
+    let keep = options.keep.as_deref().map(checked).transpose()?;
     let mut pull = Pull {
         root: &options.root,
         url,
         path: path(wanted)?,
         unsigned: options.unsigned,
-        keep: options.keep.as_deref(),
+        keep: keep.as_deref(),
         told: &mut |path, size| {
             let _ = writeln!(out, "{size:>10} {STORE}/{path}");
         },

@@ -77,6 +77,23 @@ pub fn resolve(apt: &Apt, wanted: &[String]) -> Result<Packages, Failure> {
     Ok(packages)
 }
 
+/// The newest version of a package that is older than this one.
+///
+/// # Errors
+/// The archive has none, or does not know this one, so that nobody could say what is older.
+pub fn older(apt: &Apt, name: &str, version: &str) -> Result<Package, Failure> {
+    let stanzas = apt.show(&[name.to_owned()])?;
+    let own = stanzas.iter().filter(|stanza| stanza.field("Package") == Some(name));
+    // They come with the newest first; more than one source may have a version.
+    let mut rest = own.skip_while(|stanza| stanza.field("Version") != Some(version));
+    match rest.find(|stanza| stanza.field("Version") != Some(version)) {
+        Some(stanza) => package(stanza),
+        None => Err(Failure::not_achieved(format!(
+            "the archive has no version of {name} that is older than {version}"
+        ))),
+    }
+}
+
 /// The first one with this name: `apt-cache show` begins with the newest.
 fn newest<'a>(stanzas: &'a [Stanza], name: &str) -> Option<&'a Stanza> {
     stanzas.iter().find(|stanza| stanza.field("Package") == Some(name))

@@ -123,6 +123,18 @@ impl Build {
         command
     }
 
+    /// The store path that one attribute would have, without building it.
+    pub fn path_of(&self, attribute: &str) -> Result<String, Failure> {
+        let mut command = self.nix.command("nix-instantiate");
+        command.arg(&self.expressions).args(&self.words).args(["-A", attribute]);
+        let recipe = self.nix.ask(&mut command)?;
+        let recipe = recipe.lines().next().unwrap_or_default().trim().to_owned();
+        let paths =
+            self.nix.ask(self.nix.command("nix-store").args(["-q", "--outputs", &recipe]))?;
+        let path = paths.lines().next().map(|path| path.trim().to_owned());
+        path.ok_or_else(|| Failure::refused("Nix names no path"))
+    }
+
     /// Builds one attribute, and gives its store path.
     pub fn one(&self, attribute: &str) -> Result<String, Failure> {
         let mut command = self.command();

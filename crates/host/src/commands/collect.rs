@@ -20,7 +20,7 @@ pub fn command() -> Command {
                 .long("keep")
                 .value_name("COUNT")
                 .value_parser(value_parser!(usize))
-                .help("Forget all generations before, but for so many, and what it needs itself"),
+                .help("Forget all generations but the newest that work, so many, and what it needs itself"),
         )
 }
 
@@ -30,19 +30,16 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         return Err(Failure::usage(format!("{host:?} is no device")));
     }
     let target = Target { host, receiver: String::new() };
-    let dry_run = matches.get_flag("dry-run");
-    if let Some(keep) = matches.get_one::<usize>("keep") {
-        if dry_run {
-            return Err(Failure::usage(
-                "--keep forgets generations, and --dry-run changes nothing",
-            ));
-        }
-        let exit = call(&target, &format!("ward generation delete --keep {keep}"))?;
-        if exit != Exit::DONE {
-            return Ok(exit);
-        }
+    collect(&target, matches.get_one("keep").copied(), matches.get_flag("dry-run"))
+}
+
+/// Has a device free what nobody needs, and gives its exit code.
+pub fn collect(target: &Target, keep: Option<usize>, dry_run: bool) -> Result<Exit, Failure> {
+    let mut words = "ward store collect".to_owned();
+    if let Some(keep) = keep {
+        words += &format!(" --keep {keep}");
     }
-    call(&target, if dry_run { "ward store collect --dry-run" } else { "ward store collect" })
+    call(target, &if dry_run { words + " --dry-run" } else { words })
 }
 
 /// Runs it there, and gives its exit code.

@@ -11,6 +11,12 @@ const EXAMPLES: &[(&str, &str)] = &[
          doorward build -c configuration.nix -A outputs.vm    a machine for `doorward vm`",
     ),
     (
+        "chart",
+        "Examples:\n  \
+         doorward chart root@router -o start.svg        what its start has waited for\n  \
+         doorward chart root@router -n 0 -o change.svg  the last change",
+    ),
+    (
         "collect",
         "Examples:\n  \
          doorward collect root@router              take away what no generation needs\n  \
@@ -21,6 +27,13 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Examples:\n  \
          doorward copy root@router result              what `result` leads to, with all it needs\n  \
          doorward copy --dry-run root@router result    only say what would be sent, and as what",
+    ),
+    (
+        "doctor",
+        "Examples:\n  \
+         doorward doctor                            what this machine lacks\n  \
+         doorward doctor root@router                and what is wrong with the device\n  \
+         doorward doctor root@router -c router.nix  and whether it runs what that says",
     ),
     (
         "image",
@@ -67,7 +80,15 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Examples:\n  \
          doorward services check services            all mistakes at once\n  \
          doorward services compile db services       the database that a device starts from\n  \
-         doorward services graph services | dot -Tsvg > graph.svg",
+         doorward services graph services -o graph.svg      who needs and who controls whom\n  \
+         doorward services graph -c router.nix -o r.svg     the same of a configuration\n  \
+         doorward services graph root@router                of a device, with how each service is",
+    ),
+    (
+        "status",
+        "Examples:\n  \
+         doorward status root@router root@attic     until ctrl-C\n  \
+         doorward status --once --inventory routers  once, all devices of a file",
     ),
     (
         "vm",

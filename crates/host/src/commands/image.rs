@@ -9,6 +9,7 @@ use cli::{Exit, Failure};
 use model::deploy::trust::{self, SigningKey, TrustedKey, signer};
 use model::flash::manifest::{Checker, Manifest, Signature};
 use os::flash::image_file::{ImageFile, ImageTrouble};
+use serde_json::{Value, json};
 
 use super::copy::signing_key;
 
@@ -33,6 +34,12 @@ pub fn command() -> Command {
                         .value_name("FILE")
                         .action(ArgAction::Append)
                         .help("Want a signature of a key in this file, as /etc/doorward/trusted-keys has them"),
+                )
+                .arg(
+                    Arg::new("json")
+                        .long("json")
+                        .action(ArgAction::SetTrue)
+                        .help("Print one object"),
                 )
                 .arg(image.clone().help("The image, or - for standard input")),
         )
@@ -90,9 +97,15 @@ fn verify(matches: &ArgMatches) -> Result<Exit, Failure> {
         return Err(failure.hint("it was cut off, or is not what `doorward build` makes"));
     };
     let signer = signer(&manifest.signed_bytes(), manifest.signed(), &keys);
-    println!("{manifest}signature  {signer}");
+    let json = matches.get_flag("json");
+    if !json {
+        println!("{manifest}signature  {signer}");
+    }
     image.check(manifest.erase_bytes, &mut |_| {}).map_err(wrong)?;
-    println!("whole      yes");
+    match json {
+        true => println!("{:#}", object(&manifest, &signer.to_string())),
+        false => println!("whole      yes"),
+    }
     match signer.is_enough(&keys) {
         true => Ok(Exit::DONE),
         false => Err(Failure::not_achieved(format!("{} is {signer}", path.display()))),
@@ -146,4 +159,26 @@ pub fn signed(path: &Path, key: &SigningKey) -> Result<Vec<u8>, Failure> {
     manifest.signature = Some(Signature { key, bytes });
     image.extend(manifest.trailer().map_err(|error| wrong(error.to_string()))?);
     Ok(image)
+}
+
+fn object(manifest: &Manifest, signature: &str) -> Value {
+    let parts = manifest.parts.iter().map(|part| {
+        json!({
+            "name": part.name,
+            "offset": part.offset,
+            "size": part.size,
+            "bytes": part.bytes,
+            "sha256": part.digest.to_string(),
+        })
+    });
+    json!({
+        "device": manifest.device,
+        "system": manifest.generation,
+        "partition": manifest.partition,
+        "size": manifest.size,
+        "bytes": manifest.bytes,
+        "block_bytes": manifest.erase_bytes,
+        "parts": parts.collect::<Vec<Value>>(),
+        "signature": signature,
+    })
 }

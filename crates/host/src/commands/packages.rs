@@ -39,6 +39,12 @@ pub fn command() -> Command {
                 .arg(architectures()),
         )
         .subcommand(
+            Command::new("older")
+                .about("Write one package into the lock file in the version before, if the archive still has it")
+                .arg(Arg::new("PACKAGE").required(true).help("Debian's name of it"))
+                .arg(architectures()),
+        )
+        .subcommand(
             Command::new("modules")
                 .about("Build modules that kernels lack and devices need, of the kernels' sources"),
         )
@@ -57,6 +63,10 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let expressions = places::expressions()?;
     match what {
         "lock" => write_lock(&expressions, &architectures)?,
+        "older" => {
+            let name = matches.get_one::<String>("PACKAGE").expect("it is required");
+            take_older(&expressions, name, &architectures)?;
+        }
         _ => fetch(&expressions, &architectures, matches.get_flag("locked"))?,
     }
     Ok(Exit::DONE)
@@ -108,6 +118,30 @@ fn write_lock(expressions: &Path, architectures: &[&str]) -> Result<(), Failure>
         let packages = resolve::resolve(&apt, &wanted)?;
         println!("{architecture}: {} packages", packages.len());
         lock.0.insert((*architecture).to_owned(), packages);
+    }
+    lock.write(&path)
+}
+
+/// Goes back by one version of one package, in the lock file.
+fn take_older(expressions: &Path, name: &str, architectures: &[&str]) -> Result<(), Failure> {
+    let path = expressions.join("nix/packages/lock.json");
+    let mut lock = Lock::read(&path)?;
+    let store = Store::new(&places::packages(expressions));
+    let mut found = false;
+    for architecture in architectures {
+        let Some(packages) = lock.0.get_mut(*architecture) else { continue };
+        let Some(locked) = packages.get(name) else { continue };
+        let apt = store.apt(architecture)?;
+        apt.update()?;
+        let mut older = resolve::older(&apt, name, &locked.version)?;
+        println!("{architecture}: {name} {} instead of {}", older.version, locked.version);
+        // Libraries that only the newer one needs stay: nobody uses them.
+        older.needs.retain(|need| packages.contains_key(need));
+        packages.insert(name.to_owned(), older);
+        found = true;
+    }
+    if !found {
+        return Err(Failure::usage(format!("the lock file has no package {name}")));
     }
     lock.write(&path)
 }

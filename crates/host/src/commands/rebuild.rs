@@ -13,7 +13,7 @@ use model::limits::TRIAL_DEADLINE_MAX;
 use os::deploy::trial_dir::made_up_id;
 
 use super::build::{self, Build};
-use super::copy;
+use super::{collect, copy};
 use crate::copy::closure;
 use crate::copy::line::Target;
 use crate::copy::progress::Progress;
@@ -64,6 +64,14 @@ pub fn command() -> Command {
                 .help("Where it is reached once it has gone over, where that changes"),
         )
         .arg(
+            Arg::new("keep")
+                .long("keep")
+                .value_name("COUNT")
+                .value_parser(value_parser!(usize))
+                .conflicts_with("dry-run")
+                .help("Once the device keeps it, forget all generations but the newest that work, and free their room"),
+        )
+        .arg(
             Arg::new("why")
                 .long("why")
                 .value_name("TEXT")
@@ -108,9 +116,9 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         return Ok(Exit::DONE);
     }
     let deadline = matches.get_one("deadline").map_or(DEADLINE, |secs| Duration::from_secs(*secs));
-    trial::run(&trial::Wish {
+    let exit = trial::run(&trial::Wish {
         target,
-        then,
+        then: then.clone(),
         path,
         id: made_up_id().map_err(Failure::refused)?.to_string(),
         deadline,
@@ -119,7 +127,16 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         any_kernel: matches.get_flag("any-kernel"),
         by: whoever(),
         why: matches.get_one::<String>("why").cloned().unwrap_or_default(),
-    })
+    })?;
+    if let Some(keep) = matches.get_one::<usize>("keep").filter(|_| exit == Exit::DONE) {
+        // The update is done, and stays so: what could not be freed is for the next time.
+        match collect::collect(&then, Some(*keep), false) {
+            Ok(Exit::DONE) => {}
+            Ok(_) => eprintln!("doorward: nothing was freed; `min-collect-garbage` does it"),
+            Err(failure) => eprintln!("doorward: nothing was freed: {failure}"),
+        }
+    }
+    Ok(exit)
 }
 
 /// Whether ssh has a way to it.

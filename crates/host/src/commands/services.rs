@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use cli::{Exit, Failure};
 use model::service::compile::{Compiled, compile};
-use model::service::database::{Contents, Kind};
 use model::service::mistake::Mistake;
 use model::service::source::Tree;
 use os::service::source_dir;
+use serde_json::{Value, json};
+
+use super::picture;
 
 pub fn command() -> Command {
     let sources = || {
@@ -28,27 +30,38 @@ pub fn command() -> Command {
         .about("Check, compile and draw services")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(Command::new("check").about("Find all mistakes in services").arg(sources()))
+        .subcommand(
+            Command::new("check")
+                .about("Find all mistakes in services")
+                .arg(
+                    Arg::new("json")
+                        .long("json")
+                        .action(ArgAction::SetTrue)
+                        .help("Print one object, also of mistakes"),
+                )
+                .arg(sources()),
+        )
         .subcommand(
             Command::new("compile")
                 .about("Make the database of services that a device starts from")
                 .arg(database)
                 .arg(sources()),
         )
-        .subcommand(
-            Command::new("graph")
-                .about("Draw what needs what, in the DOT language of Graphviz")
-                .arg(sources()),
-        )
+        .subcommand(picture::command())
 }
 
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let (what, matches) = matches.subcommand().ok_or_else(|| Failure::usage("do what?"))?;
+    if what == "graph" {
+        return picture::run(matches);
+    }
     let sources: Vec<PathBuf> = matches.get_many("SOURCE").into_iter().flatten().cloned().collect();
+    if what == "check" && matches.get_flag("json") {
+        return check_json(&sources);
+    }
     let (tree, compiled) = compiled(&sources)?;
     match what {
         "compile" => write_database(matches, &tree, &compiled)?,
-        "graph" => std::io::stdout().write_all(graph(&compiled.contents).as_bytes())?,
         _ => {
             let contents = &compiled.contents;
             let (longruns, all) = (compiled.directories.len(), contents.services.len());
@@ -60,6 +73,34 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::DONE)
+}
+
+/// What `check` says, as one object.
+fn check_json(sources: &[PathBuf]) -> Result<Exit, Failure> {
+    let tree = source_dir::read(sources)
+        .map_err(|error| Failure::refused(format!("cannot read {error}")))?;
+    let told = |mistake: &Mistake| {
+        let file = mistake.file.to_string();
+        let (what, hint) = (mistake.fault.to_string(), mistake.fault.hint());
+        let weight = if mistake.fault.is_warning() { "warning" } else { "mistake" };
+        json!({ "file": file, "line": mistake.line, "weight": weight, "text": what, "hint": hint })
+    };
+    let (mistakes, counts) = match compile(&tree) {
+        Ok(Compiled { warnings, directories, contents, .. }) => {
+            let (longruns, all) = (directories.len(), contents.services.len());
+            (warnings, Some((longruns, all - longruns, contents.bundles.len())))
+        }
+        Err(mistakes) => (mistakes, None),
+    };
+    let mut object = json!({ "sound": counts.is_some() });
+    if let Some((longruns, oneshots, bundles)) = counts {
+        object["longruns"] = longruns.into();
+        object["oneshots"] = oneshots.into();
+        object["bundles"] = bundles.into();
+    }
+    object["mistakes"] = mistakes.iter().map(told).collect::<Vec<Value>>().into();
+    println!("{object:#}");
+    Ok(if counts.is_some() { Exit::DONE } else { Exit::NOT_ACHIEVED })
 }
 
 /// Reads and compiles services. Mistakes and warnings are printed.
@@ -111,37 +152,4 @@ fn line_of(mistake: &Mistake) -> Option<String> {
     let line = bytes.split(|byte| *byte == b'\n').nth(number)?;
     let shown = String::from_utf8_lossy(&line[..line.len().min(200)]);
     Some(shown.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
-}
-
-/// Needs point down, from a service to what it needs; pipes are bold, and what
-/// a bundle holds is dashed.
-fn graph(contents: &Contents) -> String {
-    let mut text = String::from("digraph services {\n");
-    let name = |index: u32| quoted(&contents.services[index as usize].name);
-    for service in &contents.services {
-        let shape = if matches!(service.kind, Kind::Longrun(_)) { "box" } else { "ellipse" };
-        let style = if service.essential { ", style=bold" } else { "" };
-        let _ = writeln!(text, "  {} [shape={shape}{style}];", quoted(&service.name));
-        let consumer = match &service.kind {
-            Kind::Longrun(longrun) => longrun.consumer,
-            Kind::Oneshot(_) => None,
-        };
-        for need in &service.needs {
-            let pipe = if consumer == Some(*need) { " [style=bold, label=pipe]" } else { "" };
-            let _ = writeln!(text, "  {} -> {}{pipe};", quoted(&service.name), name(*need));
-        }
-    }
-    for bundle in &contents.bundles {
-        let _ = writeln!(text, "  {} [shape=folder];", quoted(&bundle.name));
-        for index in &bundle.contents {
-            let _ =
-                writeln!(text, "  {} -> {} [style=dashed];", quoted(&bundle.name), name(*index));
-        }
-    }
-    text.push_str("}\n");
-    text
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
 }

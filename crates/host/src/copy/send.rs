@@ -174,10 +174,13 @@ impl Attempt<'_, '_> {
                     greeting = Some(said);
                 }
                 Some(FromDevice::Greeting(said)) => {
-                    return Err(Lost::Hopeless(Failure::not_achieved(format!(
+                    let why = format!(
                         "the device speaks version {} of the language of copies, and this program {VERSION}",
                         said.version
-                    ))));
+                    );
+                    return Err(Lost::Hopeless(Failure::not_achieved(why).hint(
+                        "take a `doorward` that is as old as the device's `ward`; or `levitate`, and a new firmware",
+                    )));
                 }
                 Some(FromDevice::Have { path, hash, size }) => {
                     had.insert(path, (hash, size));

@@ -41,6 +41,11 @@ impl Phase {
         PHASES[self as usize].1
     }
 
+    /// What the time until then was spent on.
+    pub fn spent_on(self) -> &'static str {
+        PHASES[self as usize].2
+    }
+
     /// The line that says when it was reached.
     pub fn line(self, at: Moment) -> String {
         let milliseconds = at.nanos() / 1_000_000;
@@ -84,8 +89,13 @@ fn seconds(end: u64, begin: u64) -> String {
     format!("{}.{:03} s", span / 1000, span % 1000)
 }
 
+/// The phases in the file, by name, and the milliseconds after which they were reached.
+pub fn reached(file: &str) -> impl Iterator<Item = (&'static str, u64)> {
+    read(file).map(|(phase, at)| (phase.name(), at))
+}
+
 /// The phases in the file, with milliseconds. Lines that nobody wrote are passed over.
-fn read(file: &str) -> impl Iterator<Item = (Phase, u64)> {
+pub fn read(file: &str) -> impl Iterator<Item = (Phase, u64)> {
     file.lines().filter_map(|line| {
         let (name, at) = line.split_once('\t')?;
         let (whole, part) = at.split_once('.')?;

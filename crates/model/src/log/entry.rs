@@ -81,6 +81,19 @@ impl<'a> Entry<'a> {
         out.push(b'\n');
     }
 
+    /// Appends the day of the year, the second and the text, without an end of line: what fits beside others of
+    /// the same service.
+    pub fn append_short(&self, zone: &Zone, out: &mut Vec<u8>) {
+        let mut time = Vec::new();
+        if self.date.is_some_and(|date| append_local(date, Reading::Tai, zone, &mut time)) {
+            // `YYYY-MM-DD HH:MM:SS.nnnnnnnnn`; the year may be longer.
+            let end = time.len() - 10;
+            out.extend_from_slice(&time[end - 14..end]);
+            out.push(b' ');
+        }
+        append_escaped(self.line.text, out);
+    }
+
     /// Appends it as one line with a JSON object. What is not known is null.
     pub fn append_json(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"time\":");
@@ -136,7 +149,7 @@ fn colour_of(service: &[u8]) -> &'static [u8] {
 
 /// Appends bytes as text in which nothing is left that a terminal obeys: what is
 /// no UTF-8, and each byte of what steers, becomes `\xNN`. Tabs stay.
-fn append_escaped(bytes: &[u8], out: &mut Vec<u8>) {
+pub fn append_escaped(bytes: &[u8], out: &mut Vec<u8>) {
     if bytes.iter().all(|&byte| matches!(byte, b' '..=b'~' | b'\t')) {
         return out.extend_from_slice(bytes);
     }
@@ -239,6 +252,19 @@ mod tests {
             (b"@ffffffffffffffff00000000 a b", b"@ffffffffffffffff00000000 a b\n"),
         ] {
             assert_eq!(text(line), shown);
+        }
+    }
+
+    #[test]
+    fn the_short_form_has_no_year_and_no_name() {
+        for (line, shown) in [
+            (&b"@400000000000000a00000000 dns <3>up\x1b"[..], r"01-01 00:00:00 up\x1b"),
+            (b"no label", "no label"),
+            (b"@ffffffffffffffff00000000 a b", "b"),
+        ] {
+            let mut out = Vec::new();
+            entry(line).append_short(&Zone::UTC, &mut out);
+            assert_eq!(out, shown.as_bytes(), "{}", line.escape_ascii());
         }
     }
 

@@ -7,6 +7,7 @@ pub mod journal;
 pub mod kernel;
 pub mod last_boot;
 pub mod line;
+pub mod loss;
 pub mod mark;
 pub mod packed;
 pub mod place;

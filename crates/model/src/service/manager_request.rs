@@ -6,9 +6,11 @@
 use crate::bytes::{ReadError, Reader, Writer};
 use crate::service::reason::Reason;
 use crate::service::request::SlotState;
+use crate::service::status::Exit;
 use crate::time::Moment;
 
-/// Changes with every change of a message.
+/// Changes with every change of a message. One that is new, and told only to
+/// those who ask for it, changes nothing for the others.
 pub const PROTOCOL: u16 = 2;
 
 /// What shall become of services.
@@ -97,6 +99,11 @@ pub enum ToManager<'a> {
     Because {
         text: &'a str,
     },
+    /// Say when the services that were named were brought up and down, and how
+    /// their processes ended; all of them, if none was.
+    History {
+        id: u32,
+    },
 }
 
 /// What a controller goes by for one service, for people.
@@ -152,6 +159,36 @@ pub struct Asked<'a> {
     pub at: Moment,
 }
 
+/// How it went when a service was brought up or down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanEnd {
+    Going = 0,
+    Done = 1,
+    Failed = 2,
+}
+
+/// One time that a service was brought up or down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span<'a> {
+    pub name: &'a str,
+    pub up: bool,
+    pub end: SpanEnd,
+    /// The request that it belongs to; `FromManager::Asked` before it has the same number.
+    pub change: u32,
+    pub asked: Option<Moment>,
+    pub begun: Moment,
+    pub ended: Moment,
+}
+
+/// The last end of a service's process, or of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run<'a> {
+    pub name: &'a str,
+    pub begun: Option<Moment>,
+    pub ended: Moment,
+    pub exit: Exit,
+}
+
 /// From the manager to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromManager<'a> {
@@ -194,6 +231,10 @@ pub enum FromManager<'a> {
     Switched {
         id: u32,
     },
+    Span(Span<'a>),
+    Run(Run<'a>),
+    /// Older ones were forgotten.
+    SpansCut,
 }
 
 impl Manner {
@@ -248,6 +289,9 @@ impl<'a> ToManager<'a> {
             Self::Because { text } => {
                 w.u8(10).text(text);
             }
+            Self::History { id } => {
+                w.u8(11).u32(id);
+            }
         }
     }
 
@@ -287,6 +331,7 @@ impl<'a> ToManager<'a> {
             8 => Self::Conditions { service: r.text()? },
             9 => Self::Condition(Condition::read(r)?),
             10 => Self::Because { text: r.text()? },
+            11 => Self::History { id: r.u32()? },
             _ => return Err(ReadError::Impossible),
         })
     }
@@ -358,6 +403,44 @@ impl<'a> ServiceStatus<'a> {
     }
 }
 
+impl<'a> Span<'a> {
+    fn write(&self, w: &mut Writer) {
+        w.text(self.name).bool(self.up).u8(self.end as u8).u32(self.change);
+        w.u64(self.asked.map_or(0, Moment::nanos));
+        w.u64(self.begun.nanos()).u64(self.ended.nanos());
+    }
+
+    fn read(r: &mut Reader<'a>) -> Result<Self, ReadError> {
+        let (name, up) = (r.text()?, r.bool()?);
+        let end = match r.u8()? {
+            0 => SpanEnd::Going,
+            1 => SpanEnd::Done,
+            2 => SpanEnd::Failed,
+            _ => return Err(ReadError::Impossible),
+        };
+        let (change, asked) = (r.u32()?, moment(r.u64()?));
+        let (begun, ended) = (Moment::from_nanos(r.u64()?), Moment::from_nanos(r.u64()?));
+        Ok(Self { name, up, end, change, asked, begun, ended })
+    }
+}
+
+impl<'a> Run<'a> {
+    fn write(&self, w: &mut Writer) {
+        w.text(self.name).u64(self.begun.map_or(0, Moment::nanos)).u64(self.ended.nanos());
+        w.u16(self.exit.to_wait_status());
+    }
+
+    fn read(r: &mut Reader<'a>) -> Result<Self, ReadError> {
+        let (name, begun, ended) = (r.text()?, moment(r.u64()?), Moment::from_nanos(r.u64()?));
+        Ok(Self { name, begun, ended, exit: Exit::from_wait_status(r.u16()?) })
+    }
+}
+
+/// No moment is 0: that is when the machine started.
+fn moment(nanos: u64) -> Option<Moment> {
+    (nanos != 0).then(|| Moment::from_nanos(nanos))
+}
+
 impl<'a> FromManager<'a> {
     pub fn write(&self, w: &mut Writer) {
         match self {
@@ -384,6 +467,11 @@ impl<'a> FromManager<'a> {
             Self::Switched { id } => {
                 w.u8(6).u32(*id);
             }
+            Self::Span(span) => span.write(w.u8(9)),
+            Self::Run(run) => run.write(w.u8(10)),
+            Self::SpansCut => {
+                w.u8(11);
+            }
         }
     }
 
@@ -402,6 +490,9 @@ impl<'a> FromManager<'a> {
                 at: Moment::from_nanos(r.u64()?),
             }),
             8 => Self::Condition { controller: r.text()?, condition: Condition::read(r)? },
+            9 => Self::Span(Span::read(r)?),
+            10 => Self::Run(Run::read(r)?),
+            11 => Self::SpansCut,
             _ => return Err(ReadError::Impossible),
         })
     }
@@ -410,7 +501,6 @@ impl<'a> FromManager<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::status::Exit;
     use core::time::Duration;
 
     #[test]
@@ -438,6 +528,7 @@ mod tests {
             ToManager::Conditions { service: "wan" },
             ToManager::Condition(condition),
             ToManager::Because { text: "9.9.9.9 does not answer" },
+            ToManager::History { id: 5 },
         ];
         let mut w = Writer::new();
         asked.iter().for_each(|message| message.write(&mut w));
@@ -499,6 +590,22 @@ mod tests {
                 FromManager::Condition { controller: "uplinks", condition },
                 FromManager::StatusEnd { id: 1 },
                 FromManager::Switched { id: 1 },
+                FromManager::Span(Span {
+                    name,
+                    up: true,
+                    end: SpanEnd::Failed,
+                    change: 3,
+                    asked: None,
+                    begun: since,
+                    ended: since,
+                }),
+                FromManager::Run(Run {
+                    name,
+                    begun: Some(since),
+                    ended: since,
+                    exit: Exit::Signal(9),
+                }),
+                FromManager::SpansCut,
             ];
             let mut w = Writer::new();
             told.iter().for_each(|message| message.write(&mut w));

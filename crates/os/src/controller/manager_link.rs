@@ -305,6 +305,9 @@ impl ManagerLink {
                 FromManager::Refused { id, why, .. } => self.ended(id, false, Some(why)),
                 FromManager::Step { .. }
                 | FromManager::Asked(_)
+                | FromManager::Span(_)
+                | FromManager::Run(_)
+                | FromManager::SpansCut
                 | FromManager::Condition { .. }
                 | FromManager::StatusEnd { .. }
                 | FromManager::Switched { .. } => {}

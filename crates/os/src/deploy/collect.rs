@@ -6,6 +6,7 @@ use engine::deploy::archive::{self, NoArchive};
 use engine::deploy::collect::{self, References};
 use engine::deploy::disk::Disk;
 use engine::deploy::store::{self, Contents};
+use model::deploy::history::Number;
 use model::deploy::store_path::StorePath;
 
 use super::lease::{self, Right};
@@ -35,10 +36,12 @@ pub struct Collected {
     pub freed: u64,
 }
 
-/// Removes what nobody needs, or only finds it. It can be done beside a copy.
+/// Removes what nobody needs, or only finds it. It can be done beside a copy. What these generations
+/// need counts as if they had been forgotten.
 pub fn run(
     root: &Path,
     is_dry: bool,
+    forgotten: &[Number],
     told: &mut dyn FnMut(&StorePath),
 ) -> Result<Collected, Trouble> {
     let mut disk = StoreDir::open(root)?;
@@ -52,7 +55,7 @@ pub fn run(
     let before = disk.room()?.bytes;
     let contents = store::contents(&mut disk)?;
     let references = references(&mut disk, &contents)?;
-    let mut roots = roots::find(root).to(|| "find out what is needed")?;
+    let mut roots = roots::find_without(root, forgotten).to(|| "find out what is needed")?;
     leased.paths.names().for_each(|path| roots.add(path.clone()));
     let groups = collect::garbage(&references, &roots);
     let mut collected = Collected::default();

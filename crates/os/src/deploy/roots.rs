@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use model::deploy::history::Number;
 use model::deploy::paths::PathSet;
 use model::deploy::store_path::{STORE, StorePath};
 
@@ -14,10 +15,16 @@ use crate::processes;
 const LINKS: [&str; 2] = ["boot/system", "run/current-system"];
 
 /// Folders of such links.
-const FOLDERS: [&str; 2] = ["boot/generations", "nix/var/doorward/roots"];
+const FOLDERS: [&str; 2] = [GENERATIONS, "nix/var/doorward/roots"];
+const GENERATIONS: &str = "boot/generations";
 
 /// Every path that is needed by itself, without what it refers to.
 pub fn find(root: &Path) -> io::Result<PathSet> {
+    find_without(root, &[])
+}
+
+/// The same, as if these generations had been forgotten.
+pub fn find_without(root: &Path, forgotten: &[Number]) -> io::Result<PathSet> {
     let mut found = PathSet::default();
     for link in LINKS {
         follow(root, &root.join(link), &mut found);
@@ -28,7 +35,13 @@ pub fn find(root: &Path) -> io::Result<PathSet> {
             entries => entries?,
         };
         for entry in entries {
-            follow(root, &entry?.path(), &mut found);
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default();
+            let is_forgotten = |number: &Number| name.to_str() == Some(&number.to_string());
+            if folder == GENERATIONS && forgotten.iter().any(is_forgotten) {
+                continue;
+            }
+            follow(root, &path, &mut found);
         }
     }
     // Only the system itself has processes.
@@ -109,6 +122,10 @@ mod tests {
         let found: Vec<String> =
             find(&root).expect("found").names().map(|path| format!("{STORE}/{path}")).collect();
         assert_eq!(found, [path("a"), path("b"), path("c")]);
+        let first = [Number::parse("1").expect("a number")];
+        let without = find_without(&root, &first).expect("found");
+        let without: Vec<String> = without.names().map(|path| format!("{STORE}/{path}")).collect();
+        assert_eq!(without, [path("a"), path("c")]);
         fs::remove_dir_all(root).expect("removed");
         let mut all = PathSet::default();
         in_use(&mut all).expect("there are processes");

@@ -325,6 +325,13 @@ impl Reader {
         Ok(true)
     }
 
+    /// Where [`Reader::read`] has come to in `current`, as a place that can be kept; `None`: there is nothing
+    /// there yet that it would be known by.
+    pub fn kept(&self, offset: u64) -> Option<Kept> {
+        let current = self.files.last().filter(|_| self.has_current)?;
+        Some(Kept { offset, ..current.begins? })
+    }
+
     /// Opens a file of the log; `None` where it is gone.
     fn file(&self, at: usize) -> io::Result<Option<OwnedFd>> {
         match &self.files[at] {

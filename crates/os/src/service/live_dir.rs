@@ -275,6 +275,20 @@ pub fn readers(real: &Path) -> Option<u32> {
     std::fs::read_to_string(real.join(READERS)).ok()?.trim().parse().ok()
 }
 
+/// The file that says which group may ask the manager how services are, beside the link `live` or the
+/// directory that it leads to: unlike the group of `ward init -g` these are let in later, also to the
+/// next live directory, and nothing else becomes theirs.
+pub fn lookers_file(live: &Path) -> PathBuf {
+    let name = live.file_name().unwrap_or_default().as_bytes();
+    let stem = name.split(|&byte| byte == b':').next().unwrap_or_default();
+    live.with_file_name(OsStr::from_bytes(&[stem, b".lookers"].concat()))
+}
+
+/// The group that such a file names.
+pub fn lookers(live: &Path) -> Option<u32> {
+    std::fs::read_to_string(lookers_file(live)).ok()?.trim().parse().ok()
+}
+
 /// Makes `live` lead to `real`, at once and whole. Two programs may do it at
 /// the same time: whoever makes the live directory, and its new manager.
 pub fn publish(live: &Path, real: &Path) -> Result<(), Trouble> {

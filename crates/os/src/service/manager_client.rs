@@ -26,9 +26,19 @@ const AWAY_MAX: Duration = Duration::from_secs(30);
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
 pub enum Wish<'a> {
-    Change { verb: Verb, manner: Manner },
+    Change {
+        verb: Verb,
+        manner: Manner,
+    },
     Status,
-    Update { database: &'a str, manner: Manner, as_is: bool, conversions: &'a [Conversion] },
+    /// When services were brought up and down, and how those that are named last ended.
+    History,
+    Update {
+        database: &'a str,
+        manner: Manner,
+        as_is: bool,
+        conversions: &'a [Conversion],
+    },
 }
 
 /// How it ended.
@@ -252,6 +262,7 @@ impl Asking<'_> {
                 ToManager::Ask { id, verb, manner, limit, since: meeting.since }.write(&mut w);
             }
             Wish::Status => ToManager::Status { id }.write(&mut w),
+            Wish::History => ToManager::History { id }.write(&mut w),
             Wish::Update { database, manner, as_is, conversions } => {
                 for Conversion { old, new, restart } in conversions {
                     let new = new.as_deref();

@@ -23,6 +23,7 @@ mod script_output;
 pub mod settings;
 pub mod signal_name;
 pub mod source_dir;
+pub mod status_asker;
 pub mod table;
 mod takeover;
 pub mod tree;

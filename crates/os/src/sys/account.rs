@@ -38,3 +38,8 @@ pub fn become_user(
 fn check(answer: i32) -> io::Result<()> {
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// No program that this process becomes has more rights than it has now (`PR_SET_NO_NEW_PRIVS`).
+pub fn give_up_more() -> io::Result<()> {
+    Ok(rustix::thread::set_no_new_privs(true)?)
+}

@@ -200,6 +200,7 @@ fn check(wanted: &Wanted) -> Result<String, Failure> {
         && !wanted.reboot
     {
         let failure = plan::unusable(&services.display().to_string(), &error);
+        let failure = Failure { exit: Exit::NOT_ACHIEVED, ..failure };
         return Err(failure.hint("services for another ward begin with a restart: --reboot"));
     }
     path.to_str().map(str::to_owned).ok_or_else(|| Failure::refused("its path is not UTF-8"))

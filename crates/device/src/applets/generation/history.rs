@@ -5,7 +5,7 @@ use std::io::Write;
 use cli::{Args, Exit, Failure};
 use engine::deploy::deeds;
 use model::calendar::Civil;
-use model::deploy::history::{Number, Record};
+use model::deploy::history::{Number, Outcome, Record};
 use os::deploy::generations::{self, Numbered};
 
 use super::flags;
@@ -140,15 +140,57 @@ pub fn delete(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         }
     }
     if let Some(keep) = keep {
-        let old = &state.all[..state.all.len().saturating_sub(keep)];
-        chosen.extend(old.iter().filter(|one| needed(&state, one).is_none()).cloned());
+        let named: Vec<Number> = chosen.iter().map(|one| one.number).collect();
+        let old = all_but(&state, keep).into_iter();
+        chosen.extend(old.filter(|one| !named.contains(&one.number)).cloned());
     }
+    forget(&chosen, out)?;
+    Ok(Exit::DONE)
+}
+
+/// Forgets all but so many that can be gone back to; `is_dry`: only says which. Those that would be or are
+/// forgotten.
+pub fn forget_all_but(
+    keep: usize,
+    is_dry: bool,
+    out: &mut dyn Write,
+) -> Result<Vec<Number>, Failure> {
+    let state = State::read()?;
+    let chosen: Vec<Numbered> = all_but(&state, keep).into_iter().cloned().collect();
+    if is_dry {
+        for one in &chosen {
+            writeln!(out, "generation {} would be forgotten", one.number)?;
+        }
+    } else {
+        forget(&chosen, out)?;
+    }
+    Ok(chosen.into_iter().map(|one| one.number).collect())
+}
+
+/// All that nobody needs, but for the newest `keep` that work. Of what has failed only the last word
+/// stays, so that its reason can be read.
+fn all_but(state: &State, keep: usize) -> Vec<&Numbered> {
+    let newest = state.all.last().map(|one| one.number);
+    let (mut kept, mut chosen) = (0, Vec::new());
+    for one in state.all.iter().rev() {
+        let failed = one.record.as_ref().is_some_and(|it| it.outcome == Outcome::Failed);
+        kept += usize::from(!failed);
+        let stays = if failed { Some(one.number) == newest } else { kept <= keep };
+        if !stays && needed(state, one).is_none() {
+            chosen.push(one);
+        }
+    }
+    chosen.reverse();
+    chosen
+}
+
+fn forget(chosen: &[Numbered], out: &mut dyn Write) -> Result<(), Failure> {
     let here = generations::here();
-    for one in &chosen {
+    for one in chosen {
         here.carry_out(&deeds::delete(one.number)).map_err(Failure::refused)?;
         writeln!(out, "generation {} is forgotten", one.number)?;
     }
-    Ok(Exit::DONE)
+    Ok(())
 }
 
 /// Why it cannot be forgotten, if that is so.

@@ -29,7 +29,7 @@ pub fn check(generation: &Path) -> Result<(), Failure> {
 }
 
 /// The kernel that the modules in a folder are for; `None`: there are none.
-fn wanted(folder: &Path) -> Option<String> {
+pub fn wanted(folder: &Path) -> Option<String> {
     let entries = fs::read_dir(folder).ok()?.flatten();
     let mut modules = entries.map(|entry| entry.path());
     modules.find_map(|path| {

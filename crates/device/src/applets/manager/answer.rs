@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use engine::service::manage::{Ask, Manager, Verb as Goal};
-use engine::service::update;
+use engine::service::{timeline, update};
 use model::bytes::Reader;
 use model::limits::{MESSAGE_BYTES_MAX, SERVICES_MAX};
 use model::service::database::{Entry, Index};
 use model::service::manager_request::{
-    FromManager, Manner, PROTOCOL, ServiceStatus, ToManager, Verb,
+    Asked, FromManager, Manner, PROTOCOL, Run, ServiceStatus, Span, ToManager, Verb,
 };
 use model::service::name::nearest;
 use model::time::Moment;
@@ -102,6 +102,7 @@ impl Program {
                 }
                 ToManager::Condition(condition) => self.conditions.add(number, &condition),
                 ToManager::Because { text } => client.because = Some(text.to_owned()),
+                ToManager::History { id } => self.tell_history(number, id),
             }
         }
         true
@@ -262,6 +263,34 @@ impl Program {
                 let controller = self.live.name(controller);
                 client.tell(&FromManager::Condition { controller, condition });
             }
+        }
+        client.tell(&FromManager::StatusEnd { id });
+    }
+
+    /// When services were brought up and down, and how they last ended.
+    fn tell_history(&mut self, number: usize, id: u32) {
+        if !self.permits(number, id, false) {
+            return;
+        }
+        let Some(client) = self.clients.get(number) else { return };
+        let services = client.take_names();
+        let wanted = |service: &Index| services.is_empty() || services.contains(service);
+        for Asked { request, by, at } in self.askers.all() {
+            let request = self.timeline.change(request);
+            client.tell(&FromManager::Asked(Asked { request, by, at }));
+        }
+        if self.timeline.is_cut() {
+            client.tell(&FromManager::SpansCut);
+        }
+        for span in self.timeline.spans().filter(|span| wanted(&span.service)) {
+            let &timeline::Span { service, up, end, change, asked, begun, ended } = span;
+            let name = self.live.name(service);
+            client.tell(&FromManager::Span(Span { name, up, end, change, asked, begun, ended }));
+        }
+        for run in services.iter().filter_map(|&service| self.timeline.last_run(service)) {
+            let &timeline::Run { service, begun, ended, exit } = run;
+            let name = self.live.name(service);
+            client.tell(&FromManager::Run(Run { name, begun, ended, exit }));
         }
         client.tell(&FromManager::StatusEnd { id });
     }

@@ -31,6 +31,11 @@ impl Askers {
         self.known.push_back(Asker { order, by: because.unwrap_or_else(|| describe(pid)), at });
     }
 
+    /// When a request was made.
+    pub fn at(&self, order: u32) -> Option<Moment> {
+        self.known.iter().rev().find(|one| one.order == order).map(|one| one.at)
+    }
+
     /// Those that are remembered, the oldest first.
     pub fn all(&self) -> impl Iterator<Item = Asked<'_>> {
         self.known.iter().map(|one| Asked { request: one.order, by: &one.by, at: one.at })

@@ -303,12 +303,12 @@ impl Client {
     }
 }
 
-/// Makes the socket: for the owner, and where `group` names one for those in
-/// it, who may then only look.
+/// Makes the socket: for the owner, and where `group` (or the file of lookers)
+/// names one for those in it, who may then only look.
 fn open_door(live: &Path, events: &EventLoop) -> io::Result<Door> {
     let path = live.join(MANAGER);
     let door = Door::open(&path, 0o600, events, LISTENER)?;
-    if let Some(group) = live_dir::readers(live) {
+    if let Some(group) = live_dir::readers(live).or_else(|| live_dir::lookers(live)) {
         std::os::unix::fs::chown(&path, None, Some(group))?;
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o660);
         std::fs::set_permissions(&path, mode)?;

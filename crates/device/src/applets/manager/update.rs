@@ -14,7 +14,7 @@ use std::time::Duration;
 use cli::Failure;
 use engine::service::manage::{Ask, Graph, Manager, Outcome, Verb};
 use engine::service::update::{self, Conversion, Plan};
-use model::service::database::{Database, Index};
+use model::service::database::{Database, Entry, Index};
 use model::service::live_state::{AGAIN, STARTING, UP, WANTED};
 use model::service::manager_request::FromManager;
 use model::service::request::ToInit;
@@ -402,6 +402,14 @@ impl Program {
             }
         };
         let before = std::mem::replace(&mut self.live, live);
+        self.timeline.renumber(self.graph.newest(), &|was| match self
+            .live
+            .database()
+            .find(before.name(was))
+        {
+            Some(Entry::Service(is)) => Some(is),
+            _ => None,
+        });
         self.graph = Manager::new(Graph::from(&self.live.database()), self.live.bytes());
         self.outputs = Outputs::new(&self.live, self.graph.graph());
         if let Some(watches) = self.outputs.watches() {

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use cli::{Args, Command, Exit, Failure, text};
+use crate::applets::json::{Object, quoted};
+use cli::{Args, Command, Exit, Failure, Opt, text};
 use model::service::signal::SIGNAL_MAX;
 use os::error_name;
 use os::service::signal_name;
@@ -10,8 +11,8 @@ use os::service::signal_name;
 pub const COMMAND: Command = Command {
     name: "explain",
     summary: "Say what a code or a word in a message means, and what may help",
-    usage: "ward explain CODE|WORD...",
-    options: &[],
+    usage: "ward explain [--json] CODE|WORD...",
+    options: &[Opt("--json", "Print an array with one object for each word")],
     about: "\
 CODE is an exit code, the number or name of an error of the system (2, ENOENT)
 or of a signal (15, SIGTERM), or a wait status; all that it may be is printed.
@@ -74,22 +75,41 @@ down nobody wants it: `ward start NAME`\n\
 ";
 
 fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
-    if let Some(option) = args.option()? {
-        return Err(args.unknown(&option));
+    let mut json = false;
+    while let Some(option) = args.option()? {
+        match option.as_str() {
+            "json" => json = true,
+            other => return Err(args.unknown(other)),
+        }
     }
     let words = args.rest();
     if words.is_empty() {
         return Err(Failure::usage("it needs a code or a word"));
     }
-    let mut exit = Exit::DONE;
+    let (mut exit, mut objects) = (Exit::DONE, Vec::new());
     for word in &words {
         let word = text(word)?;
         let said = explained(word);
+        if json {
+            let mut object = Object::begin();
+            object.text("word", word);
+            object.raw("known", if said.is_empty() { "false" } else { "true" });
+            let lines: Vec<String> = said.lines().map(|line| quoted(line.trim_start())).collect();
+            object.raw("says", &format!("[{}]", lines.join(",")));
+            objects.push(object.end());
+            if said.is_empty() {
+                exit = Exit::NOT_ACHIEVED;
+            }
+            continue;
+        }
         if said.is_empty() {
             writeln!(out, "{word}: not known here")?;
             exit = Exit::NOT_ACHIEVED;
         }
         out.write_all(said.as_bytes())?;
+    }
+    if json {
+        writeln!(out, "[{}]", objects.join(",\n "))?;
     }
     Ok(exit)
 }

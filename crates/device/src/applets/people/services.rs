@@ -75,14 +75,13 @@ pub fn look<T>(
 ) -> Result<T, Failure> {
     let file: DatabaseFile = read_database(live)?;
     let database = open(&file)?;
-    let mut seen = vec![Seen::default(); database.len()];
-    let mut requests = Vec::new();
-    let asked = ask_manager(live, &database, &mut seen, &mut requests);
+    let mut told = Told::new(database.len());
+    let asked = ask_manager(live, &database, &mut told);
     let (fresh, denied) = (matches!(asked, Ok(true)), is_denied(&asked));
     if !fresh {
-        read_files(live, &database, &mut seen)?;
+        told.read_files(live, &database)?;
     }
-    with(&Services { database, seen, requests, fresh, denied, now: clock::now() })
+    with(&Services::new(database, told, fresh, denied))
 }
 
 fn is_denied(asked: &Result<bool, AskError>) -> bool {
@@ -90,12 +89,7 @@ fn is_denied(asked: &Result<bool, AskError>) -> bool {
 }
 
 /// `false`: the manager knows other services.
-fn ask_manager(
-    live: &Path,
-    database: &Database<'_>,
-    seen: &mut [Seen],
-    requests: &mut Vec<Request>,
-) -> Result<bool, AskError> {
+fn ask_manager(live: &Path, database: &Database<'_>, told: &mut Told) -> Result<bool, AskError> {
     let asking = Asking {
         live,
         names: &[],
@@ -105,19 +99,41 @@ fn ask_manager(
         ticks: false,
         patient: false,
     };
-    let (mut known, mut last) = (0, None);
     let answered = asking.ask(&mut |heard| {
-        let status = match heard {
-            Heard::Manager(FromManager::Service(status)) => status,
-            Heard::Manager(FromManager::Asked(Asked { request: number, by, at })) => {
-                return requests.push(Request { number, by: by.to_owned(), at });
+        if let Heard::Manager(message) = heard {
+            told.hear(database, message);
+        }
+    });
+    answered.map(|_| told.is_whole())
+}
+
+/// What the manager tells of all services, message by message.
+#[derive(Default)]
+pub struct Told {
+    seen: Vec<Seen>,
+    requests: Vec<Request>,
+    known: usize,
+    /// The service that was told last.
+    last: Option<Index>,
+}
+
+impl Told {
+    pub fn new(services: usize) -> Self {
+        Self { seen: vec![Seen::default(); services], ..Self::default() }
+    }
+
+    pub fn hear(&mut self, database: &Database<'_>, message: FromManager<'_>) {
+        let status = match message {
+            FromManager::Service(status) => status,
+            FromManager::Asked(Asked { request: number, by, at }) => {
+                return self.requests.push(Request { number, by: by.to_owned(), at });
             }
-            Heard::Manager(FromManager::Condition { controller, condition }) => {
+            FromManager::Condition { controller, condition } => {
                 let Condition { label, value, holds, since } = condition;
                 let (label, value) = (label.to_owned(), value.to_owned());
                 let controller = controller.to_owned();
-                if let Some(index) = last {
-                    let seen: &mut Seen = &mut seen[index as usize];
+                if let Some(index) = self.last {
+                    let seen: &mut Seen = &mut self.seen[index as usize];
                     seen.conditions.push(Known { controller, label, value, holds, since });
                 }
                 return;
@@ -128,12 +144,22 @@ fn ask_manager(
         if let Some(model::service::database::Entry::Service(index)) = database.find(name) {
             let trouble = trouble.map(|reason| reason.map(str::to_owned));
             let conditions = Vec::new();
-            seen[index as usize] = Seen { byte, goal, state, trouble, limit, request, conditions };
-            last = Some(index);
-            known += 1;
+            self.seen[index as usize] =
+                Seen { byte, goal, state, trouble, limit, request, conditions };
+            self.last = Some(index);
+            self.known += 1;
         }
-    });
-    answered.map(|_| known == seen.len())
+    }
+
+    /// Whether it was told of as many services as there are.
+    pub fn is_whole(&self) -> bool {
+        self.known == self.seen.len()
+    }
+
+    /// What `state` and the supervise directories say instead.
+    pub fn read_files(&mut self, live: &Path, database: &Database<'_>) -> Result<(), Failure> {
+        read_files(live, database, &mut self.seen)
+    }
 }
 
 /// What `state` and the supervise directories say.
@@ -182,17 +208,38 @@ pub enum Mood {
     Quiet,
 }
 
-impl Services<'_> {
+impl<'a> Services<'a> {
+    pub fn new(database: Database<'a>, told: Told, fresh: bool, denied: bool) -> Self {
+        let Told { seen, requests, .. } = told;
+        Self { database, seen, requests, fresh, denied, now: clock::now() }
+    }
+
+    /// What was told, to be used again.
+    pub fn into_told(self) -> Told {
+        Told { seen: self.seen, requests: self.requests, ..Told::default() }
+    }
+
+    /// Why the manager has not been heard, if it has not.
+    pub fn unheard(&self) -> Option<&'static str> {
+        match (self.fresh, self.denied) {
+            (true, _) => None,
+            (false, false) => Some("the manager is away"),
+            (false, true) => {
+                Some("only root, the owner and the group of `ward init -g` may ask the manager")
+            }
+        }
+    }
+
     /// Warns where the manager has not been heard.
     pub fn warn(&self) {
-        let why = match (self.fresh, self.denied) {
-            (true, _) => return,
-            (false, false) => "the manager is away",
-            (false, true) => {
-                "only root, the owner and the group of `ward init -g` may ask the manager"
-            }
-        };
-        eprintln!("ward: warning: {why}; this is what files say");
+        if let Some(why) = self.unheard() {
+            eprintln!("ward: warning: {why}; this is what files say");
+        }
+    }
+
+    /// Whether the manager may not be asked by this user.
+    pub fn denied(&self) -> bool {
+        self.denied
     }
 
     pub fn name(&self, index: Index) -> &str {

@@ -143,6 +143,9 @@ fn words(matches: &ArgMatches) -> Vec<OsString> {
     if let Some(deadline) = matches.get_one::<u64>("deadline") {
         words.push(format!("--deadline={deadline}").into());
     }
+    if let Some(keep) = matches.get_one::<usize>("keep") {
+        words.push(format!("--keep={keep}").into());
+    }
     if let Some(why) = matches.get_one::<String>("why") {
         words.push(format!("--why={why}").into());
     }

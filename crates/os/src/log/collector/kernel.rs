@@ -10,11 +10,10 @@ use model::limits::LOG_TURN_BYTES_MAX;
 use model::log::journal::{KERNEL, Record as Plan};
 use model::log::kernel::{RECORD_BYTES_MAX, Record, SERVICE};
 use model::log::line::head;
-use model::log::mark;
+use model::log::{loss, mark};
 use rustix::fs::{Mode, OFlags, SeekFrom, open, seek};
 use rustix::io::{Errno, read};
 
-use super::stall::loss;
 use super::{Collector, Written};
 
 /// Bytes that each line has beside its text: more than a label, a name and a newline.
@@ -78,7 +77,7 @@ impl Collector {
             let Some(record) = record.filter(|record| record.number >= next) else { continue };
             let missing = record.number - next;
             if missing > 0 && next > 0 {
-                lines.extend_from_slice(loss(missing, SERVICE).as_bytes());
+                lines.extend_from_slice(loss::text(missing, SERVICE).as_bytes());
                 ends.push((lines.len(), false));
                 model::label::append(record.number - 1, 1, &mut numbers);
                 numbers.push(b'\n');

@@ -8,6 +8,7 @@ use engine::log::split::{Rest, first_piece};
 use engine::log::step::Stuck;
 use model::log::journal::Record;
 use model::log::line::head;
+use model::log::loss;
 use model::log::mark::SERVICE;
 use model::time::Moment;
 
@@ -29,11 +30,6 @@ pub(super) struct Stall {
     pub(super) retry: (Moment, Duration),
     /// When to make room in pipes that are full.
     pub(super) relief: Moment,
-}
-
-/// What the log says of lines that are lost.
-pub(super) fn loss(lines: u64, service: &str) -> String {
-    format!("lost {lines} lines of {service}")
 }
 
 impl Collector {
@@ -111,7 +107,7 @@ impl Collector {
                 let today = self.mark()?;
                 let pipe = &self.pipes[at];
                 self.text.clear();
-                let text = loss(pipe.lost, &pipe.name);
+                let text = loss::text(pipe.lost, &pipe.name);
                 self.text.push(&head(&today.label_text(), SERVICE), text.as_bytes(), false);
                 let plan = Record { pipe: pipe.inode, ..Record::default() };
                 self.write(plan, None, 0)?;

@@ -1,0 +1,352 @@
+//! What is wrong with a device, or soon will be, and what helps: from facts
+//! that somebody has gathered to findings. Facts that are missing find nothing.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A file system that can be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileSystem {
+    pub place: String,
+    /// As the kernel calls it.
+    pub kind: String,
+    pub bytes: u64,
+    pub free: u64,
+    /// 0: it does not count files.
+    pub nodes: u64,
+    pub nodes_free: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    pub name: String,
+    /// It is not what it should be.
+    pub failed: bool,
+    /// How often its process has died in the last hour.
+    pub deaths: usize,
+}
+
+/// What is known of the generations of a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Generations {
+    /// Store paths, and how people call them.
+    pub running: String,
+    pub running_name: String,
+    pub boot: String,
+    pub boot_name: String,
+    /// A trial that goes on, in a sentence, and its id.
+    pub trial: Option<(String, String)>,
+    /// The last one that was tried and is gone, and why; nothing once another one was kept.
+    pub failed: Option<(String, String)>,
+    /// Whether what runs is signed by a key that is trusted here; `None`: no keys are, or it is no store path.
+    pub signed: Option<bool>,
+    /// Whether anybody's signature is wanted.
+    pub keys: bool,
+    /// The file of the keys cannot be read, and why.
+    pub keys_damaged: Option<String>,
+}
+
+/// What is known of a device. `None`: that could not be found out, or it is of no matter here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub file_systems: Vec<FileSystem>,
+    /// Bytes of memory, and those that programs can still have.
+    pub memory: Option<(u64, u64)>,
+    pub services: Vec<Service>,
+    /// Nobody can say how services are, and why.
+    pub no_services: Option<String>,
+    /// The manager answers.
+    pub manager: Option<bool>,
+    /// There is a log of what services say, and when something was last written there, in seconds.
+    pub log: Option<bool>,
+    /// Seconds since 1970.
+    pub clock: Option<u64>,
+    pub generations: Option<Generations>,
+    /// Init runs another program than the file at its path is now.
+    pub init_is_old: bool,
+    /// The services that run are of another database than the one that the next start takes.
+    pub database_is_old: bool,
+    /// It runs in memory, or the next restart leads there: in words.
+    pub maintenance: Option<String>,
+    /// The kernel that runs, and the one that its modules are for.
+    pub kernels: Option<(String, String)>,
+    /// Root needs no password.
+    pub root_is_open: bool,
+    /// There is a watchdog, and nobody feeds it.
+    pub watchdog_is_idle: bool,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// Worth knowing: nothing has to be done.
+    Note,
+    /// It may become bad.
+    Warning,
+    Bad,
+}
+
+impl Weight {
+    pub fn name(self) -> &'static str {
+        ["note", "warning", "bad"][self as usize]
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub weight: Weight,
+    /// The same word for the same kind of finding, always.
+    pub code: &'static str,
+    pub what: String,
+    /// What helps.
+    pub cure: String,
+}
+
+/// Deaths in an hour from which on a service restarts too often.
+const DEATHS: usize = 3;
+
+/// Before this the wall clock was not set: 2024-01-01.
+const CLOCK_SET: u64 = 1_704_067_200;
+
+/// Room that is enough, however large the whole is.
+const FREE_ENOUGH: u64 = 64 << 20;
+
+/// Of the worst first; of one weight in the order in which they were found.
+pub fn examine(facts: &Facts) -> Vec<Finding> {
+    let mut list = List(Vec::new());
+    facts.file_systems.iter().for_each(|one| list.file_system(one));
+    if let Some((all, left)) = facts.memory
+        && left < all / 10
+    {
+        let weight = if left < all / 25 { Weight::Bad } else { Weight::Warning };
+        let what = format!("memory: {} of {} are left", size(left), size(all));
+        list.add(
+            weight,
+            "memory",
+            what,
+            "`ps` shows who has it; what lies in /run and /tmp counts, too",
+        );
+    }
+    list.services(facts);
+    if let Some(generations) = &facts.generations {
+        list.generations(generations);
+    }
+    list.system(facts);
+    // Three weights need no sorting.
+    let mut sorted = Vec::new();
+    for weight in [Weight::Bad, Weight::Warning, Weight::Note] {
+        sorted.extend(list.0.iter().filter(|finding| finding.weight == weight).cloned());
+    }
+    sorted
+}
+
+/// Whether somebody has to do something.
+pub fn is_ill(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.weight > Weight::Note)
+}
+
+/// Findings, as they are found.
+struct List(Vec<Finding>);
+
+impl List {
+    fn add(&mut self, weight: Weight, code: &'static str, what: String, cure: &str) {
+        self.0.push(Finding { weight, code, what, cure: cure.into() });
+    }
+
+    fn file_system(&mut self, one: &FileSystem) {
+        let FileSystem { place, kind, bytes, free, nodes, nodes_free } = one;
+        let in_memory = matches!(kind.as_str(), "tmpfs" | "ramfs" | "devtmpfs");
+        let cure = match in_memory {
+            true => {
+                format!("it lies in memory: `du -ax {place} | sort -n` shows what is large there")
+            }
+            false => format!(
+                "`ward generation delete --keep 2` and `ward store collect` free what old generations hold; \
+                 `du -ax {place} | sort -n` shows the rest"
+            ),
+        };
+        if *bytes > 0 && *free < *bytes / 10 && *free < FREE_ENOUGH {
+            let weight = if *free < *bytes / 50 { Weight::Bad } else { Weight::Warning };
+            let how = if weight == Weight::Bad { "is full" } else { "is about to fill up" };
+            let (free, bytes) = (size(*free), size(*bytes));
+            let what = format!("{place} ({kind}) {how}: {free} of {bytes} are free");
+            self.add(weight, "space", what, &cure);
+        }
+        if *nodes > 0 && *nodes_free < *nodes / 10 {
+            let weight = if *nodes_free < *nodes / 50 { Weight::Bad } else { Weight::Warning };
+            let what = format!("{place} ({kind}) has room for {nodes_free} more files, of {nodes}");
+            let cure =
+                format!("many small files lie there: `find {place} -xdev | wc -l` in its folders");
+            self.add(weight, "inodes", what, &cure);
+        }
+    }
+
+    fn services(&mut self, facts: &Facts) {
+        if let Some(why) = &facts.no_services {
+            let cure = "`ward boot` makes the live directory; -l names another one";
+            self.add(Weight::Bad, "no-services", why.clone(), cure);
+        }
+        if facts.manager == Some(false) {
+            let what = "the manager of the services does not answer".into();
+            self.add(
+                Weight::Bad,
+                "manager",
+                what,
+                "`ward log -s manager` says why; init starts it again by itself",
+            );
+        }
+        if facts.log == Some(false) {
+            let what = "nothing keeps what services say: there is no log".into();
+            self.add(Weight::Bad, "log", what, "is the file system of /run/uncaught-logs full? init starts the logger again by itself");
+        }
+        for Service { name, failed, deaths } in &facts.services {
+            if *failed {
+                let what = format!("{name} is not as it should be");
+                self.add(
+                    Weight::Bad,
+                    "service",
+                    what,
+                    &format!("`ward why {name}`, then `ward log -s {name}`"),
+                );
+            }
+            if *deaths >= DEATHS {
+                let what = format!("{name} has died {deaths} times in the last hour");
+                let cure = format!("`ward why {name}` shows how it ends, and its last words");
+                self.add(Weight::Warning, "restarts", what, &cure);
+            }
+        }
+    }
+
+    fn generations(&mut self, it: &Generations) {
+        if let Some((sentence, id)) = &it.trial {
+            let what = format!("not confirmed yet: {sentence}");
+            let cure = format!(
+                "`ward generation confirm {id}` keeps it, `ward generation rollback` ends it"
+            );
+            self.add(Weight::Warning, "unconfirmed", what, &cure);
+        } else if !it.running.is_empty() && !it.boot.is_empty() && it.running != it.boot {
+            let what = format!(
+                "{} runs and was never confirmed: the next start takes {}",
+                it.running_name, it.boot_name
+            );
+            let cure =
+                "`ward generation activate` tries what runs, and keeps it; a restart goes back";
+            self.add(Weight::Warning, "unconfirmed", what, cure);
+        }
+        if let Some((number, why)) = &it.failed {
+            let what = format!("generation {number} was tried, and did not work: {why}");
+            self.add(
+                Weight::Warning,
+                "update-failed",
+                what,
+                &format!("`ward generation show {number}` tells more"),
+            );
+        }
+        if let Some(why) = &it.keys_damaged {
+            let cure = "until it is mended nothing is received: `doorward rebuild` of a configuration with the right keys needs them first";
+            self.add(Weight::Bad, "keys", format!("the trusted keys cannot be read: {why}"), cure);
+        } else if it.signed == Some(false) {
+            let what = format!(
+                "unsigned: {} has no signature of a key that is trusted here",
+                it.running_name
+            );
+            self.add(
+                Weight::Warning,
+                "unsigned",
+                what,
+                "`doorward copy --sign KEY` sends it again, with a signature",
+            );
+        } else if !it.running.is_empty() && !it.keys {
+            let what =
+                "no signatures are wanted: whoever may log in as root may update this device"
+                    .into();
+            self.add(
+                Weight::Note,
+                "no-keys",
+                what,
+                "`updates.trustedKeys` of the configuration names keys",
+            );
+        }
+    }
+
+    fn system(&mut self, facts: &Facts) {
+        if facts.root_is_open {
+            let what = "root needs no password".into();
+            self.add(
+                Weight::Bad,
+                "password",
+                what,
+                "`passwd root`; in a configuration `users.root.passwd`",
+            );
+        }
+        if facts.clock.is_some_and(|now| now < CLOCK_SET) {
+            let what =
+                "the wall clock was not set: certificates and times in the log are wrong".into();
+            self.add(
+                Weight::Warning,
+                "clock",
+                what,
+                "is the time service up, and does it reach its servers?",
+            );
+        }
+        if facts.watchdog_is_idle {
+            let what =
+                "the hardware has a watchdog, and nobody feeds it: a device that hangs stays so"
+                    .into();
+            self.add(
+                Weight::Note,
+                "watchdog",
+                what,
+                "`hardware.watchdog` of the configuration names it",
+            );
+        }
+        if facts.init_is_old {
+            let what = "init still is the `ward` from before it was replaced".into();
+            self.add(Weight::Warning, "init", what, "`ward reexec`: services go on meanwhile");
+        }
+        if facts.database_is_old {
+            let what =
+                "the services are those of an older database than the next start takes".into();
+            self.add(
+                Weight::Warning,
+                "database",
+                what,
+                "`s6-rc-update /etc/s6-rc/compiled/current` goes over to it",
+            );
+        }
+        if let Some((running, wanted)) = &facts.kernels
+            && running != wanted
+        {
+            let what = format!(
+                "the kernel {running} runs, and the modules are for {wanted}: they do not load"
+            );
+            self.add(
+                Weight::Bad,
+                "kernel",
+                what,
+                "the kernel is flashed with the whole image (docs/guide/reinstall.md)",
+            );
+        }
+        if let Some(maintenance) = &facts.maintenance {
+            self.add(
+                Weight::Warning,
+                "maintenance",
+                maintenance.clone(),
+                "`reboot` leads back to the usual system",
+            );
+        }
+    }
+}
+
+/// `512 B`, `12 kB`, `3.4 MB`.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..=9_999 => format!("{bytes} B"),
+        10_000..=9_999_999 => format!("{} kB", bytes / 1000),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
+    }
+}
+
+#[cfg(test)]
+mod tests;

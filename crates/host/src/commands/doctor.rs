@@ -1,0 +1,142 @@
+//! `doorward doctor`: what this machine lacks, and what is wrong with a device, each with what helps.
+
+use std::env;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::sync::mpsc;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use cli::{Exit, Failure};
+use engine::doctor::{Finding, Weight, is_ill};
+use serde_json::{Value, json};
+
+use super::build::{self, Build};
+use crate::archive::lock::Lock;
+use crate::copy::line::Target;
+use crate::places;
+use crate::watch::checkup::{Device, Here, NEEDS, examine};
+use crate::watch::questions::{self, Known};
+
+pub fn command() -> Command {
+    Command::new("doctor")
+        .about("Say what this machine lacks, and what is wrong with a device, and what helps")
+        .long_about(
+            "Looks for what builds need on this machine, for keys of ssh, and for room. Of a device it says what the \
+             device says itself (`ward doctor`), whether it can be reached, whether its `ward` is another version, \
+             and, where a configuration is named, whether it runs what that gives; nothing is built for that. It \
+             changes nothing. Exit codes: 0 nothing is to be done; 1 something is; 100 wrong usage.",
+        )
+        .arg(Arg::new("DEVICE").help("[USER@]HOST, as ssh has it"))
+        .args(build::what())
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print an array with one object for each finding"),
+        )
+}
+
+pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let here = here();
+    let device = match matches.get_one::<String>("DEVICE") {
+        Some(host) if host.is_empty() || host.starts_with('-') => {
+            return Err(Failure::usage(format!("{host:?} is no device")));
+        }
+        Some(host) => Some(Device {
+            name: host.clone(),
+            known: asked(host),
+            wanted: matches.contains_id("configuration").then(|| wanted(matches)),
+        }),
+        None => None,
+    };
+    let findings = examine(&here, device.as_ref());
+    let mut out = std::io::stdout().lock();
+    if matches.get_flag("json") {
+        let all: Vec<Value> = findings.iter().map(object).collect();
+        writeln!(out, "{:#}", Value::from(all))?;
+    } else {
+        out.write_all(text(&findings, std::io::stdout().is_terminal()).as_bytes())?;
+    }
+    Ok(if is_ill(&findings) { Exit::NOT_ACHIEVED } else { Exit::DONE })
+}
+
+fn object(Finding { weight, code, what, cure }: &Finding) -> Value {
+    json!({ "weight": weight.name(), "code": code, "what": what, "cure": cure })
+}
+
+fn text(findings: &[Finding], terminal: bool) -> String {
+    let colours = terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let mut text = String::new();
+    for Finding { weight, what, cure, .. } in findings {
+        let (on, off) = match weight {
+            _ if !colours => ("", ""),
+            Weight::Bad => ("\x1b[31m", "\x1b[0m"),
+            Weight::Warning => ("\x1b[33m", "\x1b[0m"),
+            Weight::Note => ("\x1b[2m", "\x1b[0m"),
+        };
+        text += &format!("{on}{:8}{off} {what}\n         {cure}\n", weight.name());
+    }
+    let count = findings.iter().filter(|finding| finding.weight > Weight::Note).count();
+    text + &match count {
+        0 => "nothing is to be done\n".to_owned(),
+        1 => "1 thing is to be done\n".to_owned(),
+        count => format!("{count} things are to be done\n"),
+    }
+}
+
+fn asked(host: &str) -> Known {
+    let (sender, receiver) = mpsc::channel();
+    let target = Target { host: host.to_owned(), receiver: String::new() };
+    questions::ask(target, 0, None, sender);
+    receiver.recv().map_or(Known::Silent("it said nothing".into()), |(_, known)| known)
+}
+
+fn wanted(matches: &ArgMatches) -> Result<String, String> {
+    let build = Build::prepare(matches).map_err(|failure| failure.message)?;
+    build.path_of("outputs.systemConfiguration").map_err(|failure| failure.message)
+}
+
+fn here() -> Here {
+    let mut here = Here { has_key: Some(has_key()), ..Here::default() };
+    let path = env::var_os("PATH").unwrap_or_default();
+    let there =
+        |program: &str| env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    // Who calls another program than ssh has it.
+    let other_ssh = env::var_os("DOORWARD_SSH").is_some_and(|words| !words.is_empty());
+    let lacks = |need: &&'static str| !(there(need) || *need == "ssh" && other_ssh);
+    here.missing = NEEDS.iter().map(|need| need.program).filter(lacks).collect();
+    let expressions = match places::expressions() {
+        Ok(expressions) => expressions,
+        Err(failure) => {
+            here.expressions = Some(failure.message);
+            return here;
+        }
+    };
+    let programs = places::programs(&expressions);
+    let ward = "x86_64-unknown-linux-musl/release/ward";
+    if !programs.join(ward).is_file() {
+        here.ward_is_missing = Some(programs.join(ward).display().to_string());
+    }
+    let folder = places::packages(&expressions);
+    if let Ok(lock) = Lock::read(&expressions.join("nix/packages/lock.json")) {
+        // Others are got when a device needs them.
+        let folder = folder.join("amd64");
+        let files = lock.0.get("amd64").into_iter().flat_map(|packages| packages.values());
+        let there: Vec<bool> = files.map(|package| folder.join(&package.file).exists()).collect();
+        here.packages = Some((there.iter().filter(|there| !**there).count(), there.len()));
+    }
+    let store = [Path::new("/nix/store").to_owned(), places::store(&expressions)];
+    let store = store.into_iter().find(|place| place.exists()).unwrap_or(expressions);
+    here.room = os::facts::free(&store).map(|free| (free, store.display().to_string()));
+    here
+}
+
+/// Whether there is a key that ssh takes by itself, or an agent.
+fn has_key() -> bool {
+    if env::var_os("SSH_AUTH_SOCK").is_some_and(|socket| Path::new(&socket).exists()) {
+        return true;
+    }
+    let home = env::var_os("HOME").unwrap_or_default();
+    let keys = ["id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk"];
+    keys.iter().any(|key| Path::new(&home).join(".ssh").join(key).exists())
+}
