@@ -23,8 +23,10 @@ fn router(more: &str) -> PathBuf {
 /// Its modules.
 fn modules(more: &str) -> String {
     let example = sources().join("examples/configuration.nix").display().to_string();
+    // Where this machine is busy, QEMU's processor stands still for half a minute, and its watchdog does not
+    // (`soft lockup` on its console): so it gets more patience than a device needs.
     let levitate = "({ config, pkgs, ... }: {
-      services.watchdog = config.system.service.watchdog.build { timeout = 30; interval = 5; };
+      services.watchdog = config.system.service.watchdog.build { timeout = 120; interval = 5; };
       defaultProfile.packages = with pkgs; [
         (levitate.override {
           config = {
