@@ -8,8 +8,9 @@ let
   svc = config.system.service;
   inherit (config.hardware) networkInterfaces;
   home = "192.168.7";
-  # What is wrong when nobody answers through an uplink: not the provider's router, nor those who are
-  # known everywhere. `quorum = 2;` also wants somebody behind that router to answer.
+  # An uplink is dead when nobody answers through it: not the provider's router, nor those who are
+  # known everywhere. At home say `quorum = 2;` beside them: then somebody behind that router has to
+  # answer as well. Without the internet, where this is tried out, nobody would.
   watched = uplink: svc.health-check.build {
     service = uplink;
     checks = [

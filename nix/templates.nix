@@ -7,7 +7,7 @@ let
   # What the files below have in common.
   help = {
     inherit lib pkgs;
-    inherit (services) longrun oneshot bundle serviceType outputsOf controlled joined onRestart outputRef;
+    inherit (services) longrun oneshot bundle serviceType controlled joined onRestart outputRef;
 
     # A word of a script, or an output of a service that becomes one.
     word = types.either types.str services.outputRefType;

@@ -2,6 +2,7 @@
 #
 # A type has the fields that nixpkgs' types have, so that one made with `mkOptionType` serves
 # both: `name`, `description`, `check = value: …`, `merge = path: definitions: …`, `emptyValue`.
+# `inner` and `module` say what options there are below one, for the reference.
 { text, modules }:
 let
   inherit (builtins) all any attrNames concatLists concatStringsSep elem elemAt filter foldl' genList
@@ -98,6 +99,7 @@ rec {
 
   nullOr = type: mkOptionType {
     name = "nullOr";
+    inner = [ { word = ""; inherit type; } ];
     description = "null or ${type.description}";
     check = v: v == null || type.check v;
     emptyValue = { value = null; };
@@ -110,6 +112,7 @@ rec {
 
   either = a: b: mkOptionType {
     name = "either";
+    inner = [ { word = ""; type = a; } { word = ""; type = b; } ];
     description = "${a.description} or ${b.description}";
     check = v: a.check v || b.check v;
     merge = path: definitions:
@@ -124,6 +127,7 @@ rec {
   # Values of one type that stand for those of another.
   coercedTo = from: change: to: mkOptionType {
     name = "coercedTo";
+    inner = [ { word = ""; type = to; } ];
     inherit (to) description emptyValue;
     check = v: (from.check v && to.check (change v)) || to.check v;
     merge = path: definitions:
@@ -132,6 +136,7 @@ rec {
 
   listOf = type: mkOptionType {
     name = "listOf";
+    inner = [ { word = "[…]"; inherit type; } ];
     description = "a list of ${type.description}";
     check = isList;
     emptyValue = { value = [ ]; };
@@ -147,6 +152,7 @@ rec {
 
   attrsOf = type: mkOptionType {
     name = "attrsOf";
+    inner = [ { word = ".NAME"; inherit type; } ];
     description = "a set of ${type.description}";
     check = v: isAttrs v && !isPackage v;
     emptyValue = { value = { }; };
@@ -165,6 +171,7 @@ rec {
   # Options below an option: a module, or several.
   submodule = module: mkOptionType {
     name = "submodule";
+    inherit module;
     description = "a set of options";
     check = v: (isAttrs v && !isPackage v) || isFunction v || isPath v;
     emptyValue = { value = { }; };

@@ -1,5 +1,5 @@
 # A client of DHCP (busybox udhcpc): ready once it has an address.
-{ interface, ifname, needs, flag, number, optional, lib, longrun, outputsOf, named, pkgs, ... }:
+{ interface, ifname, needs, flag, number, optional, lib, longrun, named, pkgs, ... }:
 let inherit (lib) types; in
 {
   description = "an address by DHCP";
@@ -13,6 +13,7 @@ let inherit (lib) types; in
     let
       dev = ifname p.interface;
       name = named p "dhcp-client-${dev}";
+      said = lib.escapeShellArg name;
     in
     longrun {
       inherit name;
@@ -26,36 +27,27 @@ let inherit (lib) types; in
       # A lease that ends with the process leaves nothing behind.
       finish = ''
         ip -4 address flush dev ${dev} || true
-        rm -f ${outputsOf name}/*
+        ward output unset ${said}
       '';
       data.event = ''
         #!${pkgs.busybox}/bin/sh -e
         # What udhcpc calls: $1 is what happened, the lease lies in variables.
-        PATH=${pkgs.busybox}/bin
-        outputs=${outputsOf name}
-        keep() { printf '%s\n' "$2" >"$outputs/$1"; }
+        PATH=${pkgs.busybox}/bin:/bin
+        says() { ward output get ${said} "$1" 2>/dev/null; }
         case $1 in
         deconfig)
           ip -4 address flush dev "$interface"
           ip link set dev "$interface" up
-          rm -f "$outputs"/*
+          ward output unset ${said}
           ;;
         bound | renew)
-          if [ "$1" = bound ] || [ "$ip/$mask" != "$(cat "$outputs/address" 2>/dev/null)/$(cat "$outputs/prefix-length")" ]; then
+          if [ "$1" = bound ] || [ "$ip/$mask" != "$(says address)/$(says prefix-length)" ]; then
             ip -4 address flush dev "$interface"
             ip -4 address add "$ip/$mask" broadcast + dev "$interface"
           fi
-          mkdir -p "$outputs"
-          keep ifname "$interface"
-          keep address "$ip"
-          keep prefix-length "$mask"
-          keep router "$router"
-          keep dns "$dns"
-          keep domain "$domain"
-          : >"$outputs/.resolv.conf"
-          [ -z "$domain" ] || echo "search $domain" >>"$outputs/.resolv.conf"
-          for server in $dns; do echo "nameserver $server" >>"$outputs/.resolv.conf"; done
-          mv "$outputs/.resolv.conf" "$outputs/resolv.conf"
+          resolv=$([ -z "$domain" ] || echo "search $domain"; for server in $dns; do echo "nameserver $server"; done)
+          ward output set ${said} ifname "$interface" address "$ip" prefix-length "$mask" \
+            router "$router" dns "$dns" domain "$domain" resolv.conf "$resolv"
       '' + lib.optionalString p.defaultRoute ''
           for gateway in $router; do
             ip -4 route replace default via "$gateway" dev "$interface" metric ${toString p.metric}

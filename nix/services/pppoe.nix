@@ -1,5 +1,5 @@
 # An uplink by PPPoE (pppd with its own plugin): ready once it has an address.
-{ interface, ifname, needs, text, list, optional, flag, number, lib, longrun, outputsOf, named, pkgs, ... }:
+{ interface, ifname, needs, text, list, optional, flag, number, lib, longrun, named, pkgs, ... }:
 let inherit (lib) mkOption types; in
 {
   description = "an uplink by PPPoE (pppd)";
@@ -9,6 +9,7 @@ let inherit (lib) mkOption types; in
     username = optional types.str "who one is to the provider";
     password = optional types.str "the password; whoever can read the device's files can read it";
     defaultRoute = flag true "whether the way to everywhere is through it";
+    metric = number 0 "the metric of that route";
     ipv6 = flag true "whether to ask for IPv6";
     mtu = number 1492 "the largest packet";
     ppp-options = list types.str "further words for pppd";
@@ -16,6 +17,7 @@ let inherit (lib) mkOption types; in
   build = p:
     let
       name = named p "pppoe-${p.ifname}";
+      said = lib.escapeShellArg name;
       event = script: "\"$PWD/data/${script}\"";
       quoted = word: "\"${lib.escape [ "\\" "\"" ] word}\"";
     in
@@ -30,7 +32,7 @@ let inherit (lib) mkOption types; in
         exec ${pkgs.ppp}/bin/pppd plugin ${pkgs.ppp}/lib/pppd/*/pppoe.so nic-${ifname p.interface} \
           file data/options ip-up-script ${event "ip-up"} ip-down-script ${event "ip-down"}
       '';
-      finish = "rm -f ${outputsOf name}/*\n";
+      finish = "ward output unset ${said}\n";
       data.options = ''
         nodetach
         ifname ${p.ifname}
@@ -42,30 +44,29 @@ let inherit (lib) mkOption types; in
         lcp-echo-failure 3
         mtu ${toString p.mtu}
         mru ${toString p.mtu}
-      '' + lib.optionalString p.defaultRoute "defaultroute\n"
-      + lib.optionalString p.ipv6 "+ipv6\n"
+      '' + lib.optionalString p.ipv6 "+ipv6\n"
       + lib.optionalString (p.username != null) "user ${quoted p.username}\n"
       + lib.optionalString (p.password != null) "password ${quoted p.password}\n"
       + lib.concatMapStrings (words: words + "\n") p.ppp-options;
       # Interface, terminal, speed, own address, the other's address. The descriptor comes through pppd.
       data.ip-up = ''
         #!${pkgs.busybox}/bin/sh -e
-        PATH=${pkgs.busybox}/bin
-        outputs=${outputsOf name}
-        mkdir -p $outputs
-        echo "$1" >$outputs/ifname
-        echo "$4" >$outputs/address
-        echo "$5" >$outputs/router
+        PATH=${pkgs.busybox}/bin:/bin
+      '' + lib.optionalString p.defaultRoute ''
+        # pppd itself makes none where there is one of any metric.
+        ip -4 route replace default dev "$1" metric ${toString p.metric}
+      '' + ''
         # Who has one server names it twice.
         [ "$DNS2" != "$DNS1" ] || DNS2=
-        echo $DNS1 $DNS2 >$outputs/dns
-        for server in $DNS1 $DNS2; do echo "nameserver $server"; done >$outputs/resolv.conf
+        dns=$(echo $DNS1 $DNS2)
+        resolv=$(for server in $dns; do echo "nameserver $server"; done)
+        ward output set ${said} ifname "$1" address "$4" router "$5" dns "$dns" resolv.conf "$resolv"
         # Only the first line is read; the descriptor may be closed by now.
         { echo >/proc/self/fd/10; } 2>/dev/null || true
       '';
       data.ip-down = ''
         #!${pkgs.busybox}/bin/sh
-        ${pkgs.busybox}/bin/rm -f ${outputsOf name}/*
+        exec /bin/ward output unset ${said}
       '';
     } // { inherit (p) ifname; modules = [ "pppoe" ]; };
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::shell::{Outcome, cargo, failed, run};
-use crate::{budgets, cross, mutants, tidy};
+use crate::{book, budgets, cross, mutants, tidy};
 
 /// A check's name, and what it does.
 type Check = (&'static str, fn() -> Outcome);
@@ -29,6 +29,7 @@ const CHECKS: &[Check] = &[
         ]))
     }),
     ("other processors", cross::check),
+    ("book", || book::build().map(drop)),
     ("budgets", || budgets::chore(&[])),
     ("mutants", || mutants::chore(&[])),
     // The tests of whole programs ask for this one; building it here shows its errors once.

@@ -16,9 +16,6 @@ pub fn docs(_: &[String]) -> Outcome {
 /// What `doorward build` reads: the entry and the folders that it leads to.
 const EXPRESSIONS: [&str; 3] = ["default.nix", "nix", "devices"];
 
-/// The names that people know some of its commands by (`crates/host/src/main.rs`).
-const NAMES: [&str; 3] = ["liminix-rebuild", "min-collect-garbage", "min-copy-closure"];
-
 /// Installs `doorward`, the programs that go into builds, the expressions that say how, man
 /// pages and completions.
 pub fn chore(words: &[String]) -> Outcome {
@@ -29,7 +26,7 @@ pub fn chore(words: &[String]) -> Outcome {
     let doorward = ward::builder()?;
     docs(&[])?;
     place(&doorward, &prefix.join("bin"))?;
-    for name in NAMES {
+    for name in ward::NAMES {
         let link = prefix.join("bin").join(name);
         let _ = fs::remove_file(&link);
         symlink("doorward", &link).map_err(|e| failed(format!("{}: {e}", link.display())))?;

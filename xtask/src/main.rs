@@ -1,6 +1,7 @@
 //! Chores of the house: `cargo xtask` lists them.
 #![forbid(unsafe_code)]
 
+mod book;
 mod budgets;
 mod check;
 mod cross;
@@ -39,7 +40,12 @@ const CHORES: &[Chore] = &[
     ),
     ("fuzz", "[TARGET...] [--seconds N] [--plain]", "Look for bytes that hurt", fuzz::chore),
     ("budgets", "", "Compare what is built with docs/budgets.md", budgets::chore),
-    ("docs", "", "Make man pages and completions in docs/man", install::docs),
+    (
+        "docs",
+        "",
+        "Make man pages, completions, the reference, and the book in target/docs",
+        book::docs,
+    ),
     ("cross", "", "Build ward for other processors", cross::chore),
     ("install", "PREFIX", "Install doorward, man pages and completions", install::chore),
 ];

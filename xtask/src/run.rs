@@ -59,9 +59,8 @@ fn in_qemu(words: &[String]) -> Outcome {
 
 /// Builds `ward` for the device and `doorward` for here, and boots `examples/router`.
 fn in_namespaces(words: &[String]) -> Outcome {
-    run(cargo(None).args(["build", "--quiet", "--release", "--package", "host"]))?;
     let ward = ward::release(ward::HERE)?;
-    let mut doorward = Command::new(target().join("release/doorward"));
+    let mut doorward = Command::new(ward::builder()?);
     doorward.arg("run").arg("--ward").arg(ward);
     doorward.arg("examples/router").args(words);
     run(&mut doorward)

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod bounds;
+mod pages;
 mod sources;
 mod tree;
 
@@ -27,6 +28,7 @@ pub fn chore(_: &[String]) -> Outcome {
     tree::check(&page, &workspace, &mut findings);
     sources::check(&workspace, &mut findings);
     bounds::check(&workspace, &mut findings);
+    pages::check(&mut findings);
     for finding in &findings.0 {
         println!("{finding}");
     }

@@ -6,6 +6,7 @@
 //! take it; without the sources of the library (the component `rust-src`) the
 //! plain one is used, and that is said.
 
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,8 +15,22 @@ use crate::shell::{Failed, cargo, failed, run, target};
 /// The processor that tests, `run` and `bench` build for.
 pub const HERE: &str = "x86_64-unknown-linux-musl";
 
+/// The names that people know some of its commands by (`crates/host/src/main.rs`).
+pub const NAMES: [&str; 3] = ["liminix-rebuild", "min-collect-garbage", "min-copy-closure"];
+
+/// A program that somebody has built already, such as a test that calls a chore: where builds
+/// are told to look for theirs (`DOORWARD_PROGRAMS`).
+fn given(triple: &str, name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("DOORWARD_PROGRAMS")?;
+    let program = Path::new(&folder).join(triple).join("release").join(name);
+    program.exists().then_some(program)
+}
+
 /// Builds `ward` for a device, optimised, and gives its path.
 pub fn release(triple: &str) -> Result<PathBuf, Failed> {
+    if let Some(program) = given(triple, "ward") {
+        return Ok(program);
+    }
     let mut command = cargo(None);
     command.args(["build", "--quiet", "--release", "--package", "device", "--target", triple]);
     if !for_size(&mut command)? {
@@ -29,8 +44,25 @@ pub fn release(triple: &str) -> Result<PathBuf, Failed> {
 }
 
 /// Builds the `doorward` that Nix runs inside of builds, where there is no C library to find, and
-/// gives its path. It is a whole `doorward` for people, too.
+/// gives its path. It is a whole `doorward` for people, too: target/bin has it, for their PATH.
 pub fn builder() -> Result<PathBuf, Failed> {
+    let program = match given(HERE, "doorward") {
+        Some(program) => program,
+        None => built()?,
+    };
+    let folder = target().join("bin");
+    let linked = std::fs::create_dir_all(&folder).and_then(|()| {
+        [&["doorward"][..], &NAMES].concat().iter().try_for_each(|name| {
+            let partial = folder.join(format!(".{name}.{}", std::process::id()));
+            symlink(&program, &partial)?;
+            std::fs::rename(partial, folder.join(name))
+        })
+    });
+    linked.map_err(|error| failed(format!("{}: {error}", folder.display())))?;
+    Ok(program)
+}
+
+fn built() -> Result<PathBuf, Failed> {
     run(cargo(None).args([
         "build",
         "--quiet",

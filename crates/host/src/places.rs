@@ -12,6 +12,8 @@ use cli::Failure;
 pub const PROGRAMS: &str = "DOORWARD_PROGRAMS";
 /// Names the folder of fetched packages.
 pub const PACKAGES: &str = "DOORWARD_PACKAGES";
+/// Names the folder of a store that is used in place of /nix.
+pub const STORE: &str = "DOORWARD_STORE";
 
 /// The folder with `default.nix`: this one, the one this program was built in, or where
 /// `make install` put it.

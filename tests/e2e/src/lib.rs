@@ -18,6 +18,7 @@ pub mod peer_tree;
 pub mod pretend_init;
 pub mod process;
 pub mod rsyslog;
+pub mod shell;
 pub mod ssh_server;
 pub mod store;
 pub mod vm;

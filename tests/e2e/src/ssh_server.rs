@@ -40,8 +40,7 @@ impl SshServer {
         if !rustix::process::geteuid().is_root() {
             server.args(["--user", "--map-root-user"]);
         }
-        let script =
-            "mount --bind \"$0\" /root && exec dropbear -F -E -s -R -r \"$1\" -p 127.0.0.1:$2";
+        let script = "mount --bind \"$0\" /root && exec dropbear -W 131072 -F -E -s -R -r \"$1\" -p 127.0.0.1:$2";
         server.args(["--mount", "sh", "-c", script]).arg(&home).arg(&host).arg(port.to_string());
         let child = server.stderr(Stdio::null()).spawn().expect("unshare runs");
         let server = Self { child, folder, port };

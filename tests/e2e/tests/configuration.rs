@@ -88,7 +88,9 @@ fn the_guide_tells_of_every_option_and_template() {
     let members = |value: &serde_json::Value| -> Vec<String> {
         value.as_object().expect("a set").keys().cloned().collect()
     };
-    for option in members(&reference["options"]) {
+    // What lies below a name of somebody's choice is in docs/reference alone.
+    let below = |name: &String| name.contains("NAME") || name.contains("[…]");
+    for option in members(&reference["options"]).into_iter().filter(|name| !below(name)) {
         assert!(guide.contains(&format!("`{option}")), "the guide has no `{option}`");
     }
     for template in members(&reference["templates"]) {
@@ -96,7 +98,9 @@ fn the_guide_tells_of_every_option_and_template() {
         let named = format!("`{template}`");
         let mut row = rows.filter(|row| row.split('|').nth(1).is_some_and(|c| c.contains(&named)));
         let row = row.next_back().unwrap_or_else(|| panic!("the guide has no template {named}"));
-        for parameter in members(&reference["templates"][&template]["parameters"]) {
+        let parameters = members(&reference["templates"][&template]["parameters"]);
+        // Of a check the methods are told, and what each takes is in the reference.
+        for parameter in parameters.into_iter().filter(|name| !below(name)) {
             assert!(row.contains(&format!("`{parameter}")), "{named} has no `{parameter}`");
         }
     }

@@ -277,7 +277,7 @@ fn write(person: &Person<'_>) {
 /// It runs from its flash again: another system than before, or not.
 fn is_at_home(person: &Person<'_>, root: &str, second: bool) {
     person.wait("cat /proc/mounts", &format!(" / {root} "));
-    let said = person.ssh("cat /persist/kept && cat /etc/second; levitate --status");
+    let said = person.ssh("cat /persist/kept && cat /etc/second; levitate --status >/dev/null");
     assert_eq!(said.out, if second { "2\n" } else { "" }, "{}", said.err);
     assert!(said.code == 1 && !said.err.contains("kept"), "{}", said.err);
 }
@@ -504,18 +504,19 @@ fn where_the_flash_is_held_or_nobody_comes_the_old_system_comes_back() {
     let mut vm = Vm::new("levitate-held", &folder);
     vm.start();
     vm.wait_open();
-    {
+    // Each visit lasts until what it is for has been seen.
+    let _visit = {
         let person = Person { vm: &vm, home: &home };
         // A file of the flash as a disk, which the kernel holds and no process; and its device is gone.
         person.ask("dd if=/dev/zero of=/persist/disk bs=1024 count=64 2>/dev/null");
         person.ask("losetup /dev/loop0 /persist/disk && rm /dev/loop0");
         person.ask("levitate");
-        let _visit = person.leave("reboot");
-    }
+        person.leave("reboot")
+    };
     vm.wait_console("/persist cannot be unmounted");
     vm.wait_console("no maintenance, as something holds the flash");
     vm.wait_said("it restarts");
-    {
+    let _visit = {
         let person = Person { vm: &vm, home: &home };
         person.wait("cat /proc/mounts", " / squashfs ");
         assert_eq!(person.ssh("levitate --status").code, 1);
@@ -523,8 +524,8 @@ fn where_the_flash_is_held_or_nobody_comes_the_old_system_comes_back() {
         // One that can be found is let go of. Then nobody logs in.
         person.ask("losetup /dev/loop0 /persist/disk");
         person.ask("levitate --timeout 15");
-        let _visit = person.leave("reboot");
-    }
+        person.leave("reboot")
+    };
     vm.wait_console("this is maintenance");
     vm.wait_console("nobody has come to maintenance");
     let person = Person { vm: &vm, home: &home };

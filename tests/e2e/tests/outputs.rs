@@ -35,6 +35,23 @@ fn a_service_says_things_from_its_start_until_it_is_down() {
     assert!(long.status().expect("it runs").success());
     let size = fs::metadata(folder(&device, "wan").join("long")).expect("it was said").len();
     assert!(size > 0);
+    // Several at once, of which none is said where one is wrong.
+    let two = ["address", "192.0.2.8", "resolv", "search lan\nnameserver 9.9.9.9"];
+    Client::run(device.ward_command("output set wan").args(two)).expect(0);
+    assert_eq!(
+        device.ward("output get wan resolv").expect(0).out,
+        "search lan\nnameserver 9.9.9.9\n"
+    );
+    device.ward("output set wan address 192.0.2.9 ../dns 1.1.1.1").expect(100);
+    device.ward("output set wan address 192.0.2.9 dns").expect(100);
+    device.ward("output unset wan dns ../dns").expect(100);
+    assert_eq!(device.ward("output get wan address").expect(0).out, "192.0.2.8\n");
+    device.ward("output unset wan address resolv").expect(0);
+    assert_eq!(device.ward("output list wan").expect(0).lines().len(), 2);
+    device.ward("output unset route").expect(0);
+    device.ward("output unset wan").expect(0);
+    assert_eq!(device.ward("output list wan").expect(0).out, "");
+    device.ward("output set wan dns 9.9.9.9").expect(0);
     // A key is a name of a file, and no more.
     for bad in ["../x", ".hidden", "a/b", ""] {
         let mut set = device.ward_command("output set wan");

@@ -80,6 +80,7 @@ fn up_tree_brings_up_what_only_waited_for_it() {
     device.sleeper("base").oneshot("mid", "echo mid").needs("mid", &["base"]);
     device.sleeper("top").needs("top", &["mid"]).sleeper("plug").sleeper("usb");
     device.needs("usb", &["plug", "mid"]).sleeper("above").needs("above", &["usb"]);
+    device.bundle("both", &["base", "mid"]);
     device.sleeper("alone").start();
     let up_tree = |words: &str| run(&device, "s6-rc-up-tree", words);
     let said = up_tree("base").expect(0);
@@ -92,6 +93,10 @@ fn up_tree_brings_up_what_only_waited_for_it() {
     device.rc("-pu change").expect(0);
     up_tree("usb").expect(0);
     assert_eq!(device.up(), ["above", "base", "plug", "usb", "mid"]);
+    // What waited for all of a bundle.
+    device.rc("-pu change").expect(0);
+    let said = up_tree("-v2 both").expect(0);
+    assert_eq!(device.up(), ["base", "top", "mid"], "{}", said.err);
     up_tree("nobody").expect(3);
     up_tree("abve").expect(3).has("did you mean above?");
     up_tree("").expect(100);

@@ -1,6 +1,8 @@
 //! An uplink by PPPoE on a device in QEMU. The other end of its line, a VLAN as with most providers,
 //! is a second device.
 
+use std::time::Instant;
+
 use e2e::vm::{self, LIMIT, Vm};
 use e2e::{Folder, stdout, wait_for};
 use serde_json::json;
@@ -47,6 +49,23 @@ rec {
   services.firewall = svc.firewall.build { inner = [ services.int ]; outer = [ services.wan ]; };
   services.forwarding = svc.network.forward.build { dependencies = [ services.firewall ]; };
   services.router = svc.bundle { name = "router"; contents = with services; [ user forwarding ]; };
+
+  # In turn with a provider at the second socket.
+  services.dsl = svc.pppoe.build {
+    name = "dsl"; interface = line; ifname = "ppp2"; username = "me@isp"; password = "it's \"me\"";
+    ppp-options = quick; metric = 10;
+  };
+  services.watched = svc.health-check.build {
+    service = services.dsl; interval = 1; grace = 2;
+    checks = [ { icmp = { host = pkgs.liminix.outputRef services.dsl "router"; interface = "ppp2"; }; } ];
+  };
+  services.reserve = svc.network.dhcp.client.build {
+    name = "reserve"; interface = config.hardware.networkInterfaces.wan; metric = 20;
+  };
+  services.turns = svc.round-robin.build {
+    name = "turns"; services = [ services.watched services.reserve ]; defaultRoute = true;
+    back-off = 1000; fail-back-after = 1000; dwell = 3000;
+  };
 
   services.stranger = svc.pppoe.build {
     name = "stranger"; interface = line; ifname = "ppp1"; username = "me@isp"; password = "you";
@@ -155,4 +174,58 @@ fn an_uplink_by_pppoe_is_ready_with_an_address_lets_everybody_out_and_comes_back
     wait_for("the end of the session", LIMIT, || (uplink(&router, "wan") == NOTHING).then_some(()));
     router.order("set_link", json!({ "name": "card", "up": true }));
     router.ask("s6-svwait -U -t 60000 /run/service/wan && ping -c 1 -W 20 192.0.2.53");
+    in_turn(&router);
+}
+
+/// The uplink as one of two: it serves, its line is cut and the other one serves, it is mended and
+/// serves again.
+fn in_turn(router: &Vm) {
+    let serves = |member: &str, way: &str| {
+        let start = Instant::now();
+        loop {
+            let said =
+                router.ask("echo $(ward output get turns active); ip route get 192.0.2.53 || true");
+            if said.starts_with(member) && said.contains(way) {
+                break;
+            }
+            if start.elapsed() > LIMIT / 3 {
+                let why = "ward why turns dsl reserve; ip address; ip route; ward log | tail -n 60";
+                panic!("{member} does not serve by {way}: {said}\n{}", router.visit(why).out);
+            }
+        }
+    };
+    router.ask("s6-rc -d change wan && s6-rc -u change dsl-health turns turns-route");
+    serves("dsl\n", " via 100.64.0.1 dev ppp2 ");
+    router.ask("ping -c 1 -W 20 192.0.2.53");
+    wait_for("a healthy uplink", LIMIT, || {
+        router.ask("ward why dsl; true").contains("✓ healthy: yes").then_some(())
+    });
+    router.order("set_link", json!({ "name": "card", "up": false }));
+    let start = Instant::now();
+    serves("reserve\n", " via 198.51.100.1 dev eth1 ");
+    eprintln!("pppoe: cut, until the other one serves: {:.1?}", start.elapsed());
+    router.order("set_link", json!({ "name": "card", "up": true }));
+    let start = Instant::now();
+    serves("dsl\n", " via 100.64.0.1 dev ppp2 ");
+    eprintln!("pppoe: mended, until it serves: {:.1?}", start.elapsed());
+    router.ask("ping -c 1 -W 20 192.0.2.53");
+    // Each has a default route of its own, for its health check.
+    let start = Instant::now();
+    loop {
+        let routes = router.ask("ip route");
+        let of = |line: &str| line.starts_with("default ") || line.contains("/1 ");
+        let ways: Vec<&str> = routes.lines().filter(|line| of(line)).map(str::trim_end).collect();
+        let expected = [
+            "0.0.0.0/1 via 100.64.0.1 dev ppp2",
+            "default dev ppp2 scope link  metric 10",
+            "128.0.0.0/1 via 100.64.0.1 dev ppp2",
+        ];
+        if ways == expected {
+            break;
+        }
+        if start.elapsed() > LIMIT / 3 {
+            let why = router.visit("ward why turns dsl reserve; ward log -s dsl | tail -n 40").out;
+            panic!("{routes}\n{why}");
+        }
+    }
 }

@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// For ssh: how long it waits for a device that is busy, and for one that may be away.
 const PATIENT: [&str; 4] =
     ["ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=12", "Compression=yes"];
-const SHORT: [&str; 3] = ["ConnectTimeout=5", "ServerAliveInterval=2", "ServerAliveCountMax=3"];
+const SHORT: [&str; 3] = ["ConnectTimeout=10", "ServerAliveInterval=2", "ServerAliveCountMax=4"];
 
 /// How often the image is sent: a connection may break.
 const TRIES: u32 = 3;
@@ -108,7 +108,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         signed.as_ref().map_or(path, |file| format!("/proc/self/fd/{}", file.as_raw_fd()).into());
     let (image, bytes) = checked(&path)?;
     let device = Device::new(matches);
-    let found = device.facts().map_err(|why| {
+    let found = device.facts(&PATIENT).map_err(|why| {
         Failure::refused(format!("cannot reach {}: {why}", device.target))
             .hint("nothing was changed on it")
     })?;
@@ -309,9 +309,9 @@ impl Device {
         self.answer(self.command(line, &PATIENT))
     }
 
-    /// The same of a device that may be away, or goes away over it: nobody tells the connection so.
-    fn ask_shortly(&self, line: &str) -> Result<Answer, Failure> {
-        self.answer(self.command(line, &SHORT))
+    /// Has it restart. Nobody tells the connection when the device is gone, so the answer may be lost.
+    fn reboot(&self) -> Result<(), Failure> {
+        self.answer(self.command("reboot", &SHORT)).map(drop)
     }
 
     fn answer(&self, mut command: Process) -> Result<Answer, Failure> {
@@ -327,9 +327,10 @@ impl Device {
         })
     }
 
-    /// What it says of itself, or why it does not.
-    fn facts(&self) -> Result<Facts, String> {
-        let answer = self.ask_shortly(FACTS).map_err(|failure| failure.to_string())?;
+    /// What it says of itself, or why it does not: it may be busy, or be away (`SHORT`).
+    fn facts(&self, options: &[&str]) -> Result<Facts, String> {
+        let answer =
+            self.answer(self.command(FACTS, options)).map_err(|failure| failure.to_string())?;
         match answer.code {
             // The last command may have found no flash: that is seen later.
             Some(code) if code != NO_CONNECTION => Ok(facts(&answer.out)),
@@ -359,10 +360,10 @@ impl Device {
         say(format_args!("{} goes into maintenance", self.target));
         let start = Instant::now();
         // The answer may be lost with the connection.
-        let _ = self.ask_shortly("reboot")?;
+        self.reboot()?;
         let mut why = String::new();
         while start.elapsed() < wait {
-            match self.facts() {
+            match self.facts(&SHORT) {
                 Ok(now) if now.maintenance => {
                     say(format_args!("maintenance answers after {}", shown(start.elapsed())));
                     return Ok(());
@@ -442,12 +443,12 @@ impl Device {
 
     fn leave_maintenance(&self, image: &Manifest, wait: Duration) -> Result<(), Failure> {
         say(format_args!("{} restarts", self.target));
-        let before = self.facts().map(|facts| facts.boot).unwrap_or_default();
+        let before = self.facts(&PATIENT).map(|facts| facts.boot).unwrap_or_default();
         let start = Instant::now();
-        let _ = self.ask_shortly("reboot")?;
+        self.reboot()?;
         let mut why = String::new();
         while start.elapsed() < wait {
-            match self.facts() {
+            match self.facts(&SHORT) {
                 Ok(now) if now.boot == before => {}
                 Ok(now) if now.system == image.generation => return Ok(()),
                 Ok(now) => {

@@ -406,6 +406,7 @@ impl Trial<'_> {
     /// Says when ssh answers, how long what took, and how to log in.
     fn announce(&self, running: Arc<AtomicBool>) {
         let (door, forwards) = (self.door.clone(), self.forwards.clone());
+        let name = self.machine.description.hostname.clone();
         let start = Instant::now();
         thread::spawn(move || {
             let running = || running.load(Ordering::Relaxed);
@@ -414,6 +415,10 @@ impl Trial<'_> {
             }
             say_open(start, &forwards);
             say(format_args!("log in with: {}", door.words()));
+            match door.write_configuration(&name, &places::trials()) {
+                Ok(file) => say(format_args!("or by name: ssh -F {} {name}", file.display())),
+                Err(error) => say(format_args!("it has no name for ssh: {error}")),
+            }
             let answered = Instant::now();
             let mut phases = Vec::new();
             while running() && answered.elapsed() < PHASES_MAX {

@@ -122,8 +122,11 @@ fn settings(has_nixpkgs: bool) -> OsString {
     settings
 }
 
-/// A store of its own for who has no Nix and may not make one in /nix.
+/// A store of its own for who has no Nix and may not make one in /nix, or wants another.
 fn own_store(expressions: &Path) -> Option<PathBuf> {
+    if let Some(named) = env::var_os(places::STORE) {
+        return Some(named.into());
+    }
     let has_daemon = Path::new("/nix/var/nix/daemon-socket/socket").exists();
     if env::var_os("NIX_REMOTE").is_some() || has_daemon {
         return None;

@@ -1,9 +1,10 @@
 //! Visits: ssh to a virtual router.
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -53,6 +54,24 @@ impl Door {
     pub fn words(&self) -> String {
         let Self { port, key } = self;
         format!("ssh -p {port} -i {} {} root@127.0.0.1", key.display(), STRANGER.join(" "))
+    }
+
+    /// Writes a file for `ssh -F`, by which the router has a name, and gives its path. Of several
+    /// routers that run at once, it is about the one that answered last.
+    pub fn write_configuration(&self, name: &str, folder: &Path) -> io::Result<PathBuf> {
+        let Self { port, key } = self;
+        let text = format!(
+            "# The virtual router that was started last.\nHost {name}\n  HostName 127.0.0.1\n  \
+             Port {port}\n  User root\n  IdentityFile \"{}\"\n  IdentitiesOnly yes\n  \
+             StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n",
+            key.display()
+        );
+        let file = folder.join("ssh");
+        let partial = folder.join(format!(".ssh-{}", std::process::id()));
+        fs::create_dir_all(folder)?;
+        fs::write(&partial, text)?;
+        fs::rename(&partial, &file)?;
+        Ok(file)
     }
 
     /// A command on the router.

@@ -15,7 +15,7 @@ use os::sys;
 pub const COMMAND: Command = Command {
     name: "output",
     summary: "Say, or ask, what a service says for others",
-    usage: "ward output [-l LIVE] [--json] set|unset|get|list|watch NAME [KEY [VALUE]]",
+    usage: "ward output [-l LIVE] [--json] set|unset|get|list|watch NAME [KEY [VALUE]]...",
     options: &[
         Opt("-l, --live LIVE", "The live directory (default: /run/s6-rc)"),
         Opt("--json", "Of list: print one object, with a text for each output"),
@@ -25,7 +25,8 @@ Outputs of NAME are the files in /run/services/outputs/NAME, from its start unti
 (For another LIVE than /run/s6-rc: `services/outputs-LIVE/NAME` beside it.)
 
 `set NAME KEY VALUE` writes a line, and without VALUE what standard input holds, \
-all at once or not at all. `unset NAME KEY` removes it. `get NAME KEY` prints it, `list NAME` \
+all at once or not at all; more of both may follow. `unset NAME KEY...` removes them, and \
+without KEY all. `get NAME KEY` prints it, `list NAME` \
 all of them, as KEY=VALUE. `watch NAME [KEY]` prints them, and from then on each that \
 changes; one that has gone as -KEY. It waits where nothing is there yet.
 
@@ -51,27 +52,35 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         let wrong = |why| Failure::usage(format!("{service} is no name of a service: {why}"));
         name::check(service.as_bytes()).map_err(wrong)?;
     }
-    if let Some(key) = words.get(1)
-        && (key.is_empty() || key.starts_with('.') || key.contains('/') || key.len() > 200)
-    {
-        return Err(Failure::usage(format!("{key:?} is no name for an output")));
-    }
     let verb = verb.unwrap_or_default();
-    match (text(&verb)?, &words[..]) {
-        ("set", [service, key, value @ ..]) if value.len() <= 1 => {
-            let value = match value.first() {
-                Some(value) => format!("{value}\n").into_bytes(),
-                None => {
-                    let mut bytes = Vec::new();
-                    let most = OUTPUT_BYTES_MAX as u64 + 1;
-                    std::io::stdin().lock().take(most).read_to_end(&mut bytes)?;
-                    bytes
-                }
-            };
-            outputs.set(service, key, &value).map_err(|error| refused(service, key, &error))?;
+    let verb = text(&verb)?;
+    // Nothing is done where one of them is wrong.
+    let values = if verb == "set" { 2 } else { 1 };
+    for key in words.iter().skip(1).step_by(values) {
+        if key.is_empty() || key.starts_with('.') || key.contains('/') || key.len() > 200 {
+            return Err(Failure::usage(format!("{key:?} is no name for an output")));
         }
-        ("unset", [service, key]) => {
-            outputs.forget(service, key).map_err(|error| refused(service, key, &error))?;
+    }
+    let set = |service: &str, key: &str, value: &[u8]| {
+        outputs.set(service, key, value).map(drop).map_err(|error| refused(service, key, &error))
+    };
+    match (verb, &words[..]) {
+        ("set", [service, key]) => {
+            let mut bytes = Vec::new();
+            let most = OUTPUT_BYTES_MAX as u64 + 1;
+            std::io::stdin().lock().take(most).read_to_end(&mut bytes)?;
+            set(service, key, &bytes)?;
+        }
+        ("set", [service, pairs @ ..]) if !pairs.is_empty() && pairs.len().is_multiple_of(2) => {
+            for pair in pairs.chunks(2) {
+                set(service, pair[0], format!("{}\n", pair[1]).as_bytes())?;
+            }
+        }
+        ("unset", [service, keys @ ..]) => {
+            let all = if keys.is_empty() { outputs.list(service) } else { Values::new() };
+            for key in keys.iter().copied().chain(all.iter().map(|(key, _)| &**key)) {
+                outputs.forget(service, key).map_err(|error| refused(service, key, &error))?;
+            }
         }
         ("get", [service, key]) => match outputs.get(service, key) {
             Ok(Some(value)) => out.write_all(&value)?,

@@ -86,7 +86,12 @@ impl Manager {
         let there = |service| self.is_there(service) || named.contains(service);
         let held_back = self.graph.held_back(there);
         left.retain(|&service| !held_back.contains(service));
-        left
+        // What waits for all of a bundle waits for its services, and for those that were named.
+        if ask.users {
+            self.with_awaited(self.with_users(&[&left, &ask.services[..]].concat()))
+        } else {
+            left
+        }
     }
 
     /// Whoever wants nothing else up than some services means those that it
