@@ -3,7 +3,7 @@
 //! difference before it is committed.
 //!
 //! `$` begins a command, `%` one whose output is no matter, `!` a line of standard error, `?` the exit code
-//! where it is not 0, and `#` a comment. Times are T, numbers of processes are N, days and labels are DATE;
+//! where it is not 0, and `#` a comment; output that begins so has a dot before it. Times are T, numbers of processes are N, days and labels are DATE;
 //! several blanks are two. Files named `ward-…` are run in a pretend router, others in an empty folder.
 
 use std::fs;
@@ -79,8 +79,9 @@ fn filled(text: &str, answers: &str) -> String {
             parts.next(); // What is between two answers.
             filled += &format!("{line}\n");
             for said in out.lines() {
-                // An empty line is one of the file's own.
-                filled += if said.is_empty() { "." } else { "" };
+                // What would be taken for one of the file's own has a dot before it.
+                let own = said.is_empty() || said.starts_with(['#', '$', '%', '!', '?', '.']);
+                filled += if own { "." } else { "" };
                 filled += &format!("{}\n", plain(said));
             }
             err.lines().for_each(|said| filled += &format!("! {}\n", plain(said)));

@@ -23,6 +23,11 @@ pub fn links(page: &str) -> Vec<Link> {
             rest = rest[start + 2 + end..].to_owned();
             found.push(Link { line: at, target });
         }
+        // A picture that is not shown in its full size.
+        for part in without_code(line).split("<img ").skip(1) {
+            let target = part.split_once("src=\"").and_then(|(_, rest)| rest.split('"').next());
+            found.extend(target.map(|target| Link { line: at, target: target.to_owned() }));
+        }
     }
     found
 }
@@ -118,11 +123,10 @@ mod tests {
 
     #[test]
     fn links_are_found_outside_of_code() {
-        let page =
-            "[a](b.md#c) and ![p](p.png \"x\")\n```text\n[no](no)\n```\n`[no](no)` [`d`](d)\n";
+        let page = "[a](b.md#c) and ![p](p.png \"x\")\n<img width=\"3\" src=\"q.png\">\n```text\n[no](no)\n```\n`[no](no)` [`d`](d)\n";
         let found: Vec<(usize, String)> =
             links(page).into_iter().map(|link| (link.line, link.target)).collect();
-        let expected = [(1, "b.md#c"), (1, "p.png"), (5, "d")];
+        let expected = [(1, "b.md#c"), (1, "p.png"), (2, "q.png"), (6, "d")];
         assert_eq!(found, expected.map(|(line, target)| (line, target.to_owned())));
     }
 

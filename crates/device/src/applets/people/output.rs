@@ -54,6 +54,9 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     }
     let verb = verb.unwrap_or_default();
     let verb = text(&verb)?;
+    if json && verb != "list" {
+        return Err(Failure::usage("--json is for list"));
+    }
     // Nothing is done where one of them is wrong.
     let values = if verb == "set" { 2 } else { 1 };
     for key in words.iter().skip(1).step_by(values) {
@@ -98,7 +101,6 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
             }
             writeln!(out, "{}", object.end())?;
         }
-        (_, _) if json => return Err(Failure::usage("--json is for list")),
         ("list", [service]) => print(&Values::new(), &outputs.list(service), None, out)?,
         ("watch", [service]) => watch(&outputs, service, None, out)?,
         ("watch", [service, key]) => watch(&outputs, service, Some(key), out)?,
