@@ -107,6 +107,12 @@ fn the_page_shows_services_and_their_causes() {
     assert_eq!(get("/service?name=nonsense").status, 404);
     assert_eq!(get("/service").status, 404);
     get("/service?name=default").has("<h1>default</h1>").has("net</a>");
+    // As `ward chart` has it.
+    let chart = serde_json::from_str::<serde_json::Value>(&device.ward("chart --json").out);
+    let chart = chart.expect("it is JSON");
+    let count = chart["services"].as_array().expect("services").len();
+    page.has(&format!("remembers: {count} services in "));
+    assert_eq!(page.body.matches("<rect class=\"wait\"").count(), count);
     // The same as for programs.
     let (page, status) = (get("/"), device.status());
     for (name, one) in &status {

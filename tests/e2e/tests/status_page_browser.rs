@@ -126,7 +126,8 @@ fn it_is_read_on_a_telephone_and_keeps_up_by_itself() {
     // A service goes down, and the page says so, and that it comes back.
     browser.go(&url("/"));
     browser.value("kept = 2");
-    for part in ["#services", "#controllers", "#generations", "#start", "meter"] {
+    for part in ["#services", "#controllers", "#generations", "#start", "#chart .critical", "meter"]
+    {
         assert_eq!(browser.value(&format!("!!document.querySelector('{part}')")), true, "{part}");
     }
     browser.wait("document.querySelector('h1').className === 'good'");

@@ -1,4 +1,4 @@
-//! Asking the manager once how all services are, without waiting for it.
+//! Asking the manager once how all services are, and were, without waiting for it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -26,6 +26,13 @@ impl StatusAsker {
         ToManager::Status { id: 1 }.write(&mut w);
         connection.send(w.as_bytes())?;
         Ok(Self { connection, buffer: vec![0; MESSAGE_BYTES_MAX] })
+    }
+
+    /// Once that is answered: asks when services were brought up and down.
+    pub fn ask_history(&mut self) -> io::Result<()> {
+        let mut w = Writer::new();
+        ToManager::History { id: 2 }.write(&mut w);
+        self.connection.send(w.as_bytes())
     }
 
     /// Hands over what has come; whether that is all.

@@ -52,21 +52,28 @@ impl History {
             patient: false,
         };
         let mut history = Self::default();
-        asking.ask(&mut |heard| match heard {
-            Heard::Manager(FromManager::Asked(Asked { request, by, .. })) => {
-                history.askers.push((request, by.to_owned()));
+        asking.ask(&mut |heard| {
+            if let Heard::Manager(message) = heard {
+                history.hear(database, message, now);
             }
-            Heard::Manager(FromManager::Span(span)) => {
-                history.bars.push(bar(database, &span, now));
-            }
-            Heard::Manager(FromManager::Run(Run { name, begun, ended, exit })) => {
-                let ran = begun.map(|begun| ended.since(begun));
-                history.runs.push((name.into(), Ended { exit, ran, ago: now.since(ended) }));
-            }
-            Heard::Manager(FromManager::SpansCut) => history.is_cut = true,
-            _ => {}
         })?;
         Ok(history)
+    }
+
+    /// One message of the manager.
+    pub fn hear(&mut self, database: &Database<'_>, message: FromManager<'_>, now: Moment) {
+        match message {
+            FromManager::Asked(Asked { request, by, .. }) => {
+                self.askers.push((request, by.to_owned()));
+            }
+            FromManager::Span(span) => self.bars.push(bar(database, &span, now)),
+            FromManager::Run(Run { name, begun, ended, exit }) => {
+                let ran = begun.map(|begun| ended.since(begun));
+                self.runs.push((name.into(), Ended { exit, ran, ago: now.since(ended) }));
+            }
+            FromManager::SpansCut => self.is_cut = true,
+            _ => {}
+        }
     }
 
     /// How a service last ended: as the manager saw it, or else as its tally of deaths has it.

@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
+use engine::service::chart::{Chart, changes};
 use model::calendar::Civil;
 use model::deploy::maintenance::megabytes;
 use model::deploy::phases::{self, Phase};
 use model::service::database::{Entry, Index};
 use model::service::live_state::is_up;
+use model::service::manager_request::SpanEnd;
+use model::time::Moment;
 use os::{clock, file_systems, memory};
 
 use super::log;
@@ -14,6 +17,7 @@ use super::markup::Markup;
 use super::view::View;
 use crate::applets::generation::history::when;
 use crate::applets::generation::state::{State, sentence};
+use crate::applets::people::history::History;
 use crate::applets::people::services::{Mood, Services, span};
 use crate::applets::people::why::causes;
 
@@ -43,7 +47,7 @@ pub fn begin(markup: &mut Markup, title: &str) {
 /// Ends it.
 pub fn end(mut markup: Markup) -> Vec<u8> {
     let now = Civil::from_secs(local_seconds());
-    let up = span(clock::now().since(model::time::Moment::ZERO));
+    let up = span(clock::now().since(Moment::ZERO));
     let Civil { year, month, day, hour, minute, second } = now;
     markup.raw("<p class=\"soft\">As of ");
     markup.text(&format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"));
@@ -89,6 +93,7 @@ pub fn overview(view: &mut View) -> Vec<u8> {
     });
     update(&mut markup);
     start(&mut markup);
+    chart(&mut markup, &view.history);
     room(&mut markup);
     end(markup)
 }
@@ -293,6 +298,48 @@ fn start(markup: &mut Markup) {
     if let Some(report) = phases::report(&noted) {
         markup.raw("<p class=\"soft\">").text(&report).raw("</p>");
     }
+}
+
+/// Services of a chart that have a row; `ward chart` has them all.
+const ROWS_MAX: usize = 60;
+
+/// What the first change that is remembered has waited for, which is the start as a rule.
+fn chart(markup: &mut Markup, history: &History) {
+    let first = changes(&history.bars).first().copied();
+    let Some(chart) = first.and_then(|change| Chart::of(&history.bars, change)) else { return };
+    let micros = |at: Moment| at.nanos().saturating_sub(chart.begun.nanos()) / 1000;
+    let whole = micros(chart.ended).max(1);
+    let place = |at: Moment| micros(at).min(whole).saturating_mul(600) / whole;
+    let millis = |begun: Moment, ended: Moment| micros(ended).saturating_sub(micros(begun)) / 1000;
+    let rows = chart.bars.len().min(ROWS_MAX);
+    markup
+        .raw("<h2>Services as they came</h2><p class=\"soft\">The oldest change that the manager ");
+    markup.raw("remembers: ").number(chart.bars.len() as u64).raw(" services in ");
+    markup.number(millis(chart.begun, chart.ended)).raw(" ms. Critical path:");
+    for &at in &chart.critical {
+        let bar = &chart.bars[at];
+        markup.raw(" ").text(&bar.name).raw(" ").number(millis(bar.begun, bar.ended)).raw(" ms;");
+    }
+    markup.raw("</p><svg id=\"chart\" viewBox=\"0 0 600 ").number(rows as u64 * 34);
+    markup.raw("\" role=\"img\">");
+    for (at, (bar, row)) in chart.bars.iter().zip(0..).take(rows).enumerate() {
+        let asked = bar.asked.unwrap_or(bar.begun).min(bar.begun);
+        let (asked, begun, ended) = (place(asked), place(bar.begun), place(bar.ended));
+        markup.raw("<text x=\"0\" y=\"").number(row * 34 + 13).raw("\">");
+        markup.raw(if bar.up { "" } else { "↓" }).text(&bar.name).raw(" ");
+        markup.number(millis(bar.begun, bar.ended)).raw(" ms</text>");
+        let class = match (bar.end, chart.critical.contains(&at)) {
+            (SpanEnd::Failed, _) => "failed",
+            (_, true) => "critical",
+            (_, false) => "",
+        };
+        for (class, from, to) in [("wait", asked, begun), (class, begun, ended.max(begun + 2))] {
+            markup.raw("<rect class=\"").raw(class).raw("\" x=\"").number(from);
+            markup.raw("\" y=\"").number(row * 34 + 18).raw("\" height=\"10\" width=\"");
+            markup.number(to - from).raw("\"/>");
+        }
+    }
+    markup.raw("</svg>");
 }
 
 /// How full memory and file systems are.

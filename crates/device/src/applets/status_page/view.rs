@@ -11,10 +11,13 @@ use os::service::database_file::DatabaseFile;
 use os::service::status_asker::StatusAsker;
 
 use crate::applets::peers::s6_rc::list::{open, read_database};
+use crate::applets::people::history::History;
 use crate::applets::people::services::{Services, Told};
 
 /// How long it counts as new.
 const AGE_MAX: Duration = Duration::from_secs(1);
+/// The same for what was: it changes seldom, and is more.
+const HISTORY_AGE_MAX: Duration = Duration::from_secs(10);
 /// How long the manager may take to tell.
 const TELLING_MAX: Duration = Duration::from_secs(1);
 
@@ -24,6 +27,9 @@ pub struct View {
     known: Result<Known, String>,
     /// When that was.
     at: Option<Moment>,
+    /// What the manager remembers, and when it was asked for that.
+    pub history: History,
+    history_at: Option<Moment>,
 }
 
 struct Asking {
@@ -31,6 +37,8 @@ struct Asking {
     asker: Option<StatusAsker>,
     file: DatabaseFile,
     told: Told,
+    /// All of that was told, and this is what it tells now.
+    history: Option<History>,
     denied: bool,
     until: Moment,
 }
@@ -44,7 +52,14 @@ struct Known {
 
 impl View {
     pub fn new(live: PathBuf) -> Self {
-        Self { live, asking: None, known: Err(String::new()), at: None }
+        Self {
+            live,
+            asking: None,
+            known: Err(String::new()),
+            at: None,
+            history: History::default(),
+            history_at: None,
+        }
     }
 
     /// Whether an answer has to come first.
@@ -77,23 +92,45 @@ impl View {
         let asker = begun.ok();
         // Without an answer to come, files are read before the turn is over.
         let until = if asker.is_some() { now + TELLING_MAX } else { now };
-        self.asking = Some(Asking { asker, file, told: Told::new(services), denied, until });
+        self.asking =
+            Some(Asking { asker, file, told: Told::new(services), history: None, denied, until });
     }
 
     /// The manager tells something.
     pub fn hear(&mut self) {
-        let Some(Asking { asker: Some(asker), file, told, .. }) = &mut self.asking else { return };
-        let database = file.reopen();
-        match asker.hear(&mut |message| told.hear(&database, message)) {
+        let Some(asking) = &mut self.asking else { return };
+        let Asking { asker: Some(asker), file, told, history, .. } = asking else { return };
+        let (database, now) = (file.reopen(), clock::now());
+        let Some(history) = history else {
+            match asker.hear(&mut |message| told.hear(&database, message)) {
+                Ok(false) => {}
+                Ok(true) => {
+                    let is_new = self.history_at.is_some_and(|at| now < at + HISTORY_AGE_MAX);
+                    if is_new || asker.ask_history().is_err() {
+                        return self.finish(true);
+                    }
+                    self.history_at = Some(now);
+                    asking.history = Some(History::default());
+                }
+                Err(_) => self.finish(false),
+            }
+            return;
+        };
+        match asker.hear(&mut |message| history.hear(&database, message, now)) {
             Ok(false) => {}
-            Ok(true) => self.finish(true),
-            Err(_) => self.finish(false),
+            Ok(true) => {
+                self.history = std::mem::take(history);
+                self.finish(true);
+            }
+            // One of another release may not know that question.
+            Err(_) => self.finish(true),
         }
     }
 
     pub fn tick(&mut self, now: Moment) {
         if self.asking.as_ref().is_some_and(|asking| asking.until <= now) {
-            self.finish(false);
+            let is_told = self.asking.as_ref().is_some_and(|asking| asking.history.is_some());
+            self.finish(is_told);
         }
     }
 
