@@ -77,8 +77,9 @@ pub fn applets() -> &'static Path {
         let _ = std::fs::create_dir(&folder);
         let list = Command::new(ward()).arg("--list").output().expect("ward runs").stdout;
         for name in String::from_utf8(list).expect("names are text").lines().chain(["ward"]) {
-            // Another test may be making the same link.
-            let _ = std::os::unix::fs::symlink(ward(), folder.join(name));
+            // Another test may be making the same link. It leads to the `ward` beside it wherever that is copied to.
+            let ward = Path::new("..").join(ward().file_name().expect("ward has a name"));
+            let _ = std::os::unix::fs::symlink(ward, folder.join(name));
         }
         folder
     })

@@ -104,7 +104,7 @@ impl Desk {
     }
 
     fn lay_out(&self, folder: &Path) {
-        fs::create_dir_all(&folder).expect("a folder can be made");
+        fs::create_dir_all(folder).expect("a folder can be made");
         let cases = nix::sources().join("tests/cases/documentation/.");
         stdout(Command::new("cp").arg("-r").arg(cases).arg(folder));
         let key = stdout(self.command("doorward").args(["vm", "key"]));
