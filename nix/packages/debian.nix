@@ -60,8 +60,8 @@ let
     glibc = "bin libexec lib/gconv lib/audit lib/libBrokenLocale* lib/libc_malloc_debug*"
       + " lib/libmemusage* lib/libmvec* lib/libnsl* lib/libnss_compat* lib/libnss_hesiod*"
       + " lib/libpcprofile* lib/libthread_db* share";
-    # Keys of OpenSSH are made into its own where they are made.
-    dropbear = "bin/dropbearconvert";
+    # The server and what makes its key. `dropbear-bin` is the whole of it, with a client.
+    dropbear = "bin/dropbearconvert bin/dbclient";
     # For programs that compile descriptions of terminals.
     libtinfo6 = "lib/libtic*";
     # Made on the build machine, by `mtd-utils`.
