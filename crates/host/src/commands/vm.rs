@@ -185,9 +185,9 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
         };
         if let Some(what) = what {
             return Err(Failure::usage(format!(
-                "cannot {what}: the device has no service for ssh, which says where it is"
+                "cannot {what}: no service for ssh says at which address at home the device is"
             ))
-            .hint("svc.ssh.build in its configuration gives it one"));
+            .hint("svc.ssh.build in its configuration does, with an `address`"));
         }
     }
     let wait = Duration::from_secs(*matches.get_one("wait").unwrap_or(&0));

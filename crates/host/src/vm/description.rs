@@ -81,10 +81,10 @@ impl Description {
                 _ => Err(format!("the partition {name} ends behind the end of the flash")),
             }
         };
-        let ssh = match root.maybe("ssh") {
+        let ssh = match root.maybe("ssh").and_then(|ssh| Some((ssh.maybe("address")?, ssh))) {
             None => None,
-            Some(ssh) => {
-                let address = ssh.get("address")?.text()?;
+            Some((address, ssh)) => {
+                let address = address.text()?;
                 let address =
                     address.parse().map_err(|_| format!("{address} is no IPv4 address"))?;
                 let port = ssh.get("port")?.number()?;
@@ -155,6 +155,16 @@ mod tests {
         assert_eq!(found.firmware, Span { offset: 100, bytes: 900 });
         assert_eq!(found.ssh, Some((Ipv4Addr::new(192, 168, 8, 1), 22)));
         assert_eq!(found.forward, [Forward::local(Protocol::Udp, 5353, 53)]);
+    }
+
+    #[test]
+    fn a_device_need_not_say_where_its_ssh_is() {
+        for place in ["/ssh", "/ssh/address"] {
+            let mut json = example();
+            *json.pointer_mut(place).expect("it is there") = Value::Null;
+            let found = Description::of(&Attribute::root(&json), Path::new("."));
+            assert_eq!(found.expect("it is right").ssh, None, "{place}");
+        }
     }
 
     #[test]
