@@ -6,6 +6,8 @@ use std::process::Command;
 use e2e::device::Device;
 use e2e::json::Json;
 use e2e::{Folder, doorward, stdout, ward};
+use model::digest::Digest;
+use model::flash::manifest::{Manifest, Part};
 
 /// One row of a table: the field, its type, and whether it is always there.
 struct Field {
@@ -144,7 +146,97 @@ fn words_outputs_and_generations_are_as_documented() {
     holds("`ward generation status --json`", &generation(&["status", "--json"]));
     let all = generation(&["list", "--json"]);
     all.items().iter().for_each(|one| holds("`ward generation list --json`", one));
+    for (words, good) in [("true", true), ("false", false)] {
+        let output = Command::new(ward()).args(["probe", "--json", "command", words]).output();
+        let one = Json::parse(String::from_utf8_lossy(&output.unwrap().stdout).trim());
+        holds("`ward probe --json`", &one);
+        assert_eq!(one.get("good"), Some(&Json::Bool(good)));
+    }
     device.stop();
+}
+
+#[test]
+fn the_graph_is_as_documented() {
+    let device = Device::new("json-graph");
+    device.sleeper("net").sleeper("line").sleeper("web").oneshot("rules", "true");
+    device.needs("web", &["net", "rules"]).set("web", "producer-for", "writer");
+    device.set("writer", "type", "longrun").set("writer", "consumer-for", "web");
+    device.set("writer", "run", "#!/bin/sh\nexec cat\n").set("net", "on-restart.d/line", "restart");
+    device.needs("net", &["line"]).set("hand", "type", "longrun").set(
+        "hand",
+        "controller",
+        "kind other\n",
+    );
+    device.set("hand", "run", "#!/bin/sh\nexec sleep 999\n").set("hand", "controls.d/line", "");
+    device.bundle("default", &["hand"]).start();
+    let all = Json::parse(device.ward("graph --json").expect(0).out.trim());
+    all.items().iter().for_each(|one| holds("`ward graph --json`", one));
+    let one = |name: &str| {
+        let found = all.items().iter().find(|one| one.text("name") == Some(name));
+        found.unwrap_or_else(|| panic!("{name} is not in {all:?}"))
+    };
+    let texts = |of: &Json, field: &str| -> Vec<String> {
+        let items = of.get(field).map(Json::items).unwrap_or_default();
+        items.iter().map(|item| format!("{item:?}")).collect()
+    };
+    assert_eq!(texts(one("hand"), "starts").len(), 1);
+    assert_eq!(texts(one("net"), "restarted_by"), texts(one("net"), "needs"));
+    assert_eq!(one("web").text("pipe"), Some("writer"));
+    let some = Json::parse(device.ward("graph --json rules").expect(0).out.trim());
+    assert_eq!(some.items().len(), 1);
+    device.stop();
+}
+
+#[test]
+fn what_is_collected_and_an_image_are_as_documented() {
+    let folder = Folder::new("json-store");
+    let said = |words: &[&str], code: i32| {
+        let output = Command::new(ward()).args(words).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{words:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let path = "nix/store/0123456789abcdfghijklmnpqrsvwxyz-old";
+    folder.write(format!("{path}/file"), "old");
+    let root = folder.path().display().to_string();
+    for (words, removed) in [(&["--dry-run"][..], false), (&[], true)] {
+        let words = [&["store", "collect", "--json", "--root", &root], words].concat();
+        let json = Json::parse(&said(&words, 0));
+        holds("`ward store --json collect`", &json);
+        assert_eq!(json.get("removed"), Some(&Json::Bool(removed)));
+        assert_eq!(json.get("paths").unwrap().items()[0].text("path"), Some(&*format!("/{path}")));
+    }
+    assert!(!folder.join(path).exists());
+    said(&["store", "query", "--json"], 100);
+
+    let digest = Digest::of(b"kernel");
+    let part = Part {
+        name: "kernel".into(),
+        offset: 0,
+        size: 0x10000,
+        bytes: 6,
+        digest,
+        rest_erased: false,
+    };
+    let manifest = Manifest {
+        device: "a \"router\"".into(),
+        generation: String::new(),
+        partition: "firmware".into(),
+        size: 0x10000,
+        erase_bytes: 0x10000,
+        bytes: 0x10000,
+        parts: vec![part],
+        signature: None,
+    };
+    let image = folder.join("image");
+    let mut bytes = b"kernel".to_vec();
+    bytes.resize(0x10000, 0xff);
+    bytes.extend(manifest.trailer().expect("a manifest"));
+    std::fs::write(&image, bytes).unwrap();
+    let image = image.display().to_string();
+    let here = Json::parse(&said(&["image", "verify", "--json", &image], 0));
+    holds("`doorward image verify --json`", &here);
+    let there = Command::new(doorward()).args(["image", "verify", "--json", &image]).output();
+    assert_eq!(here, Json::parse(String::from_utf8_lossy(&there.unwrap().stdout).trim()));
 }
 
 #[test]

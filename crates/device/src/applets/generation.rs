@@ -20,8 +20,11 @@ pub const COMMAND: Command = Command {
     usage: "ward generation list|show|diff|status|activate|confirm|rollback|delete|notice [ARGUMENT...]",
     options: &[
         Opt("list [--json]", "All generations, the newest last"),
-        Opt("show [N]", "All that is known of one (default: the newest)"),
-        Opt("diff [A [B]]", "What differs: B is what runs, unless given; A the one before"),
+        Opt("show [--json] [N]", "All that is known of one (default: the newest)"),
+        Opt(
+            "diff [--json] [A [B]]",
+            "What differs: B is what runs, unless given; A the one before",
+        ),
         Opt("status [--json]", "What runs, what starts next, and the trial"),
         Opt("activate PATH|N", "Try one: confirmed, or gone at the deadline"),
         Opt("  --id ID", "The name of this trial, for who confirms it (default: made up)"),

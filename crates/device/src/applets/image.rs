@@ -9,10 +9,12 @@ use model::flash::manifest::Manifest;
 use os::deploy::trusted;
 use os::flash::image_file::{ImageFile, ImageTrouble};
 
+use super::json::Object;
+
 pub const COMMAND: Command = Command {
     name: "image",
     summary: "Check whether an image of the flash is whole, and for this device",
-    usage: "ward image verify IMAGE",
+    usage: "ward image verify [--json] IMAGE",
     options: &[],
     about: "\
 Shows what the image says of itself, and reads all of it: every part must have \
@@ -32,17 +34,27 @@ pub fn this_device() -> Option<String> {
 }
 
 fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
-    if let Some(option) = args.option()? {
-        return Err(args.unknown(&option));
+    let mut json = false;
+    let mut words = Vec::new();
+    loop {
+        while let Some(option) = args.option()? {
+            match option.as_str() {
+                "json" => json = true,
+                _ => return Err(args.unknown(&option)),
+            }
+        }
+        match args.operand() {
+            Some(word) => words.push(word),
+            None => break,
+        }
     }
-    let words = args.rest();
     let [verb, path] = &words[..] else {
         return Err(Failure::usage("it needs `verify` and the path of an image"));
     };
     if text(verb)? != "verify" {
         return Err(Failure::usage(format!("there is no `image {}`", verb.display())));
     }
-    verify(Path::new(path), out)
+    verify(Path::new(path), json, out)
 }
 
 /// The keys in which this device trusts; where it has some, it takes no other images.
@@ -55,7 +67,7 @@ pub fn signer_of<'a>(manifest: Option<&Manifest>, keys: &'a [TrustedKey]) -> Sig
     manifest.map_or(Signer::Nobody, |it| signer(&it.signed_bytes(), it.signed(), keys))
 }
 
-fn verify(path: &Path, out: &mut dyn Write) -> Result<Exit, Failure> {
+fn verify(path: &Path, json: bool, out: &mut dyn Write) -> Result<Exit, Failure> {
     let wrong = |trouble: ImageTrouble| trouble_with(path, &trouble);
     let mut image = ImageFile::open(path).map_err(wrong)?;
     let Some(manifest) = image.manifest.clone() else {
@@ -64,7 +76,9 @@ fn verify(path: &Path, out: &mut dyn Write) -> Result<Exit, Failure> {
     };
     let keys = keys()?;
     let signer = signer_of(Some(&manifest), &keys);
-    writeln!(out, "{manifest}signature  {signer}")?;
+    if !json {
+        writeln!(out, "{manifest}signature  {signer}")?;
+    }
     image.check(manifest.erase_bytes, &mut |_| {}).map_err(wrong)?;
     if !signer.is_enough(&keys) {
         let why = format!("{} is whole, but {signer}", path.display());
@@ -76,9 +90,36 @@ fn verify(path: &Path, out: &mut dyn Write) -> Result<Exit, Failure> {
             path.display(),
             manifest.device
         ))),
+        _ if json => {
+            writeln!(out, "{}", object(&manifest, &signer))?;
+            Ok(Exit::DONE)
+        }
         Some(_) => Ok(writeln!(out, "whole      yes; for this device").map(|()| Exit::DONE)?),
         None => Ok(writeln!(out, "whole      yes").map(|()| Exit::DONE)?),
     }
+}
+
+fn object(manifest: &Manifest, signer: &Signer<'_>) -> String {
+    let parts = manifest.parts.iter().map(|part| {
+        let mut object = Object::begin();
+        object.text("name", &part.name);
+        object.raw("offset", &part.offset.to_string());
+        object.raw("size", &part.size.to_string());
+        object.raw("bytes", &part.bytes.to_string());
+        object.text("sha256", &part.digest.to_string());
+        object.end()
+    });
+    let parts: Vec<String> = parts.collect();
+    let mut object = Object::begin();
+    object.text("device", &manifest.device);
+    object.text("system", &manifest.generation);
+    object.text("partition", &manifest.partition);
+    object.raw("size", &manifest.size.to_string());
+    object.raw("bytes", &manifest.bytes.to_string());
+    object.raw("block_bytes", &manifest.erase_bytes.to_string());
+    object.raw("parts", &format!("[{}]", parts.join(",")));
+    object.text("signature", &signer.to_string());
+    object.end()
 }
 
 /// What is wrong with an image, as a failure.

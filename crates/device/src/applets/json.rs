@@ -19,6 +19,14 @@ impl Object {
         self.raw(key, &quoted(value));
     }
 
+    pub fn truth(&mut self, key: &str, value: bool) {
+        self.raw(key, if value { "true" } else { "false" });
+    }
+
+    pub fn texts<'a>(&mut self, key: &str, values: impl Iterator<Item = &'a str>) {
+        self.raw(key, &format!("[{}]", values.map(quoted).collect::<Vec<_>>().join(",")));
+    }
+
     pub fn end(mut self) -> String {
         self.0.push('}');
         self.0

@@ -9,13 +9,16 @@ use model::controller::check::{Check, Manner, Method, Way};
 use model::limits::CHECK_TRIES_MAX;
 use os::controller::probe;
 
+use super::json::Object;
+
 pub const COMMAND: Command = Command {
     name: "probe",
     summary: "Make one check, as a health check makes it",
-    usage: "ward probe [-t MILLIS] [-n TRIES] METHOD WORD...",
+    usage: "ward probe [-t MILLIS] [-n TRIES] [--json] METHOD WORD...",
     options: &[
         Opt("-t MILLIS", "Give up after this long (default: 1500; a command: 5000)"),
         Opt("-n TRIES", "Ask so often within that time (default: 5)"),
+        Opt("--json", "Print one object"),
     ],
     about: "\
 METHOD and what follows is what stands behind `check` in the settings of a health check:
@@ -39,11 +42,12 @@ Exit codes: 0 it succeeded; 1 it failed; 100 wrong usage; 111 the system refused
 };
 
 fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let (mut timeout, mut tries) = (None, None);
+    let (mut timeout, mut tries, mut json) = (None, None, false);
     while let Some(option) = args.option()? {
         match option.as_str() {
             "t" => timeout = Some(Duration::from_millis(args.parsed::<u32>()?.max(1).into())),
             "n" => tries = Some(args.parsed::<u32>()?.clamp(1, CHECK_TRIES_MAX)),
+            "json" => json = true,
             _ => return Err(args.unknown(&option)),
         }
     }
@@ -65,8 +69,15 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     let name = format!("probe {}", std::process::id());
     let outcome = probe::once(&check, &manner, &name, Path::new("/run/s6-rc"))
         .map_err(|error| Failure::refused(format!("cannot make this check: {error}")))?;
-    let word = if outcome.good { "good" } else { "bad" };
-    writeln!(out, "{word}: {}: {}", check.text, outcome.text)
-        .map_err(|error| Failure::refused(error.to_string()))?;
+    if json {
+        let mut object = Object::begin();
+        object.text("check", &check.text);
+        object.truth("good", outcome.good);
+        object.text("says", &outcome.text);
+        writeln!(out, "{}", object.end())?;
+    } else {
+        let word = if outcome.good { "good" } else { "bad" };
+        writeln!(out, "{word}: {}: {}", check.text, outcome.text)?;
+    }
     Ok(if outcome.good { Exit::DONE } else { Exit::NOT_ACHIEVED })
 }

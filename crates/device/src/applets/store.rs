@@ -15,12 +15,13 @@ use os::deploy::store_dir::StoreDir;
 use os::trouble::Trouble;
 
 use crate::applets::generation;
+use crate::applets::json::Object;
 
 pub const COMMAND: Command = Command {
     name: "store",
     summary: "Receive store paths, look at them, and collect what nobody needs",
     usage: "ward store receive | query | verify [--repair] | collect [--keep COUNT] [--dry-run] \
-            | keep NAME PATH | forget NAME | pull [--unsigned] [--keep NAME] URL PATH [--root DIR]",
+            [--json] | keep NAME PATH | forget NAME | pull [--unsigned] [--keep NAME] URL PATH [--root DIR]",
     options: &[
         Opt("--dry-run", "Only say what would be collected"),
         Opt(
@@ -30,6 +31,7 @@ pub const COMMAND: Command = Command {
         Opt("--unsigned", "Take what nobody has signed, where no key is trusted"),
         Opt("--keep NAME", "pull: have the path stay under this name"),
         Opt("--keep COUNT", "collect: forget all generations but the newest that work, first"),
+        Opt("--json", "collect: print one object"),
         Opt("--root DIR", "The root directory of another system (default: /)"),
     ],
     about: "\
@@ -59,10 +61,11 @@ system refused.",
 pub const COLLECT_GARBAGE: Command = Command {
     name: "min-collect-garbage",
     summary: "Remove store paths that nobody needs",
-    usage: "min-collect-garbage [--keep COUNT] [--dry-run]",
+    usage: "min-collect-garbage [--keep COUNT] [--dry-run] [--json]",
     options: &[
         Opt("--keep COUNT", "Forget all generations but the newest that work, first"),
         Opt("--dry-run", "Only say what would be removed"),
+        Opt("--json", "Print one object"),
     ],
     about: "The same as `ward store collect`.",
     run: |args, out| {
@@ -77,6 +80,7 @@ pub const COLLECT_GARBAGE: Command = Command {
 struct Options {
     root: PathBuf,
     is_dry: bool,
+    json: bool,
     repair: bool,
     unsigned: bool,
     keep: Option<String>,
@@ -84,8 +88,14 @@ struct Options {
 
 impl Options {
     fn read(args: &mut Args) -> Result<Self, Failure> {
-        let mut options =
-            Self { root: "/".into(), is_dry: false, repair: false, unsigned: false, keep: None };
+        let mut options = Self {
+            root: "/".into(),
+            is_dry: false,
+            json: false,
+            repair: false,
+            unsigned: false,
+            keep: None,
+        };
         options.add(args)?;
         Ok(options)
     }
@@ -95,6 +105,7 @@ impl Options {
             match option.as_str() {
                 "root" => self.root = args.value()?.into(),
                 "dry-run" => self.is_dry = true,
+                "json" => self.json = true,
                 "repair" => self.repair = true,
                 "unsigned" => self.unsigned = true,
                 "keep" => self.keep = Some(args.text()?),
@@ -114,6 +125,9 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         options.add(args)?;
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if options.json && words != ["collect"] {
+        return Err(Failure::usage("--json is for collect"));
+    }
     match words[..] {
         ["receive"] => receive(&options.root),
         ["query"] => query(&options.root, out),
@@ -215,6 +229,8 @@ fn collect(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
         if options.root != Path::new("/") {
             return Err(Failure::usage("--keep is for the generations of this system"));
         }
+        let (mut quiet, json) = (std::io::sink(), options.json);
+        let out: &mut dyn Write = if json { &mut quiet } else { out };
         forgotten = generation::forget_all_but(keep, options.is_dry, out)?;
     }
     let collected = collect::run(&options.root, options.is_dry, &forgotten, &mut |_| {});
@@ -222,6 +238,21 @@ fn collect(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
     if collected.is_busy {
         return Err(Failure::not_achieved("a copy to this device is just beginning")
             .hint("try again in a moment: what it needs is not known yet"));
+    }
+    if options.json {
+        let path = |(path, bytes): &(_, u64)| {
+            let mut object = Object::begin();
+            object.text("path", &format!("{STORE}/{path}"));
+            object.raw("bytes", &bytes.to_string());
+            object.end()
+        };
+        let paths: Vec<String> = collected.gone.iter().map(path).collect();
+        let mut object = Object::begin();
+        object.truth("removed", !options.is_dry);
+        object.raw("paths", &format!("[{}]", paths.join(",")));
+        object.raw("freed", &collected.freed.to_string());
+        writeln!(out, "{}", object.end())?;
+        return Ok(Exit::DONE);
     }
     for (path, bytes) in &collected.gone {
         writeln!(out, "{bytes:>10} {STORE}/{path}")?;

@@ -11,6 +11,7 @@ use os::service::database_file::DatabaseFile;
 use super::flags;
 use super::history::named;
 use super::state::State;
+use crate::applets::json::Object;
 use crate::applets::plan;
 use crate::applets::trial::switch::LIVE;
 
@@ -18,7 +19,7 @@ use crate::applets::trial::switch::LIVE;
 const DEPTH_MAX: usize = 32;
 
 pub fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
-    flags(args, [])?;
+    let [json] = flags(args, ["json"])?;
     let state = State::read()?;
     let words = args.rest();
     let path = |at: usize| -> Result<Option<String>, Failure> {
@@ -36,8 +37,24 @@ pub fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         (Some(a), None) => (state.running.clone(), a),
         (None, _) => (before(&state)?, state.running.clone()),
     };
+    if json {
+        let mut lines = Vec::new();
+        differences(&state, &a, &b, &mut lines)?;
+        let mut object = Object::begin();
+        object.text("from", &a);
+        object.text("to", &b);
+        object.texts("differences", String::from_utf8_lossy(&lines).lines());
+        writeln!(out, "{}", object.end())?;
+        return Ok(Exit::DONE);
+    }
     write!(out, "from {}\nto   {}\n", state.name_of(&a), state.name_of(&b))?;
-    let (a, b) = (Path::new(&a), Path::new(&b));
+    differences(&state, &a, &b, out)?;
+    Ok(Exit::DONE)
+}
+
+/// A line for each thing that is not the same.
+fn differences(state: &State, a: &str, b: &str, out: &mut dyn Write) -> Result<(), Failure> {
+    let (a, b) = (Path::new(a), Path::new(b));
     if real(&a.join("init")) != real(&b.join("init")) {
         writeln!(out, "ward: {}", real(&b.join("init")).display())?;
     }
@@ -45,8 +62,7 @@ pub fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     for name in ["boot", "filesystem"] {
         lines(name, a, b, out)?;
     }
-    files(a, b, out)?;
-    Ok(Exit::DONE)
+    files(a, b, out)
 }
 
 /// The generation that ran before the one that runs.

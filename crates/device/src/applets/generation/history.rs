@@ -40,29 +40,31 @@ pub fn list(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
 }
 
 fn list_json(state: &State, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let objects = state.all.iter().map(|one| {
-        let mut object = Object::begin();
-        object.raw("number", &one.number.to_string());
-        object.text("path", &one.path);
-        object.raw("running", if one.path == state.running { "true" } else { "false" });
-        object.raw("boot", if one.path == state.boot { "true" } else { "false" });
-        if let Some(record) = &one.record {
-            object.text("outcome", record.outcome.name());
-            object.raw("made", &record.made.to_string());
-            object.raw("ended", &record.ended.to_string());
-            object.text("by", &record.by);
-            object.text("why", &record.why);
-            object.text("id", &record.id);
-            object.text("reason", &record.reason);
-        }
-        object.end()
-    });
+    let objects = state.all.iter().map(|one| object(state, one).end());
     writeln!(out, "[{}]", objects.collect::<Vec<_>>().join(",\n "))?;
     Ok(Exit::DONE)
 }
 
+fn object(state: &State, one: &Numbered) -> Object {
+    let mut object = Object::begin();
+    object.raw("number", &one.number.to_string());
+    object.text("path", &one.path);
+    object.truth("running", one.path == state.running);
+    object.truth("boot", one.path == state.boot);
+    if let Some(record) = &one.record {
+        object.text("outcome", record.outcome.name());
+        object.raw("made", &record.made.to_string());
+        object.raw("ended", &record.ended.to_string());
+        object.text("by", &record.by);
+        object.text("why", &record.why);
+        object.text("id", &record.id);
+        object.text("reason", &record.reason);
+    }
+    object
+}
+
 pub fn show(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
-    flags(args, [])?;
+    let [json] = flags(args, ["json"])?;
     let state = State::read()?;
     let one = match args.operand() {
         Some(word) => named(&state, cli::text(&word)?)?,
@@ -70,6 +72,14 @@ pub fn show(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
             Failure::not_achieved("this device has run nothing but what is in its image")
         })?,
     };
+    if json {
+        let mut object = object(&state, one);
+        if let Some(record) = &one.record {
+            object.texts("lines", record.lines.iter().map(String::as_str));
+        }
+        writeln!(out, "{}", object.end())?;
+        return Ok(Exit::DONE);
+    }
     writeln!(out, "generation {}: {}", one.number, one.path)?;
     match &one.record {
         Some(record) => tell(record, out)?,

@@ -8,13 +8,16 @@ use model::service::database::{Index, Reaction};
 
 use super::services::{Mood, Services, look};
 use super::status::choose;
-use crate::applets::json::quoted;
+use crate::applets::json::{Object, quoted};
 
 pub const COMMAND: Command = Command {
     name: "graph",
     summary: "Print who needs and who controls whom, for a picture",
-    usage: "ward graph [-l LIVE] [NAME...]",
-    options: &[Opt("-l, --live LIVE", "The live directory (default: /run/s6-rc)")],
+    usage: "ward graph [--json] [-l LIVE] [NAME...]",
+    options: &[
+        Opt("--json", "Print an array with one object for each service"),
+        Opt("-l, --live LIVE", "The live directory (default: /run/s6-rc)"),
+    ],
     about: "\
 The picture is in the language of dot (`ward graph | dot -Tsvg`). Arrows lead \
 to what is needed; bold ones are pipes; dashed ones lead from controllers to what they \
@@ -24,9 +27,10 @@ red failed, grey down. With names: these and all they need.",
 };
 
 fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let mut live = PathBuf::from("/run/s6-rc");
+    let (mut live, mut json) = (PathBuf::from("/run/s6-rc"), false);
     while let Some(option) = args.option()? {
         match option.as_str() {
+            "json" => json = true,
             "l" | "live" => live = args.value()?.into(),
             other => return Err(args.unknown(other)),
         }
@@ -35,13 +39,16 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     let names: Vec<&str> = words.iter().map(|word| text(word)).collect::<Result<_, _>>()?;
     look(&live, |services| {
         let chosen = choose(services, &names)?;
-        out.write_all(draw(services, &chosen).as_bytes())?;
+        let drawn = with_needs(services, &chosen);
+        let text = if json { to_json(services, &drawn) } else { draw(services, &drawn) };
+        out.write_all(text.as_bytes())?;
         services.warn();
         Ok(Exit::DONE)
     })
 }
 
-fn draw(services: &Services<'_>, chosen: &[Index]) -> String {
+/// For each service whether it is one of these, or something that they need or that starts them.
+fn with_needs(services: &Services<'_>, chosen: &[Index]) -> Vec<bool> {
     let database = &services.database;
     let mut drawn = vec![false; database.len()];
     let mut left = chosen.to_vec();
@@ -51,6 +58,47 @@ fn draw(services: &Services<'_>, chosen: &[Index]) -> String {
             left.extend(service.needs().chain(service.started_by()));
         }
     }
+    drawn
+}
+
+fn to_json(services: &Services<'_>, drawn: &[bool]) -> String {
+    let database = &services.database;
+    let objects = database.services().filter(|service| drawn[service.index() as usize]);
+    let objects = objects.map(|service| {
+        let index = service.index();
+        let mut object = Object::begin();
+        object.text("name", services.name(index));
+        object.text("type", if service.is_longrun() { "longrun" } else { "oneshot" });
+        object.text("state", services.word(index).0);
+        object.texts("needs", service.needs().map(|need| services.name(need)));
+        if let Some(consumer) = service.longrun().and_then(|longrun| longrun.consumer) {
+            object.text("pipe", services.name(consumer));
+        }
+        if service.controller().is_some() {
+            let of = |starts: bool| {
+                let all = service.controls().map(|(other, _)| other);
+                all.filter(move |other| {
+                    (database.service(*other).started_by() == Some(index)) == starts
+                })
+            };
+            object.texts("starts", of(true).map(|other| services.name(other)));
+            object.texts("watches", of(false).map(|other| services.name(other)));
+        }
+        for (key, kind) in [("notified_by", Reaction::Notify), ("restarted_by", Reaction::Restart)]
+        {
+            let of = database.reactions().filter(|it| it.user == index && it.reaction == kind);
+            let of: Vec<&str> = of.map(|it| services.name(it.need)).collect();
+            if !of.is_empty() {
+                object.texts(key, of.into_iter());
+            }
+        }
+        object.end()
+    });
+    format!("[{}]\n", objects.collect::<Vec<_>>().join(",\n "))
+}
+
+fn draw(services: &Services<'_>, drawn: &[bool]) -> String {
+    let database = &services.database;
     let name = |index: Index| quoted(services.name(index));
     let mut text = String::from("digraph services {\n  rankdir=BT; node [style=filled];\n");
     for service in database.services().filter(|service| drawn[service.index() as usize]) {
