@@ -15,6 +15,7 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Only say what would be removed"),
         )
+        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one object"))
         .arg(
             Arg::new("keep")
                 .long("keep")
@@ -30,16 +31,16 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         return Err(Failure::usage(format!("{host:?} is no device")));
     }
     let target = Target { host, receiver: String::new() };
-    collect(&target, matches.get_one("keep").copied(), matches.get_flag("dry-run"))
+    let mut more = Vec::new();
+    more.extend(matches.get_one::<usize>("keep").map(|keep| format!("--keep {keep}")));
+    let flags = ["dry-run", "json"].into_iter().filter(|flag| matches.get_flag(flag));
+    more.extend(flags.map(|flag| format!("--{flag}")));
+    collect(&target, &more)
 }
 
 /// Has a device free what nobody needs, and gives its exit code.
-pub fn collect(target: &Target, keep: Option<usize>, dry_run: bool) -> Result<Exit, Failure> {
-    let mut words = "ward store collect".to_owned();
-    if let Some(keep) = keep {
-        words += &format!(" --keep {keep}");
-    }
-    call(target, &if dry_run { words + " --dry-run" } else { words })
+pub fn collect(target: &Target, more: &[String]) -> Result<Exit, Failure> {
+    call(target, &format!("ward store collect {}", more.join(" ")))
 }
 
 /// Runs it there, and gives its exit code.

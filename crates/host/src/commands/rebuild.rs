@@ -130,7 +130,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     })?;
     if let Some(keep) = matches.get_one::<usize>("keep").filter(|_| exit == Exit::DONE) {
         // The update is done, and stays so: what could not be freed is for the next time.
-        match collect::collect(&then, Some(*keep), false) {
+        match collect::collect(&then, &[format!("--keep {keep}")]) {
             Ok(Exit::DONE) => {}
             Ok(_) => eprintln!("doorward: nothing was freed; `min-collect-garbage` does it"),
             Err(failure) => eprintln!("doorward: nothing was freed: {failure}"),
