@@ -171,10 +171,7 @@ impl fmt::Display for Reason<&str> {
             Self::Spawn(errno) => {
                 write!(f, "its program cannot be started: {}", errno_text(errno))
             }
-            Self::Script(Exit::Code(code)) => write!(f, "its script exited {code}"),
-            Self::Script(Exit::Signal(signal)) => {
-                write!(f, "its script was killed by signal {signal}")
-            }
+            Self::Script(exit) => write!(f, "its script {exit}"),
             Self::ScriptTimeout(limit) => {
                 write!(f, "its script was still running after {} ms", limit.as_millis())
             }

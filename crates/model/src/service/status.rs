@@ -3,6 +3,8 @@
 //!
 //! Source: s6 `s6-supervise.html`, and the files of a running s6 2.11.
 
+use core::fmt;
+
 use crate::time::Date;
 
 /// Bytes of `supervise/status`.
@@ -71,6 +73,16 @@ impl Status {
 pub enum Exit {
     Code(u8),
     Signal(u8),
+}
+
+/// What it did, as a sentence goes on: `exited 1`, `was killed by signal 9`.
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exited {code}"),
+            Self::Signal(signal) => write!(f, "was killed by signal {signal}"),
+        }
+    }
 }
 
 impl Exit {

@@ -206,7 +206,7 @@ fn seen(status: &ServiceStatus<'_>) -> Seen {
             Some(format!("its program cannot be started: {error}"))
         }
         (None, Some(GaveUp::Permanent), _) => Some("it ended for good".to_owned()),
-        (None, None, Some(exit)) if waits => Some(format!("it ended ({exit:?})")),
+        (None, None, Some(exit)) if waits => Some(format!("it {exit}")),
         _ => None,
     };
     let up = is_up(status.byte) && !waits && !gave_up;
