@@ -79,10 +79,7 @@ pub fn activate(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         true => word.into(),
         false => named(&State::read()?, word)?.path.clone().into(),
     };
-    if !given && wanted.confirm && !wanted.reboot {
-        writeln!(out, "`ward generation confirm {}` keeps it", wanted.id)?;
-    }
-    begin(wanted, out)
+    begin(wanted, given, out)
 }
 
 fn read_id(text: &str) -> Result<Id, Failure> {
@@ -112,8 +109,8 @@ fn visitor() -> String {
     }
 }
 
-/// Begins a trial, and tells how it goes.
-fn begin(wanted: Wanted, out: &mut dyn Write) -> Result<Exit, Failure> {
+/// Begins a trial, and tells how it goes; also its name, unless who asked has given it one.
+fn begin(wanted: Wanted, is_named: bool, out: &mut dyn Write) -> Result<Exit, Failure> {
     let path = check(&wanted)?;
     let (here, dir) = (generations::here(), trial_dir::here());
     let lock = dir.lock().to(|| "lock the trial").map_err(Failure::refused)?;
@@ -158,6 +155,9 @@ fn begin(wanted: Wanted, out: &mut dyn Write) -> Result<Exit, Failure> {
         .to(|| "have init start the owner of the trial")
         .map_err(Failure::refused)?;
     writeln!(out, "generation {number} is on trial")?;
+    if plan.confirm && !is_named {
+        writeln!(out, "`ward generation confirm {}` keeps it", plan.id)?;
+    }
     out.flush()?;
     if wanted.detach { Ok(Exit::DONE) } else { follow(&dir, &plan, true, out) }
 }
@@ -414,7 +414,7 @@ pub fn roll_back(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> 
         by: visitor(),
         why: format!("to go back from {}", state.name_of(&state.running)),
     };
-    begin(wanted, out)
+    begin(wanted, false, out)
 }
 
 /// The generation that ran before the one that runs.
