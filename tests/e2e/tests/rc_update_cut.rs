@@ -163,6 +163,8 @@ fn so_may_the_manager_and_who_asked_together() {
         // It is one or the other, and in either case all of it.
         wait_for("the end of the manager", PATIENCE, || (!alive(manager)).then_some(()));
         pair.device.manager_pid();
+        // What the one before had begun is carried on first; then this has its turn.
+        pair.device.rc("-u change keep").expect(0);
         let which = usize::from(pair.is_in_use(1));
         exchanged += usize::from(which == to);
         pair.check(which, kept);
