@@ -483,7 +483,7 @@ impl<'a> Teller<'a> {
             object.text("event", "end");
             match outcome {
                 Ok(tally) => {
-                    object.raw("ok", "true");
+                    object.truth("ok", true);
                     for (key, value) in [
                         ("same", tally.same),
                         ("written", tally.written),
@@ -497,7 +497,7 @@ impl<'a> Teller<'a> {
                     }
                 }
                 Err(failure) => {
-                    object.raw("ok", "false");
+                    object.truth("ok", false);
                     object.text("why", &failure.message);
                     object.text("hint", failure.hint.as_deref().unwrap_or_default());
                 }

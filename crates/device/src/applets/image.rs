@@ -117,7 +117,7 @@ fn object(manifest: &Manifest, signer: &Signer<'_>) -> String {
     object.raw("size", &manifest.size.to_string());
     object.raw("bytes", &manifest.bytes.to_string());
     object.raw("block_bytes", &manifest.erase_bytes.to_string());
-    object.raw("parts", &format!("[{}]", parts.join(",")));
+    object.list("parts", &parts);
     object.text("signature", &signer.to_string());
     object.end()
 }

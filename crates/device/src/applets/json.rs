@@ -24,7 +24,12 @@ impl Object {
     }
 
     pub fn texts<'a>(&mut self, key: &str, values: impl Iterator<Item = &'a str>) {
-        self.raw(key, &format!("[{}]", values.map(quoted).collect::<Vec<_>>().join(",")));
+        self.list(key, &values.map(quoted).collect::<Vec<_>>());
+    }
+
+    /// An array of what is JSON already.
+    pub fn list(&mut self, key: &str, values: &[String]) {
+        self.raw(key, &format!("[{}]", values.join(",")));
     }
 
     pub fn end(mut self) -> String {

@@ -249,7 +249,7 @@ fn collect(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
         let paths: Vec<String> = collected.gone.iter().map(path).collect();
         let mut object = Object::begin();
         object.truth("removed", !options.is_dry);
-        object.raw("paths", &format!("[{}]", paths.join(",")));
+        object.list("paths", &paths);
         object.raw("freed", &collected.freed.to_string());
         writeln!(out, "{}", object.end())?;
         return Ok(Exit::DONE);

@@ -12,7 +12,7 @@ use os::deploy::generations::{self, Numbered};
 use os::deploy::trial_dir;
 
 use super::flags;
-use crate::applets::json::{Object, quoted};
+use crate::applets::json::Object;
 
 /// All of it.
 pub struct State {
@@ -116,8 +116,7 @@ impl State {
                 let left = until.since(clock::now()).as_millis();
                 one.raw("left_ms", &left.to_string());
             }
-            let warnings: Vec<String> = progress.warnings.iter().map(|it| quoted(it)).collect();
-            one.raw("warnings", &format!("[{}]", warnings.join(",")));
+            one.texts("warnings", progress.warnings.iter().map(String::as_str));
             object.raw("trial", &one.end());
         }
         if let Some(pending) = &self.pending {
@@ -136,8 +135,7 @@ impl State {
             last.raw("number", &one.number.to_string());
             last.text("outcome", record.outcome.name());
             last.text("reason", &record.reason);
-            let lines: Vec<String> = record.lines.iter().map(|line| quoted(line)).collect();
-            last.raw("lines", &format!("[{}]", lines.join(",")));
+            last.texts("lines", record.lines.iter().map(String::as_str));
             object.raw("last", &last.end());
         }
         object.end()

@@ -15,7 +15,7 @@ use os::deploy::phases;
 use super::history::History;
 use super::screen::{COLUMNS, fitted};
 use super::services::span;
-use crate::applets::json::{Object, quoted};
+use crate::applets::json::Object;
 use crate::applets::peers::s6_rc::list::{open, read_database};
 
 pub const COMMAND: Command = Command {
@@ -206,15 +206,13 @@ fn to_json(
         object.raw("asked_ms", &millis(bar.asked.unwrap_or(bar.begun).min(bar.begun)));
         object.raw("begun_ms", &millis(bar.begun));
         object.raw("ended_ms", &millis(bar.ended));
-        object.raw("critical", if chart.critical.contains(&at) { "true" } else { "false" });
+        object.truth("critical", chart.critical.contains(&at));
         if let Some(other) = chart.waited[at] {
             object.text("waited_for", &chart.bars[other].name);
         }
         object.end()
     });
     let services: Vec<String> = services.collect();
-    let path = chart.critical.iter().map(|&at| quoted(&chart.bars[at].name));
-    let path: Vec<String> = path.collect();
     let back = all.iter().rev().position(|&change| change == chart.change).unwrap_or(0);
     let mut object = Object::begin();
     object.raw("back", &back.to_string());
@@ -227,8 +225,8 @@ fn to_json(
     if let Some(start) = start {
         object.text("start", start);
     }
-    object.raw("forgotten", if history.is_cut { "true" } else { "false" });
-    object.raw("critical_path", &format!("[{}]", path.join(",")));
+    object.truth("forgotten", history.is_cut);
+    object.texts("critical_path", chart.critical.iter().map(|&at| &*chart.bars[at].name));
     object.raw("services", &format!("[\n{}\n]", services.join(",\n")));
     object.end()
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::applets::json::{Object, quoted};
+use crate::applets::json::Object;
 use cli::{Args, Command, Exit, Failure, Opt, text};
 use model::service::signal::SIGNAL_MAX;
 use os::error_name;
@@ -93,9 +93,8 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         if json {
             let mut object = Object::begin();
             object.text("word", word);
-            object.raw("known", if said.is_empty() { "false" } else { "true" });
-            let lines: Vec<String> = said.lines().map(|line| quoted(line.trim_start())).collect();
-            object.raw("says", &format!("[{}]", lines.join(",")));
+            object.truth("known", !said.is_empty());
+            object.texts("says", said.lines().map(str::trim_start));
             objects.push(object.end());
             if said.is_empty() {
                 exit = Exit::NOT_ACHIEVED;

@@ -12,7 +12,7 @@ use model::service::status::Exit as Ended;
 use super::super::levitate::where_one_is;
 use super::services::{Mood, Services, look};
 use crate::applets::generation;
-use crate::applets::json::{Object, quoted};
+use crate::applets::json::Object;
 use crate::applets::trial::switch::LIVE;
 
 pub const COMMAND: Command = Command {
@@ -182,21 +182,19 @@ fn print_json(services: &Services<'_>, chosen: &[Index], text: &mut String) {
         let mut object = Object::begin();
         object.text("name", service.name());
         object.text("type", if service.is_longrun() { "longrun" } else { "oneshot" });
-        object.raw("up", if is_up(seen.byte) { "true" } else { "false" });
+        object.truth("up", is_up(seen.byte));
         object.text("phase", services.word(index).0);
-        object.raw("wanted", if services.is_wanted(index) { "true" } else { "false" });
+        object.truth("wanted", services.is_wanted(index));
         object.raw("goal", if seen.goal { "\"up\"" } else { "\"down\"" });
-        object.raw("essential", if service.essential() { "true" } else { "false" });
+        object.truth("essential", service.essential());
         if let Some(state) = &seen.state {
             if state.pid != 0 {
                 object.raw("pid", &state.pid.to_string());
             }
             let age = services.now.since(state.since).as_millis();
             object.raw("for_ms", &age.to_string());
-            match state.exit {
-                Some(Ended::Code(code)) => object.raw("last_exit", &code.to_string()),
-                Some(Ended::Signal(signal)) => object.raw("last_signal", &signal.to_string()),
-                None => {}
+            if let Some(exit) = state.exit {
+                describe_end(exit, &mut object);
             }
             if let Some(deadline) = state.deadline {
                 let left = deadline.since(services.now).as_millis();
@@ -214,12 +212,19 @@ fn print_json(services: &Services<'_>, chosen: &[Index], text: &mut String) {
             object.raw("asked_ms", &services.now.since(request.at).as_millis().to_string());
         }
         describe_control(services, index, &mut object);
-        let needs: Vec<String> = service.needs().map(|need| quoted(services.name(need))).collect();
-        object.raw("needs", &format!("[{}]", needs.join(",")));
+        object.texts("needs", service.needs().map(|need| services.name(need)));
         text.push_str(&object.end());
         text.push_str(if at + 1 == chosen.len() { "\n" } else { ",\n" });
     }
     text.push_str("]\n");
+}
+
+/// How a process ended.
+pub(super) fn describe_end(exit: Ended, object: &mut Object) {
+    match exit {
+        Ended::Code(code) => object.raw("last_exit", &code.to_string()),
+        Ended::Signal(signal) => object.raw("last_signal", &signal.to_string()),
+    }
 }
 
 /// Who controls a service, and by what; what it controls.
@@ -228,28 +233,26 @@ pub(super) fn describe_control(services: &Services<'_>, index: Index, object: &m
     if let Some(starter) = service.started_by() {
         object.text("controller", services.name(starter));
     }
-    let watchers = service.controlled_by().filter(|by| !by.starts(index));
-    let watchers: Vec<String> = watchers.map(|by| quoted(by.service().name())).collect();
-    if !watchers.is_empty() {
-        object.raw("watched_by", &format!("[{}]", watchers.join(",")));
+    let mut watchers = service.controlled_by().filter(|by| !by.starts(index)).peekable();
+    if watchers.peek().is_some() {
+        object.texts("watched_by", watchers.map(|by| by.service().name()));
     }
     let conditions = services.seen[index as usize].conditions.iter().map(|known| {
         let mut object = Object::begin();
         object.text("controller", &known.controller);
         object.text("label", &known.label);
         object.text("value", &known.value);
-        object.raw("holds", if known.holds { "true" } else { "false" });
+        object.truth("holds", known.holds);
         let age = services.now.since(known.since).as_millis();
         object.raw("for_ms", &age.to_string());
         object.end()
     });
     let conditions: Vec<String> = conditions.collect();
     if !conditions.is_empty() {
-        object.raw("conditions", &format!("[{}]", conditions.join(",")));
+        object.list("conditions", &conditions);
     }
     if let Some(controller) = service.controller() {
         object.text("kind", controller.kind().name());
-        let controls = controller.controls().map(|(index, _)| quoted(services.name(index)));
-        object.raw("controls", &format!("[{}]", controls.collect::<Vec<_>>().join(",")));
+        object.texts("controls", controller.controls().map(|(index, _)| services.name(index)));
     }
 }

@@ -16,8 +16,8 @@ use os::log::reader::Reader;
 use super::history::{Ended, History};
 use super::screen::{COLUMNS, fitted, wrapped};
 use super::services::{Services, look, span};
-use super::status::{choose, describe_control};
-use crate::applets::json::{Object, quoted};
+use super::status::{choose, describe_control, describe_end};
+use crate::applets::json::Object;
 use crate::applets::logger;
 
 pub const COMMAND: Command = Command {
@@ -204,17 +204,14 @@ impl Why {
             .collect();
         let mut object = Object::begin();
         object.text("name", self.causes.first().map_or("", |cause| &cause.name));
-        object.raw("up", if self.up { "true" } else { "false" });
-        object.raw("causes", &format!("[{}]", causes.join(",")));
+        object.truth("up", self.up);
+        object.list("causes", &causes);
         if let Some(end) = &self.first_cause {
             object.text("first_cause", end);
         }
         let millis = |span: Duration| span.as_millis().to_string();
         if let Some(Ended { exit, ran, ago }) = self.last_end {
-            match exit {
-                Ending::Code(code) => object.raw("last_exit", &code.to_string()),
-                Ending::Signal(signal) => object.raw("last_signal", &signal.to_string()),
-            }
+            describe_end(exit, &mut object);
             if let Some(ran) = ran {
                 object.raw("ran_ms", &millis(ran));
             }
@@ -223,8 +220,7 @@ impl Why {
         if let Some(next) = self.next_start {
             object.raw("next_ms", &millis(next));
         }
-        let log: Vec<String> = self.log.iter().map(|line| quoted(line)).collect();
-        object.raw("log", &format!("[{}]", log.join(",")));
+        object.texts("log", self.log.iter().map(String::as_str));
         object.end()
     }
 }
