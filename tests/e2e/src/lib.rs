@@ -1,6 +1,7 @@
 //! What whole-program tests share: the built `ward` under all its names,
 //! folders that go away, and waiting on conditions.
 
+pub mod alone;
 pub mod browser;
 pub mod client;
 pub mod device;

@@ -10,10 +10,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use e2e::alone::alone_after;
 use e2e::client::{Client, Said};
 use e2e::device::{Device, PATIENCE, alive, signal};
 use e2e::process::{descriptors, memory, switches};
-use e2e::{applet, applets, wait_for, ward};
+use e2e::{applet, wait_for};
 use rustix::process::Signal;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -261,15 +262,11 @@ fn bad_settings_are_refused_with_their_line() {
     }
 }
 
-/// Is there among the networks.
-const INSIDE: &str = "AMONG_NETWORKS";
-
 /// Two cables: `a0` to provider `a`, by which everything goes; `b0` to provider
 /// `b`. 9.9.9.9 and 2001:db8:9::9 are at both.
 const NETWORKS: &str = "
-set -eu
+set -u
 mount -t tmpfs run /run
-ip link set lo up
 for p in a b; do
 	case $p in a) n=1;; b) n=2;; esac
 	ip netns add $p
@@ -289,28 +286,7 @@ for p in a b; do
 done
 echo 'nameserver 9.9.9.9' > /run/resolv.conf
 mount --bind /run/resolv.conf /etc/resolv.conf
-exec \"$@\"
 ";
-
-/// Whether this test runs among these networks; if not, it is run there.
-fn among_networks(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let mut unshare = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        unshare.args(["--user", "--map-root-user"]);
-    }
-    unshare.args(["--mount", "--net", "--fork", "--kill-child", "/bin/sh", "-c", NETWORKS, "sh"]);
-    unshare.arg(std::env::current_exe().expect("a test has a name"));
-    unshare.args(["--exact", test, "--nocapture"]);
-    unshare.env("WARD", ward()).env(INSIDE, "1");
-    applets();
-    let output = unshare.output().expect("unshare runs");
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
-    false
-}
 
 /// Has this thread be in the namespace of a provider.
 fn enter(provider: &str) {
@@ -402,7 +378,7 @@ fn lose_every_other(provider: &str) {
 
 #[test]
 fn each_probe_tells_what_it_was_answered() {
-    if !among_networks("each_probe_tells_what_it_was_answered") {
+    if !alone_after("each_probe_tells_what_it_was_answered", NETWORKS) {
         return;
     }
     let visitors_a = http("a", 80, "HTTP/1.1 204 No Content\r\n\r\n");
@@ -493,7 +469,7 @@ fn each_probe_tells_what_it_was_answered() {
 
 #[test]
 fn a_provider_that_goes_silent_is_found_out_with_the_defaults() {
-    if !among_networks("a_provider_that_goes_silent_is_found_out_with_the_defaults") {
+    if !alone_after("a_provider_that_goes_silent_is_found_out_with_the_defaults", NETWORKS) {
         return;
     }
     let device = Device::new("health-silence");

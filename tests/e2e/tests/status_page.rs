@@ -6,9 +6,10 @@ use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use e2e::alone::alone;
 use e2e::device::signal;
 use e2e::house::House;
-use e2e::page::{ADDRESS, PATIENCE, Served, alone, answer, get, house, say, talk};
+use e2e::page::{ADDRESS, PATIENCE, Served, answer, get, house, say, talk};
 use e2e::{applet, wait_for};
 use rustix::process::Signal;
 

@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use e2e::alone::alone_after;
 use e2e::browser::Browser;
 use e2e::house::House;
-use e2e::page::{ADDRESS, Served, alone_after, get};
+use e2e::page::{ADDRESS, Served, get};
 use e2e::wait_for;
 use model::deploy::history::{Outcome, Record};
 

@@ -7,13 +7,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use e2e::alone::alone;
 use e2e::client::Client;
 use e2e::device::signal;
 use e2e::dice::Dice;
 use e2e::machine::{as_user, is_root};
 use e2e::page::{
-    ADDRESS, PATIENCE, Served, alone, answer, get, house, open_folder, proportional_memory, say,
-    talk,
+    ADDRESS, PATIENCE, Served, answer, get, house, open_folder, proportional_memory, say, talk,
 };
 use e2e::process::{cpu, descriptors, switches};
 use e2e::{applet, debian, wait_for};
