@@ -4,58 +4,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use engine::doctor::FileSystem;
-use rustix::fs::{StatVfsMountFlags, statvfs};
-
-use crate::deploy::mounts;
+use crate::memory;
 use crate::processes;
-
-/// File systems of which it is no matter how full they are, and those whose server may be silent.
-const PASSED_OVER: [&str; 9] =
-    ["devtmpfs", "overlay", "nfs", "nfs4", "cifs", "9p", "fuse", "efivarfs", "hugetlbfs"];
-
-/// File systems below `root` that can be written, each once.
-pub fn file_systems() -> Vec<FileSystem> {
-    let (mut found, mut seen): (Vec<FileSystem>, Vec<u64>) = (Vec::new(), Vec::new());
-    for mount in mounts::all() {
-        if PASSED_OVER.contains(&mount.kind.as_str()) || mount.kind.starts_with("fuse.") {
-            continue;
-        }
-        let (Ok(room), Ok(meta)) = (statvfs(&mount.point), fs::metadata(&mount.point)) else {
-            continue;
-        };
-        // What has no size is a window into the kernel.
-        if room.f_blocks == 0
-            || room.f_flag.contains(StatVfsMountFlags::RDONLY)
-            || seen.contains(&meta.dev())
-        {
-            continue;
-        }
-        seen.push(meta.dev());
-        found.push(FileSystem {
-            place: mount.point.display().to_string(),
-            kind: mount.kind,
-            bytes: room.f_blocks.saturating_mul(room.f_frsize),
-            free: room.f_bavail.saturating_mul(room.f_frsize),
-            nodes: room.f_files,
-            nodes_free: room.f_favail,
-        });
-    }
-    found
-}
-
-/// Bytes that are free where a path lies.
-pub fn free(path: &Path) -> Option<u64> {
-    let room = statvfs(path).ok()?;
-    Some(room.f_bavail.saturating_mul(room.f_frsize))
-}
 
 /// Bytes of memory, and those that programs can still have.
 pub fn memory() -> Option<(u64, u64)> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let all = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)?;
-    Some((all, crate::memory::available()?))
+    Some((memory::total(), memory::available()?))
 }
 
 /// Whether a process runs another program than the file at `path`, as after that was replaced.
@@ -131,7 +85,6 @@ mod tests {
         assert_eq!(runs_another(std::process::id(), Path::new("/proc/version")), Some(true));
         assert_eq!(runs_another(u32::MAX, &own), None);
         assert!(memory().is_some_and(|(all, left)| left <= all));
-        assert!(file_systems().iter().all(|one| one.free <= one.bytes && one.bytes > 0));
         assert!(kernel().is_some());
     }
 }

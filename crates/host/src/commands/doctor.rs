@@ -127,7 +127,7 @@ fn here() -> Here {
     }
     let store = [Path::new("/nix/store").to_owned(), places::store(&expressions)];
     let store = store.into_iter().find(|place| place.exists()).unwrap_or(expressions);
-    here.room = os::facts::free(&store).map(|free| (free, store.display().to_string()));
+    here.room = os::file_systems::free(&store).map(|free| (free, store.display().to_string()));
     here
 }
 

@@ -5,14 +5,14 @@ use std::fs;
 use std::path::Path;
 
 use cli::Failure;
+use os::facts;
 
 /// Modules say for which kernel they are, behind this (`MODULE_INFO(vermagic)` in Linux).
 const MAGIC: &[u8] = b"vermagic=";
 
 /// Refuses a generation whose modules the kernel that runs would not load.
 pub fn check(generation: &Path) -> Result<(), Failure> {
-    let running = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let running = running.trim();
+    let running = facts::kernel().unwrap_or_default();
     match wanted(&generation.join("modules")) {
         Some(wanted) if !running.is_empty() && wanted != running => {
             let why = format!(

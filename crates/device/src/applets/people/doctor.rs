@@ -15,7 +15,7 @@ use os::deploy::store_dir::StoreDir;
 use os::deploy::trusted;
 use os::service::client;
 use os::service::live_dir::SERVICE_DIRS;
-use os::{clock, facts};
+use os::{clock, facts, file_systems};
 
 use super::screen::wrapped;
 use super::services::{Mood, Services, look};
@@ -112,7 +112,7 @@ fn to_json(finding: &Finding) -> String {
 /// All that can be found out.
 pub fn gathered(live: &Path, logs: &Path) -> Facts {
     let mut facts = Facts {
-        file_systems: facts::file_systems(),
+        file_systems: file_systems::writable(),
         memory: facts::memory(),
         clock: clock::today()
             .nanos_since_1970()
