@@ -68,7 +68,14 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     let wraps = std::io::stdout().is_terminal();
     look(&live, |services| {
         let chosen = choose(services, &names)?;
-        let mut all = chosen.iter().map(|&index| Why::of(services, index, &live, &logs));
+        let chains: Vec<Chain> = chosen.iter().map(|&index| causes(services, index)).collect();
+        let last: Vec<&str> =
+            chains.iter().filter_map(|(chain, _)| Some(services.name(*chain.last()?))).collect();
+        // A manager that is away is told of below.
+        let history = History::ask(&live, &services.database, &last, services.now);
+        let history = history.unwrap_or_default();
+        let why = |chain| Why::of(services, chain, &history, &live, &logs);
+        let mut all = chains.into_iter().map(why);
         if json {
             let all: Vec<String> = all.map(|why| why.to_json(services)).collect();
             writeln!(out, "[\n{}\n]", all.join(",\n"))?;
@@ -108,8 +115,14 @@ pub struct Cause {
 }
 
 impl Why {
-    pub fn of(services: &Services<'_>, first: Index, live: &Path, logs: &Path) -> Self {
-        let (chain, first_cause) = causes(services, first);
+    pub fn of(
+        services: &Services<'_>,
+        (chain, first_cause): Chain,
+        history: &History,
+        live: &Path,
+        logs: &Path,
+    ) -> Self {
+        let first = chain[0];
         let causes: Vec<Cause> = (chain.iter())
             .map(|&index| Cause {
                 index,
@@ -122,13 +135,12 @@ impl Why {
         let last = chain.last().copied().unwrap_or(first);
         let name = services.name(last);
         let seen = &services.seen[last as usize];
-        let history = History::ask(live, &services.database, &[name], services.now);
         let next_start = seen.state.filter(|state| state.phase == Phase::Waiting);
         Self {
             up: is_up(services.seen[first as usize].byte),
             causes,
             first_cause,
-            last_end: history.unwrap_or_default().last_end(live, name),
+            last_end: history.last_end(live, name),
             next_start: next_start.and_then(|s| s.deadline).map(|at| at.since(services.now)),
             log: last_lines(logs, name, LOG_LINES_MAX).unwrap_or_default(),
         }
@@ -247,7 +259,10 @@ fn last_lines(logs: &Path, name: &str, count: usize) -> std::io::Result<Vec<Stri
 
 /// A service, the cause of how it is, the cause of that, and so on; and why the
 /// last of them is as it is.
-pub fn causes(services: &Services<'_>, first: Index) -> (Vec<Index>, Option<String>) {
+pub type Chain = (Vec<Index>, Option<String>);
+
+/// Follows the causes of how a service is.
+pub fn causes(services: &Services<'_>, first: Index) -> Chain {
     let mut chain = vec![first];
     // A chain of causes is no longer than there are services.
     while let Some(&index) = chain.last() {
