@@ -19,6 +19,11 @@ pub fn columns() -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
+/// Whether standard output is to be coloured: it is a terminal, and whoever sits there wants it (`NO_COLOR`).
+pub fn colours() -> bool {
+    isatty(io::stdout()) && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// Whether both ends of a conversation are a person's.
 pub fn is_interactive() -> bool {
     isatty(io::stdin()) && isatty(io::stdout())

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::partitions::Partition;
@@ -167,15 +167,14 @@ fn devices(note: &mut impl FnMut(u32, Holder)) {
 fn processes(pids: &[u32], note: &mut impl FnMut(u32, Holder)) {
     let own = std::process::id();
     for &pid in pids {
-        for link in processes::held(pid) {
-            let Ok(about) = fs::metadata(link) else { continue };
+        for about in processes::held(pid) {
             let name = || processes::name(pid).unwrap_or_default();
-            match partition_of(about.mode(), about.rdev()) {
+            match partition_of(about.st_mode, about.st_rdev) {
                 // What this program has opened itself to write to.
                 Some(_) if pid == own => {}
                 Some(number) => note(number, Holder::Process { pid, name: name() }),
-                None if rustix::fs::major(about.dev()) == MTDBLOCK_MAJOR => {
-                    let number = rustix::fs::minor(about.dev());
+                None if rustix::fs::major(about.st_dev) == MTDBLOCK_MAJOR => {
+                    let number = rustix::fs::minor(about.st_dev);
                     note(number, Holder::Inside { pid, name: name() });
                 }
                 None => {}

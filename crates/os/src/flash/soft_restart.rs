@@ -232,10 +232,7 @@ fn attached_to_flash() -> Vec<String> {
 pub fn users(points: &[PathBuf]) -> Vec<String> {
     let device = |path: &Path| fs::metadata(path).ok().map(|found| found.dev());
     let devices: BTreeSet<u64> = points.iter().filter_map(|point| device(point)).collect();
-    let uses = |pid: u32| {
-        let mut held = processes::held(pid);
-        held.any(|path| device(&path).is_some_and(|found| devices.contains(&found)))
-    };
+    let uses = |pid: u32| processes::held(pid).iter().any(|held| devices.contains(&held.st_dev));
     let using = named().into_iter().filter(|(pid, _)| uses(*pid));
     using.map(|(pid, name)| format!("{name} (process {pid})")).collect()
 }
