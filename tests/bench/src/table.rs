@@ -9,6 +9,8 @@ pub enum Unit {
     Microseconds,
     Bytes,
     Times,
+    /// A part of something, or so many times as much.
+    Ratio,
 }
 
 /// What a figure of ours must not exceed.
@@ -207,13 +209,13 @@ fn show(unit: Unit, value: f64) -> String {
         Unit::Microseconds => format!("{number} µs"),
         Unit::Bytes if value < 1e6 => format!("{number} kB"),
         Unit::Bytes => format!("{number} MB"),
-        Unit::Times => number,
+        Unit::Times | Unit::Ratio => number,
     }
 }
 
 fn plain(unit: Unit, value: f64) -> String {
     match unit {
-        Unit::Milliseconds | Unit::Microseconds => rounded(value),
+        Unit::Milliseconds | Unit::Microseconds | Unit::Ratio => rounded(value),
         Unit::Bytes if value < 1e6 => rounded(value / 1e3),
         Unit::Bytes => format!("{:.2}", value / 1e6),
         Unit::Times => format!("{value:.0}"),
@@ -270,5 +272,6 @@ mod tests {
         assert_eq!(show(Unit::Bytes, 4_096.0), "4.10 kB");
         assert_eq!(show(Unit::Bytes, 2_500_000.0), "2.50 MB");
         assert_eq!(show(Unit::Times, 0.0), "0");
+        assert_eq!(show(Unit::Ratio, 1.019), "1.02");
     }
 }
