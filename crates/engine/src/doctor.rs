@@ -143,7 +143,20 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
 
 /// Whether somebody has to do something.
 pub fn is_ill(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.weight > Weight::Note)
+    to_do(findings) > 0
+}
+
+/// The last sentence of what is said of them.
+pub fn summary(findings: &[Finding]) -> String {
+    match to_do(findings) {
+        0 => "nothing is to be done".into(),
+        1 => "1 thing is to be done".into(),
+        count => format!("{count} things are to be done"),
+    }
+}
+
+fn to_do(findings: &[Finding]) -> usize {
+    findings.iter().filter(|finding| finding.weight > Weight::Note).count()
 }
 
 /// Findings, as they are found.

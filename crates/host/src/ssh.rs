@@ -2,7 +2,10 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::io;
 use std::process::Command;
+
+use cli::Failure;
 
 /// What ssh ends with where it is not the command over there that has failed (`ssh(1)`).
 pub const NO_CONNECTION: i32 = 255;
@@ -19,6 +22,13 @@ pub fn program(words: &[String]) -> Command {
     let mut command = Command::new(program.next().unwrap_or("ssh"));
     command.args(program).args(words).args(named("NIX_SSHOPTS").split_whitespace());
     command
+}
+
+/// Why nobody could be asked at all.
+pub fn cannot_run(command: &Command, error: &io::Error) -> Failure {
+    let program = command.get_program().display();
+    Failure::refused(format!("cannot run {program}: {error}"))
+        .hint("`DOORWARD_SSH` names another program than ssh")
 }
 
 /// A word as a shell reads it. The one over there gets one line.

@@ -83,10 +83,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
 }
 
 fn asked(host: &str, back: Option<&u32>) -> Result<String, Failure> {
-    if host.is_empty() || host.starts_with('-') {
-        return Err(Failure::usage(format!("{host:?} is no device")));
-    }
-    let target = Target { host: host.to_owned(), receiver: String::new() };
+    let target = Target::named(host)?;
     let back = back.map_or(String::new(), |back| format!(" -n {back}"));
     let output = device::visit(&target, &format!("ward chart --json{back}"))?;
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();

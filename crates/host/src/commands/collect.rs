@@ -4,6 +4,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use cli::{Exit, Failure};
 
 use crate::copy::line::Target;
+use crate::ssh::cannot_run;
 
 pub fn command() -> Command {
     Command::new("collect")
@@ -26,11 +27,7 @@ pub fn command() -> Command {
 }
 
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
-    let host = matches.get_one::<String>("DEVICE").expect("it is required").clone();
-    if host.is_empty() || host.starts_with('-') {
-        return Err(Failure::usage(format!("{host:?} is no device")));
-    }
-    let target = Target { host, receiver: String::new() };
+    let target = Target::named(matches.get_one::<String>("DEVICE").expect("it is required"))?;
     let mut more = Vec::new();
     more.extend(matches.get_one::<usize>("keep").map(|keep| format!("--keep {keep}")));
     let flags = ["dry-run", "json"].into_iter().filter(|flag| matches.get_flag(flag));
@@ -46,11 +43,7 @@ pub fn collect(target: &Target, more: &[String]) -> Result<Exit, Failure> {
 /// Runs it there, and gives its exit code.
 fn call(target: &Target, words: &str) -> Result<Exit, Failure> {
     let mut command = target.command(words);
-    let status = command.status().map_err(|error| {
-        let program = command.get_program().display();
-        Failure::refused(format!("cannot run {program}: {error}"))
-            .hint("`DOORWARD_SSH` names another program than ssh")
-    })?;
+    let status = command.status().map_err(|error| cannot_run(&command, &error))?;
     match status.code() {
         Some(255) | None => {
             Err(Failure::refused(format!("there is no connection to {}", target.host)))

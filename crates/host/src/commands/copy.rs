@@ -122,13 +122,8 @@ fn copy(
     matches: &ArgMatches,
     keep: impl FnOnce(&[StorePath]) -> Result<Vec<(String, StorePath)>, Failure>,
 ) -> Result<Exit, Failure> {
-    let target = Target {
-        host: matches.get_one::<String>("DEVICE").expect("it is required").clone(),
-        receiver: matches.get_one::<String>("receiver").expect("it has a default").clone(),
-    };
-    if target.host.is_empty() || target.host.starts_with('-') {
-        return Err(Failure::usage(format!("{:?} is no device", target.host)));
-    }
+    let mut target = Target::named(matches.get_one::<String>("DEVICE").expect("it is required"))?;
+    target.receiver.clone_from(matches.get_one("receiver").expect("it has a default"));
     let store = matches.get_one::<PathBuf>("store").cloned();
     // It calls Nix, and builds nothing.
     let here = places::expressions().unwrap_or_else(|_| PathBuf::from("/"));

@@ -1,13 +1,14 @@
 //! `doorward doctor`: what this machine lacks, and what is wrong with a device, each with what helps.
 
 use std::env;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::mpsc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use cli::{Exit, Failure};
-use engine::doctor::{Finding, Weight, is_ill};
+use engine::doctor::{Finding, Weight, is_ill, summary};
+use os::terminal::colours;
 use serde_json::{Value, json};
 
 use super::build::{self, Build};
@@ -39,12 +40,9 @@ pub fn command() -> Command {
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let here = here();
     let device = match matches.get_one::<String>("DEVICE") {
-        Some(host) if host.is_empty() || host.starts_with('-') => {
-            return Err(Failure::usage(format!("{host:?} is no device")));
-        }
         Some(host) => Some(Device {
             name: host.clone(),
-            known: asked(host),
+            known: asked(Target::named(host)?),
             wanted: matches.contains_id("configuration").then(|| wanted(matches)),
         }),
         None => None,
@@ -55,7 +53,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         let all: Vec<Value> = findings.iter().map(object).collect();
         writeln!(out, "{:#}", Value::from(all))?;
     } else {
-        out.write_all(text(&findings, std::io::stdout().is_terminal()).as_bytes())?;
+        out.write_all(text(&findings, colours()).as_bytes())?;
     }
     Ok(if is_ill(&findings) { Exit::NOT_ACHIEVED } else { Exit::DONE })
 }
@@ -64,8 +62,7 @@ fn object(Finding { weight, code, what, cure }: &Finding) -> Value {
     json!({ "weight": weight.name(), "code": code, "what": what, "cure": cure })
 }
 
-fn text(findings: &[Finding], terminal: bool) -> String {
-    let colours = terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+fn text(findings: &[Finding], colours: bool) -> String {
     let mut text = String::new();
     for Finding { weight, what, cure, .. } in findings {
         let (on, off) = match weight {
@@ -76,17 +73,11 @@ fn text(findings: &[Finding], terminal: bool) -> String {
         };
         text += &format!("{on}{:8}{off} {what}\n         {cure}\n", weight.name());
     }
-    let count = findings.iter().filter(|finding| finding.weight > Weight::Note).count();
-    text + &match count {
-        0 => "nothing is to be done\n".to_owned(),
-        1 => "1 thing is to be done\n".to_owned(),
-        count => format!("{count} things are to be done\n"),
-    }
+    text + &summary(findings) + "\n"
 }
 
-fn asked(host: &str) -> Known {
+fn asked(target: Target) -> Known {
     let (sender, receiver) = mpsc::channel();
-    let target = Target { host: host.to_owned(), receiver: String::new() };
     questions::ask(target, 0, None, sender);
     receiver.recv().map_or(Known::Silent("it said nothing".into()), |(_, known)| known)
 }

@@ -159,14 +159,10 @@ fn decoded(bytes: &[u8]) -> Result<Graph, Failure> {
 
 /// What `ward graph` says there.
 fn of_device(host: &str) -> Result<Graph, Failure> {
-    let target = Target { host: host.to_owned(), receiver: String::new() };
+    let target = Target::named(host)?;
     let mut command = target.command("ward graph");
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-    let output = output.map_err(|error| {
-        let program = command.get_program().display();
-        Failure::refused(format!("cannot run {program}: {error}"))
-            .hint("`DOORWARD_SSH` names another program than ssh")
-    })?;
+    let output = output.map_err(|error| ssh::cannot_run(&command, &error))?;
     match output.status.code() {
         Some(0) => {}
         Some(ssh::NO_CONNECTION) | None => {

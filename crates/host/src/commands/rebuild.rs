@@ -165,11 +165,7 @@ fn still_runs(target: &Target, path: &str) -> Result<Exit, Failure> {
 const RETRIES: u32 = 5;
 
 fn target(matches: &ArgMatches, name: &str) -> Result<Option<Target>, Failure> {
-    let Some(host) = matches.get_one::<String>(name) else { return Ok(None) };
-    if host.is_empty() || host.starts_with('-') {
-        return Err(Failure::usage(format!("{host:?} is no device")));
-    }
-    Ok(Some(Target { host: host.clone(), receiver: "ward store receive".into() }))
+    matches.get_one::<String>(name).map(|host| Target::named(host)).transpose()
 }
 
 fn target_at(matches: &ArgMatches) -> Result<Option<Target>, Failure> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use cli::{Exit, Failure};
+use os::terminal::colours;
 use serde_json::Value;
 
 use crate::copy::line::Target;
@@ -62,8 +63,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let every = Duration::from_secs(*matches.get_one::<u64>("interval").unwrap_or(&5));
     let (sender, receiver) = mpsc::channel();
     for (number, name) in names.iter().enumerate() {
-        let target = Target { host: name.clone(), receiver: String::new() };
-        questions::ask(target, number, live.then_some(every), sender.clone());
+        questions::ask(Target::named(name)?, number, live.then_some(every), sender.clone());
     }
     drop(sender);
     let mut devices: Vec<(String, Known)> =
@@ -91,7 +91,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
             devices.iter().map(|(name, known)| table::object(name, known)).collect();
         writeln!(out, "{:#}", Value::from(all))?;
     } else {
-        for line in table::lines(&devices, colours(terminal), columns(terminal)) {
+        for line in table::lines(&devices, terminal && colours(), columns(terminal)) {
             writeln!(out, "{line}")?;
         }
     }
@@ -115,10 +115,6 @@ fn names(matches: &ArgMatches) -> Result<Vec<String>, Failure> {
     Ok(targets.into_iter().map(|target| target.name).collect())
 }
 
-fn colours(terminal: bool) -> bool {
-    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
 /// What is not shown on a terminal has room for all.
 fn columns(terminal: bool) -> usize {
     if terminal { os::terminal::columns().unwrap_or(80) } else { usize::MAX }
@@ -132,7 +128,7 @@ struct Screen {
 
 impl Screen {
     fn show(&mut self, devices: &[(String, Known)]) -> std::io::Result<()> {
-        let lines = table::lines(devices, colours(self.terminal), columns(self.terminal));
+        let lines = table::lines(devices, self.terminal && colours(), columns(self.terminal));
         let mut text = String::new();
         if self.height > 0 {
             text += &format!("\x1b[{}A", self.height);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cli::Failure;
 use model::deploy::transfer::{FromDevice, HEAD_BYTES, ToDevice, head};
 
-use crate::ssh::{NO_CONNECTION, NOT_FOUND, program};
+use crate::ssh::{NO_CONNECTION, NOT_FOUND, cannot_run, program};
 
 /// A device, and how it is reached.
 #[derive(Clone, Debug)]
@@ -20,6 +20,14 @@ pub struct Target {
 }
 
 impl Target {
+    /// The device of that name, with a `ward` to receive what is copied. What ssh would take for an option is none.
+    pub fn named(host: &str) -> Result<Self, Failure> {
+        match host.is_empty() || host.starts_with('-') {
+            true => Err(Failure::usage(format!("{host:?} is no device"))),
+            false => Ok(Self { host: host.to_owned(), receiver: "ward store receive".into() }),
+        }
+    }
+
     /// A command on the device.
     pub fn command(&self, words: &str) -> Command {
         self.with(&["ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=4"], words)
@@ -70,11 +78,7 @@ impl Line {
     pub fn open(target: &Target) -> Result<Self, Failure> {
         let mut command = target.command(&target.receiver);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| {
-            let program = command.get_program().display();
-            Failure::refused(format!("cannot run {program}: {error}"))
-                .hint("`DOORWARD_SSH` names another program than ssh")
-        })?;
+        let mut child = command.spawn().map_err(|error| cannot_run(&command, &error))?;
         let mut output = child.stdout.take().expect("it was asked for");
         let input = child.stdin.take();
         let (sender, news) = channel();

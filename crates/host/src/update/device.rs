@@ -6,7 +6,7 @@ use cli::Failure;
 use serde_json::Value;
 
 use crate::copy::line::Target;
-use crate::ssh::{NO_CONNECTION, NOT_FOUND};
+use crate::ssh::{NO_CONNECTION, NOT_FOUND, cannot_run};
 
 /// What a shell answers where there is no such program, and `ward` where it knows no such applet.
 const UNKNOWN: [i32; 2] = [NOT_FOUND, 100];
@@ -71,11 +71,7 @@ impl Status {
 /// Runs a command on the device, over a connection of its own.
 pub fn visit(target: &Target, words: &str) -> Result<Output, Failure> {
     let mut command = target.visit(words);
-    command.stdin(Stdio::null()).output().map_err(|error| {
-        let program = command.get_program().display();
-        Failure::refused(format!("cannot run {program}: {error}"))
-            .hint("`DOORWARD_SSH` names another program than ssh")
-    })
+    command.stdin(Stdio::null()).output().map_err(|error| cannot_run(&command, &error))
 }
 
 /// What it runs; `None`: it cannot be reached by now.

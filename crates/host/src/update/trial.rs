@@ -10,7 +10,7 @@ use cli::{Exit, Failure};
 
 use super::device::{self, Status, status, too_old, visit};
 use crate::copy::line::Target;
-use crate::ssh::{NO_CONNECTION, NOT_FOUND, quoted};
+use crate::ssh::{NO_CONNECTION, NOT_FOUND, cannot_run, quoted};
 
 /// From one look at the device to the next.
 const LOOK: Duration = Duration::from_millis(400);
@@ -119,11 +119,7 @@ fn begin(wish: &Wish) -> Result<Begun, Failure> {
     words += &wish.path;
     let mut command = wish.target.visit(&words);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| {
-        let program = command.get_program().display();
-        Failure::refused(format!("cannot run {program}: {error}"))
-            .hint("`DOORWARD_SSH` names another program than ssh")
-    })?;
+    let mut child = command.spawn().map_err(|error| cannot_run(&command, &error))?;
     let lines = BufReader::new(child.stdout.take().expect("it was asked for"));
     for line in lines.lines() {
         match line {

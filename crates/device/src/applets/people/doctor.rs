@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cli::{Args, Command, Exit, Failure, Opt};
 use engine::deploy::store;
-use engine::doctor::{Facts, Finding, Generations, Service, Weight, examine, is_ill};
+use engine::doctor::{Facts, Finding, Generations, Service, examine, is_ill, summary};
 use model::deploy::generation::CURRENT;
 use model::deploy::history::Outcome;
 use model::deploy::store_path::{STORE, StorePath};
@@ -92,12 +92,7 @@ fn to_text(findings: &[Finding], terminal: bool) -> String {
             });
         }
     }
-    let count = findings.iter().filter(|finding| finding.weight > Weight::Note).count();
-    text + &match count {
-        0 => "nothing is to be done\n".to_owned(),
-        1 => "1 thing is to be done\n".to_owned(),
-        count => format!("{count} things are to be done\n"),
-    }
+    text + &summary(findings) + "\n"
 }
 
 fn to_json(finding: &Finding) -> String {

@@ -1,6 +1,6 @@
 //! `ward log`: what services said.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use cli::{Args, Command, Exit, Failure, Opt};
@@ -225,8 +225,7 @@ fn show(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
         })?;
         (skip, sieve.mark) = (skip.saturating_sub(last), mark);
     }
-    let colours = std::io::stdout().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colours = os::terminal::colours();
     let json = options.json;
     let mut printer = Printer { out, zone, json, colours, skip, text: Vec::new() };
     let mut line = |sieve: &mut Sieve<'_>, line: &[u8]| printer.line(sieve, line);

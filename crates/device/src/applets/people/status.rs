@@ -1,6 +1,6 @@
 //! `ward status`: how services are.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use cli::{Args, Command, Exit, Failure, Opt, text};
@@ -8,6 +8,7 @@ use model::service::database::{Entry, Index};
 use model::service::live_state::is_up;
 use model::service::name::nearest;
 use model::service::status::Exit as Ended;
+use os::terminal::colours;
 
 use super::super::levitate::where_one_is;
 use super::services::{Mood, Services, look};
@@ -55,11 +56,10 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
             print_json(services, &chosen, &mut text);
         } else {
             let tops = if names.is_empty() { tops(services) } else { chosen.clone() };
-            let colours = std::io::stdout().is_terminal();
             if let Some(place) = where_one_is().filter(|_| names.is_empty() && usual) {
                 text = format!("{place}\n\n");
             }
-            Tree::new(services, colours).print(&tops, &mut text);
+            Tree::new(services, colours()).print(&tops, &mut text);
         }
         services.warn();
         out.write_all(text.as_bytes())?;
