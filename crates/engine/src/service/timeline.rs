@@ -169,9 +169,15 @@ impl Timeline {
         self.spans.iter()
     }
 
-    /// The last end of a service's process or script.
-    pub fn last_run(&self, service: Index) -> Option<&Run> {
-        self.runs.iter().rev().find(|run| run.service == service)
+    /// The last ends that are remembered, of all services, in the order in which they were.
+    pub fn last_runs(&self) -> impl Iterator<Item = &Run> {
+        let is_last =
+            |at: usize, service| self.runs.range(at + 1..).all(|run| run.service != service);
+        self.runs
+            .iter()
+            .enumerate()
+            .filter(move |(at, run)| is_last(*at, run.service))
+            .map(|it| it.1)
     }
 
     /// Older spans were forgotten.
@@ -264,14 +270,16 @@ mod tests {
             timeline.told(at([10, 12, 15, 16, 20][step]), 3, was, state);
             was = Some(state);
         }
-        let run = timeline.last_run(3).unwrap();
+        let last =
+            |of: &Timeline, service| of.last_runs().find(|run| run.service == service).copied();
+        let run = last(&timeline, 3).unwrap();
         assert_eq!((run.begun, run.ended, run.exit), (Some(at(10)), at(15), Exit::Code(7)));
         assert_eq!(timeline.runs.len(), 1);
-        assert_eq!(timeline.last_run(0), None);
+        assert_eq!(last(&timeline, 0), None);
         // What a new manager hears first of a process that ended long ago is no end that it saw.
         let mut later = Timeline::default();
         later.told(at(99), 0, None, &state(Phase::Down, 1, 50, exit));
-        assert_eq!(later.last_run(0), None);
+        assert_eq!(last(&later, 0), None);
         for end in 0..10_000 {
             let (up, down) = (state(Phase::Up, end, 1, None), state(Phase::Down, end, 2, exit));
             timeline.told(at(2), 1, Some(&up), &down);

@@ -287,7 +287,7 @@ impl Program {
             let name = self.live.name(service);
             client.tell(&FromManager::Span(Span { name, up, end, change, asked, begun, ended }));
         }
-        for run in services.iter().filter_map(|&service| self.timeline.last_run(service)) {
+        for run in self.timeline.last_runs().filter(|run| wanted(&run.service)) {
             let &timeline::Run { service, begun, ended, exit } = run;
             let name = self.live.name(service);
             client.tell(&FromManager::Run(Run { name, begun, ended, exit }));
