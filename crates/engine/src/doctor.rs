@@ -25,7 +25,8 @@ pub struct Service {
     pub name: String,
     /// It is not what it should be.
     pub failed: bool,
-    /// How often its process has died in the last hour, since it was last brought up.
+    /// How often its process has died in the last hour, since it was last brought up, and not as it was
+    /// told to.
     pub deaths: usize,
     /// How often one that is to be up all the time was restarted by its controllers in that time.
     pub restarts: usize,
@@ -59,6 +60,8 @@ pub struct Facts {
     /// Bytes of memory, and those that programs can still have.
     pub memory: Option<(u64, u64)>,
     pub services: Vec<Service>,
+    /// The folder that their service directories are in.
+    pub service_dirs: String,
     /// What the next start brings up, and is down because somebody stopped it.
     pub stopped: Vec<String>,
     /// Nobody can say how services are, and why.
@@ -72,8 +75,8 @@ pub struct Facts {
     /// Seconds since 1970.
     pub clock: Option<u64>,
     pub generations: Option<Generations>,
-    /// Init runs another program than the file at its path is now.
-    pub init_is_old: bool,
+    /// Init runs another program than this one, which lies here.
+    pub newer_ward: Option<String>,
     /// The services that run are of another database than the one that the next start takes.
     pub database_is_old: bool,
     /// It runs in memory, or the next restart leads there: in words, and what leads back.
@@ -252,8 +255,9 @@ impl List {
             if *deaths >= DEATHS {
                 let what = format!("{name} has died {deaths} times in the last hour");
                 let cure = format!(
-                    "`ward why {name}` shows how it ends, and its last words; `ward restart {name}`, \
-                     once that is mended, begins to count anew"
+                    "`ward why {name}` shows how it ends, and its last words; once that is mended, \
+                     `s6-svdt-clear {}/{name}` begins to count anew",
+                    facts.service_dirs
                 );
                 self.add(Weight::Warning, "restarts", what, &cure);
             }
@@ -354,9 +358,11 @@ impl List {
                 "`svc.watchdog.build { }` among the services of the configuration feeds it",
             );
         }
-        if facts.init_is_old {
+        if let Some(ward) = &facts.newer_ward {
             let what = "init still is the `ward` from before it was replaced".into();
-            self.add(Weight::Warning, "init", what, "`ward reexec`: services go on meanwhile");
+            let cure =
+                format!("`ward reexec {ward}` makes init that one; services go on meanwhile");
+            self.add(Weight::Warning, "init", what, &cure);
         }
         if facts.database_is_old {
             let what =

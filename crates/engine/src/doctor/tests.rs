@@ -67,7 +67,7 @@ fn each_finding_has_its_cause() {
         (Facts { no_services: Some("gone".into()), ..Facts::default() }, Bad, "no-services"),
         (Facts { log: Some(false), ..Facts::default() }, Bad, "log"),
         (Facts { clock: Some(7), ..Facts::default() }, Warning, "clock"),
-        (Facts { init_is_old: true, ..Facts::default() }, Warning, "init"),
+        (Facts { newer_ward: Some("/ward".into()), ..Facts::default() }, Warning, "init"),
         (Facts { database_is_old: true, ..Facts::default() }, Warning, "database"),
         (Facts { root_is_open: true, ..Facts::default() }, Bad, "password"),
         (Facts { watchdog_is_idle: true, ..Facts::default() }, Note, "watchdog"),

@@ -12,6 +12,7 @@ use model::deploy::history::{Outcome, WANTED_BACK};
 use model::deploy::store_path::{STORE, StorePath};
 use model::deploy::trust;
 use model::service::database::{Entry, Index};
+use model::service::status::Exit as EndOf;
 use os::deploy::store_dir::StoreDir;
 use os::deploy::trusted;
 use os::service::client;
@@ -54,6 +55,9 @@ const LIVE: &str = "/run/s6-rc";
 
 /// In this time deaths of a service count.
 const RECENT: Duration = Duration::from_secs(3600);
+
+/// How one ends that somebody ends, `SIGTERM`, also where the manager does not remember it.
+const TOLD: EndOf = EndOf::Signal(15);
 
 fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     let (mut json, mut live) = (false, PathBuf::from(LIVE));
@@ -118,6 +122,7 @@ pub fn gathered(live: &Path, logs: &Path) -> Facts {
         ..Facts::default()
     };
     let looked = look_back(live, |services, history| {
+        facts.service_dirs = live.join(SERVICE_DIRS).display().to_string();
         facts.services = services_of(services, history, live);
         facts.stopped = stopped(services);
         facts.manager = (!services.denied()).then_some(services.fresh);
@@ -146,7 +151,7 @@ fn services_of(services: &Services<'_>, history: &History, live: &Path) -> Vec<S
         let name = service.name().to_owned();
         let ups = history.bars.iter().filter(|bar| bar.up && bar.name == name);
         let recent = ups.filter(|bar| services.now.since(bar.begun) < RECENT);
-        // How one ends that was told to is in the tally as well: it counts from its last start.
+        // The tally has those as well that were told to end: it counts from the last start.
         let age = recent.clone().last().map_or(RECENT, |bar| services.now.since(bar.begun));
         let since = today.saturating_sub(age.as_secs());
         let deaths = client::deaths(&live.join(SERVICE_DIRS).join(&name)).unwrap_or_default();
@@ -159,7 +164,7 @@ fn services_of(services: &Services<'_>, history: &History, live: &Path) -> Vec<S
         let stays = service.started_by().is_none();
         Service {
             failed: services.word(service.index()).1 == Mood::Bad,
-            deaths: deaths.iter().filter(|death| death.date.label >= since).count(),
+            deaths: deaths.iter().filter(|it| it.date.label >= since && it.exit != TOLD).count(),
             restarts: recent.filter(|bar| stays && by_controller(bar.change).is_some()).count(),
             name,
         }
@@ -189,7 +194,10 @@ fn device(facts: &mut Facts) {
     let is_ward = std::fs::read_link("/proc/1/exe").is_ok_and(|exe| {
         exe.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"ward"))
     });
-    facts.init_is_old = is_ward && own.is_ok_and(|own| facts::runs_another(1, &own) == Some(true));
+    facts.newer_ward = own
+        .ok()
+        .filter(|own| is_ward && facts::runs_another(1, own) == Some(true))
+        .map(|own| own.display().to_string());
     let real = |path: &Path| path.canonicalize().ok();
     let used = real(&Path::new(LIVE).join("compiled"));
     let next = real(Path::new("/etc/s6-rc/compiled/current"));
