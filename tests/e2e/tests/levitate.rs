@@ -161,6 +161,12 @@ fn levitated(person: &Person<'_>) {
     tell("`levitate`", format_args!("{:.1} s\n{said}", took.as_secs_f32()));
     assert!(said.contains("/persist/ssh/host_key: taken along"), "{said}");
     assert!(person.ask("ward status").starts_with("maintenance is prepared"));
+    let doctor = person.ssh("ward doctor").expect(1).out;
+    assert!(
+        doctor
+            .contains("maintenance is prepared: `reboot` goes there\n         `levitate --cancel`"),
+        "{doctor}"
+    );
     let start = Instant::now();
     let _visit = person.leave("reboot");
     person.wait("cat /etc/banner", "MAINTENANCE");
@@ -175,6 +181,8 @@ fn is_maintenance(person: &Person<'_>) {
         assert!(!mounts.contains(flash), "{flash}:\n{mounts}");
     }
     assert!(person.ask("ward status").starts_with("maintenance: this system runs in memory"));
+    let doctor = person.ssh("ward doctor").expect(1).out;
+    assert!(doctor.contains("\n         `reboot` leaves it\n1 thing is to be done\n"), "{doctor}");
     let users = "for it in jffs2 squashfs; do cat /sys/module/$it/refcnt || echo 0; done";
     assert_eq!(person.ask(users), "0\n0\n");
     assert!(!person.ask("ps").contains("jffs2_gcd"));
