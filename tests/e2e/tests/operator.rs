@@ -203,7 +203,8 @@ fn codes(said: &str) -> Vec<String> {
 fn the_doctor_finds_what_is_wrong_and_nothing_where_nothing_is() {
     let device = Device::new("doctor");
     device.sleeper("well").longrun("dies", "exit 7").set("dies", "restart-wait", "10");
-    device.oneshot("fails", "false").bundle("default", &["well"]).start();
+    device.longrun("polite", "trap 'exit 0' TERM; sleep 100000 & wait");
+    device.oneshot("fails", "false").bundle("default", &["well", "polite"]).start();
     let logs = device.join("logs").display().to_string();
     let doctor = |words: &str| device.ward(&format!("doctor -d {logs} {words}"));
     // What this machine lacks is no matter here.
@@ -229,6 +230,17 @@ fn the_doctor_finds_what_is_wrong_and_nothing_where_nothing_is() {
     );
     assert!(said.out.contains("warning  dies has died "), "{}", said.out);
     assert!(said.out.ends_with(" to be done\n"), "{}", said.out);
+    // What is told to end does not die, however it ends; what somebody has stopped is named.
+    for _ in 0..3 {
+        device.ward("restart polite").expect(0);
+    }
+    device.ward("stop polite").expect(0);
+    let said = doctor("").expect(1).out;
+    assert!(!said.contains("polite has died"), "{said}");
+    assert!(
+        said.contains("every start brings up: polite\n         `ward start polite`\n"),
+        "{said}"
+    );
     // Without a log, and without any services.
     let said = device.ward("doctor --json -d /nowhere").expect(1);
     assert!(of_services(&said.out).contains(&"log".to_owned()), "{}", said.out);

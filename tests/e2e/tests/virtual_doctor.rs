@@ -248,7 +248,7 @@ fn what_is_broken_is_said_and_its_cure_helps() {
     // Many: the first goes back, and the others are not touched.
     street.folder.write("routers", "[first]\na\n[rest]\nb\n");
     let inventory = street.folder.join("routers").display().to_string();
-    let rollout = ["rebuild", "--inventory", &inventory, "--soak", "1"];
+    let rollout = ["rebuild", "--inventory", &inventory, "--soak", "0"];
     let dies = street.configuration("dies.nix", "exit 3", "");
     let said = street.with(&rollout, &dies).expect(1);
     assert!(

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cli::{Args, Command, Exit, Failure, Opt};
 use engine::deploy::store;
 use engine::doctor::{Facts, Finding, Generations, Service, examine, is_ill, summary};
+use engine::service::chart::Bar;
 use model::deploy::generation::CURRENT;
 use model::deploy::history::{Outcome, WANTED_BACK};
 use model::deploy::store_path::{STORE, StorePath};
@@ -160,12 +161,18 @@ fn services_of(services: &Services<'_>, history: &History, live: &Path) -> Vec<S
             let (by, _) = askers.next()?.1.split_once(": ")?;
             service.controlled_by().find(|it| it.service().name() == by)
         };
-        // What a controller starts comes and goes with that.
-        let stays = service.started_by().is_none();
+        // Down and up again by one request: otherwise it comes and goes, as with a device.
+        let again = |up: &&Bar| {
+            let mut bars = history.bars.iter();
+            bars.any(|bar| !bar.up && bar.change == up.change && bar.name == up.name)
+        };
         Service {
             failed: services.word(service.index()).1 == Mood::Bad,
             deaths: deaths.iter().filter(|it| it.date.label >= since && it.exit != TOLD).count(),
-            restarts: recent.filter(|bar| stays && by_controller(bar.change).is_some()).count(),
+            restarts: recent
+                .filter(again)
+                .filter(|bar| by_controller(bar.change).is_some())
+                .count(),
             name,
         }
     });
