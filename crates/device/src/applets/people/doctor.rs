@@ -153,7 +153,7 @@ fn services_of(services: &Services<'_>, history: &History, live: &Path) -> Vec<S
         let ups = history.bars.iter().filter(|bar| bar.up && bar.name == name);
         let recent = ups.filter(|bar| services.now.since(bar.begun) < RECENT);
         // The tally has those as well that were told to end: it counts from the last start.
-        let age = recent.clone().last().map_or(RECENT, |bar| services.now.since(bar.begun));
+        let age = recent.clone().next_back().map_or(RECENT, |bar| services.now.since(bar.begun));
         let since = today.saturating_sub(age.as_secs());
         let deaths = client::deaths(&live.join(SERVICE_DIRS).join(&name)).unwrap_or_default();
         let by_controller = |change| {
