@@ -9,4 +9,5 @@ mod levitate;
 mod pppoe;
 mod router;
 mod services;
+mod status_page;
 mod update;
