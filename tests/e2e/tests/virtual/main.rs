@@ -10,4 +10,5 @@ mod levitate;
 mod pppoe;
 mod router;
 mod services;
+mod status_page;
 mod update;

@@ -13,6 +13,7 @@ use model::time::Moment;
 use os::log::reader::feed::{Feed, Next};
 use os::{clock, file_systems, memory};
 
+use super::page::restarts;
 use super::view::View;
 use crate::applets::generation::state::State;
 use crate::applets::people::services::{Mood, Services};
@@ -182,13 +183,7 @@ fn of_services(text: &mut Text, services: &Services<'_>) {
             "service_restarts_total",
             "counter",
             "How often a longrun was started again since this device started.",
-            |services, at| {
-                services.database.service(at).longrun()?;
-                // Files do not tell.
-                services.unheard().is_none().then_some(())?;
-                let state = services.seen[at as usize].state?;
-                Some(state.starts.saturating_sub(1).to_string())
-            },
+            |services, at| Some(restarts(services, at)?.to_string()),
         ),
         (
             "service_phase_seconds",

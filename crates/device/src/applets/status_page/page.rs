@@ -139,11 +139,29 @@ fn line(markup: &mut Markup, services: &Services<'_>, at: Index, depth: usize) {
         .raw(class(mood))
         .raw("\">");
     markup.raw(word).raw("</b>");
-    let remark = services.remark(at);
+    let remark = remark(services, at);
     if !remark.is_empty() {
         markup.raw(" <i>").text(&remark).raw("</i>");
     }
     markup.raw("</li>");
+}
+
+/// What else there is to say of it: also of one that is well again that it was not.
+fn remark(services: &Services<'_>, at: Index) -> String {
+    let mut said = services.remark(at);
+    if let Some(times @ 1..) = restarts(services, at) {
+        let comma = if said.is_empty() { "" } else { ", " };
+        said += &format!("{comma}restarts: {times}");
+    }
+    said
+}
+
+/// How often a longrun was started again since the device started; `None`: nobody tells.
+pub fn restarts(services: &Services<'_>, at: Index) -> Option<u32> {
+    services.database.service(at).longrun()?;
+    // Files do not tell.
+    services.unheard().is_none().then_some(())?;
+    Some(services.seen[at as usize].state?.starts.saturating_sub(1))
 }
 
 fn indent(markup: &mut Markup, depth: usize) -> &mut Markup {
@@ -393,7 +411,7 @@ fn describe(markup: &mut Markup, services: &Services<'_>, at: Index) {
     markup
         .raw(word)
         .raw("</h1><p>")
-        .text(&services.remark(at))
+        .text(&remark(services, at))
         .raw("</p><h2>Why</h2><ul id=\"why\">");
     let (chain, end) = causes(services, at);
     for (&cause, depth) in chain.iter().zip(0..) {
