@@ -6,6 +6,7 @@ pub mod browser;
 pub mod client;
 pub mod device;
 pub mod dice;
+pub mod documented;
 pub mod generation;
 pub mod house;
 pub mod http;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use e2e::client::Said;
 use e2e::nix::prepare_devices;
 use e2e::vm::{self, Vm};
-use e2e::{Folder, doorward, stdout};
+use e2e::{Folder, documented, doorward, stdout};
 use model::digest::Digest;
 use model::flash::manifest::{Manifest, Part};
 use serde_json::Value;
@@ -254,6 +254,7 @@ flashcp c $d > quiet; test ! -s quiet; cat json"#
     assert!(count(all, " were written") == 0 && count(all, " erased") > 0, "{all}");
     assert!(said.contains("100 %: "), "{said}");
 
+    documented::events("`flashcp --json`", json, &["start", "progress", "end"]);
     let objects: Vec<Value> =
         json.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
     let (first, last) = (&objects[0], &objects[objects.len() - 1]);
