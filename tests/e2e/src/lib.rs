@@ -23,6 +23,7 @@ pub mod rsyslog;
 pub mod shell;
 pub mod ssh_server;
 pub mod store;
+pub mod transcript;
 pub mod vm;
 
 use std::ffi::OsStr;

@@ -1,11 +1,11 @@
-//! What `doorward build --json` prints.
+//! What `doorward build` says, to people and to programs.
 
 use std::fs;
 
 use e2e::documented::holds;
 use e2e::json::Json;
-use e2e::nix::{closure, command, on_disk, sources, store};
-use e2e::{Folder, doorward, stdout};
+use e2e::nix::{SMALL, as_builds_want, closure, command, on_disk, sources, store};
+use e2e::{Folder, doorward, stdout, transcript};
 
 #[test]
 fn of_a_file_an_image_and_a_folder_programs_are_told_what_it_is_and_how_large() {
@@ -42,4 +42,16 @@ fn of_a_file_an_image_and_a_folder_programs_are_told_what_it_is_and_how_large() 
     let needs = closure(system.text("path").expect("it has one"));
     assert_eq!(system.number("paths"), Some(needs.len() as f64));
     assert!(system.number("closure_bytes") > image.number("bytes"), "an image is packed");
+}
+
+#[test]
+fn what_is_said_of_a_build_is_what_stands_in_the_transcript() {
+    let folder = Folder::new("said");
+    folder.write("c.nix", SMALL);
+    let (store, top) = (store().display().to_string(), sources().display().to_string());
+    let hidden = [(&*store, "STORE"), (&*top, "SOURCES")];
+    transcript::here("build.txt", folder.path(), &hidden, |build| {
+        as_builds_want(build);
+        build.env("DOORWARD_STORE", &store);
+    });
 }

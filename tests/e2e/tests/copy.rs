@@ -9,7 +9,7 @@ use e2e::documented::holds;
 use e2e::json::Json;
 use e2e::ssh_server::SshServer;
 use e2e::store::{COPY, Device, Store, events, named, noise, path, text};
-use e2e::{documented, doorward, stdout};
+use e2e::{documented, doorward, stdout, transcript};
 use model::deploy::store_path::StorePath;
 use model::deploy::transfer::{FileSystem, FromDevice, Greeting, ToDevice, VERSION};
 
@@ -442,4 +442,22 @@ fn it_goes_over_ssh_with_a_key_that_may_do_nothing_else() {
     assert!(output.status.success(), "{said}{}", text(&output));
     assert_eq!(total(&events(&output), "paths"), 3);
     assert_eq!(device.told(&["verify"]), "3 paths are whole\n");
+}
+
+#[test]
+fn what_is_said_of_a_copy_is_what_stands_in_the_transcript() {
+    // `doorward` calls what stands for ssh with the name of the device, and of the receiver.
+    let device = Device::by(&format!(
+        "case \"$*\" in *nobody*) exit 255 ;; esac\n\
+         command=$(echo \"$command\" | sed \"s#^ward store#{} store#; s#\\$# --root $folder/root#\")\n\
+         exec sh -c \"$command\"",
+        e2e::ward().display()
+    ));
+    let store = Store::new();
+    let [_, tool, system] = release(&store, ["a", "b", "c"], &noise(1, 30_000), "true");
+    transcript::here("device-copy.txt", store.root(), &[], |command| {
+        command.env("DOORWARD_SSH", device.folder.join("ssh"));
+        command.env("NIX_CONFIG", "build-users-group =\nsubstituters =\n").env_remove("NIX_REMOTE");
+        command.env("DOORWARD_STORE", store.root()).env("SYSTEM", system).env("TOOL", tool);
+    });
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use e2e::documented::holds;
 use e2e::json::Json;
-use e2e::{Folder, doorward, nix, stdout};
+use e2e::{Folder, doorward, nix, stdout, transcript};
 use serde_json::Value;
 
 /// Sources of their own, an archive, and a folder for what is fetched.
@@ -250,4 +250,17 @@ fn programs_are_told_which_modules_there_are() {
     let modules = Json::parse(modules.trim());
     assert_eq!(modules.items().len(), 2, "{modules:?}");
     modules.items().iter().for_each(|one| holds("`doorward packages modules --json`", one));
+}
+
+#[test]
+fn what_is_said_of_packages_is_what_stands_in_the_transcript() {
+    let archive = Archive::new();
+    archive.has_as("stanza-older", "libthing1", "1.9", "", "an older library");
+    transcript::here("packages.txt", &archive.0.join("sources"), &[], |command| {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let place = doorward().parent().expect("a folder").display();
+        command.env("PATH", format!("{}:{place}:{path}", archive.0.join("bin").display()));
+        command.env("ARCHIVE", archive.0.join("archive"));
+        command.env("DOORWARD_PACKAGES", archive.0.join("fetched"));
+    });
 }

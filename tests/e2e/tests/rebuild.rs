@@ -8,7 +8,7 @@ use std::process::Output;
 use e2e::json::Json;
 use e2e::nix::{self, SMALL, store};
 use e2e::store::COPY;
-use e2e::{Folder, documented, doorward, ward};
+use e2e::{Folder, documented, doorward, transcript, ward};
 
 /// What stands for ssh: a device that is reached as `root@old`, until it has gone over, and as `root@new`
 /// from then on. `$visits` has each visit.
@@ -132,4 +132,16 @@ fn words_that_make_no_sense_are_refused_before_anything_is_built() {
         assert!(said.contains(why), "{words:?}: {said}");
     }
     assert_eq!(device.read("visits"), "");
+}
+
+#[test]
+fn what_is_said_is_what_stands_in_the_transcript() {
+    let device = Device::new();
+    device.0.write("c.nix", SMALL);
+    let (store, top) = (store().display().to_string(), nix::sources().display().to_string());
+    let hidden = [(&*store, "STORE"), (&*top, "SOURCES")];
+    transcript::here("device-rebuild.txt", device.0.path(), &hidden, |command| {
+        nix::as_builds_want(command);
+        command.env("DOORWARD_SSH", device.0.join("ssh")).env("DOORWARD_STORE", &store);
+    });
 }

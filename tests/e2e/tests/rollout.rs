@@ -7,7 +7,7 @@ use std::process::Command;
 
 use e2e::documented::holds;
 use e2e::json::Json;
-use e2e::{Folder, doorward};
+use e2e::{Folder, doorward, transcript};
 
 #[test]
 fn it_is_called_by_the_names_that_people_know() {
@@ -96,4 +96,13 @@ fn what_becomes_of_each_is_told_to_programs() {
     assert!(is("root@attic", "failed") && is("root@cellar", "waiting"), "{said}");
     let why = objects.iter().filter_map(|one| one.get("said")?.text("message"));
     assert!(why.into_iter().any(|why| why.contains("none.nix")), "{said}");
+}
+
+#[test]
+fn what_is_said_of_many_is_what_stands_in_the_transcript() {
+    let folder = Folder::new("rollout-said");
+    folder.write("ssh", "exit 0");
+    transcript::here("device-rollout.txt", folder.path(), &[], |command| {
+        command.env("DOORWARD_SSH", format!("sh {}", folder.join("ssh").display()));
+    });
 }

@@ -10,7 +10,7 @@ use e2e::documented::holds;
 use e2e::generation::Generation;
 use e2e::json::Json;
 use e2e::nix::{built, on_disk};
-use e2e::{Folder, wait_for};
+use e2e::{Folder, transcript, wait_for};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -460,5 +460,17 @@ fn what_hangs_while_it_starts_is_given_up_by_the_guard_of_the_old_one() {
     let (is, why) = outcome(&device, 2);
     assert!(is == "failed" && why.contains("nobody could end the trial in time"), "{why}");
     let _ = fs::remove_dir_all(on_disk(hung));
+    assert_eq!(device.end(), Some(0));
+}
+
+#[test]
+fn what_is_said_of_generations_is_what_stands_in_the_transcript() {
+    let (old, new, broken) = (before(), after(), broken());
+    let device = booted(&old);
+    transcript::check("trial.txt", |script| {
+        let script = format!("NEW={new} BROKEN={broken}\n{script}");
+        let output = device.inside(&["sh", "-c", &script]).output().expect("nsenter runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    });
     assert_eq!(device.end(), Some(0));
 }

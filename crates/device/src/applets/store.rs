@@ -136,7 +136,8 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         ["pull", url, path] => pull(&options, url, path, out),
         ["keep", name, path] => keep(&options.root, name, path),
         ["forget", name] => forget(&options.root, name),
-        _ => Err(Failure::usage("that is no verb with what it needs")),
+        [verb, ..] => Err(Failure::usage(format!("there is no such `ward store {verb}`"))),
+        [] => Err(Failure::usage("it needs a verb")),
     }
 }
 
@@ -332,7 +333,11 @@ fn keep(root: &Path, name: &str, wanted: &str) -> Result<Exit, Failure> {
 fn forget(root: &Path, name: &str) -> Result<Exit, Failure> {
     let name = checked(name)?;
     let link = root.join("nix/var/doorward/roots").join(&name);
-    std::fs::remove_file(&link)
-        .map_err(|error| Failure::refused(format!("cannot forget {name}: {error}")))?;
+    std::fs::remove_file(&link).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Failure::not_achieved(format!("nothing is kept under the name {name}"))
+        }
+        _ => Failure::refused(format!("cannot forget {name}: {error}")),
+    })?;
     Ok(Exit::DONE)
 }

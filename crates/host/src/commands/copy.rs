@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use cli::{Exit, Failure};
 use model::deploy::store_path::{STORE, StorePath};
 use model::deploy::transfer::is_root_name;
-use model::deploy::trust::SigningKey;
+use model::deploy::trust::{self, SigningKey};
 use serde_json::json;
 
 use crate::copy::line::Target;
@@ -205,5 +205,11 @@ fn store_path(path: &Path, root: &Path) -> Result<StorePath, Failure> {
 pub fn signing_key(file: &Path) -> Result<SigningKey, Failure> {
     let text = fs::read_to_string(file)
         .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
-    SigningKey::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+    SigningKey::parse(&text).map_err(|error| {
+        let why = match trust::keys(&text) {
+            Ok(keys) if !keys.is_empty() => "this is a public key, and the secret one signs".into(),
+            _ => error.to_string(),
+        };
+        Failure::usage(format!("{}: {why}", file.display()))
+    })
 }

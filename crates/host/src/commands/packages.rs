@@ -11,6 +11,7 @@ use crate::archive::modules::COMPILERS;
 use crate::archive::resolve::{self, ARCHITECTURES};
 use crate::archive::store::{Fetched, Move, Store, moves};
 use crate::places;
+use crate::say::counted;
 
 pub fn command() -> Command {
     let architectures = || {
@@ -119,8 +120,8 @@ fn fetch_as(
                 names.collect::<Vec<_>>().join(", ")
             );
         } else if !quiet && count > 0 {
-            let s = if count == 1 { "" } else { "s" };
-            eprintln!("doorward: {count} package{s} for {architecture} downloaded");
+            let packages = counted(count, "package");
+            eprintln!("doorward: {packages} for {architecture} downloaded");
         }
         done.push(
             json!({ "architecture": architecture, "downloaded": count, "moved": objects(&moved) }),
@@ -169,8 +170,7 @@ fn write_lock(
         let before = lock.0.remove(*architecture).unwrap_or_default();
         let moved = moves(&before, &packages);
         if !quiet {
-            let s = if count == 1 { "" } else { "s" };
-            println!("{architecture}: {count} package{s}, {} changed", moved.len());
+            println!("{architecture}: {}, {} changed", counted(count, "package"), moved.len());
             for Move { name, from, to } in &moved {
                 match (from, to) {
                     (Some(from), Some(to)) => println!("  {name} {to} instead of {from}"),
