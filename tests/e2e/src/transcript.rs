@@ -107,7 +107,7 @@ fn plain(line: &str) -> String {
                     _ if of("process ") || of("pid\":") => (number, "N"),
                     _ if of("_ms\":") || of("ms\": ") => (number, "T"),
                     // An address, or a day, or the time of one.
-                    _ if rest[..number].bytes().filter(|b| *b == b'.').count() >= 2 => {
+                    _ if of(":") || rest[..number].bytes().filter(|b| *b == b'.').count() >= 2 => {
                         (number, &rest[..number])
                     }
                     _ if rest[..number].bytes().filter(|b| b"-:".contains(b)).count() >= 1 => {

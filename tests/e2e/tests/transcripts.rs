@@ -75,3 +75,63 @@ fn image() -> Vec<u8> {
     image.extend(manifest.trailer().expect("a manifest"));
     image
 }
+
+/// What has no transcript, and why.
+const WITHOUT: [(&str, &str); 3] = [
+    (
+        "s6-",
+        "they say what Debian's say: clients_text.rs, rc_tools.rs and tools.rs have both say it",
+    ),
+    ("doorward vm", "its own words are held in vm.rs, and what it runs says the rest"),
+    ("doorward help", "clap's"),
+];
+
+/// Whoever makes a command shows how it speaks.
+#[test]
+fn every_command_has_a_transcript() {
+    let mut typed = String::new();
+    for path in files("") {
+        let text = fs::read_to_string(path).unwrap();
+        text.lines().filter(|line| line.starts_with("$ ")).for_each(|line| {
+            typed += &format!("{line} \n");
+        });
+    }
+    let said = |command: &mut Command| Client::run(command).expect(0).out;
+    let mut commands: Vec<String> = Vec::new();
+    for name in said(Command::new(ward()).arg("--list")).lines() {
+        let linked = ["halt", "poweroff", "reboot", "flashcp", "levitate", "min-collect-garbage"];
+        let before = if name.starts_with("s6-") || linked.contains(&name) { "" } else { "ward " };
+        commands.push(format!("{before}{name}"));
+    }
+    assert!(commands.len() > 70, "{commands:?}");
+    // The words of these, as they say them.
+    for (command, separator) in [("generation", "|"), ("store", " | ")] {
+        let help = said(Command::new(ward()).args([command, "--help"]));
+        let usage = help.lines().skip_while(|line| !line.starts_with("usage: ")).take(3);
+        let usage: String = usage.collect::<Vec<_>>().join(" ");
+        let words = usage.split_once(&format!("ward {command} ")).expect("it has words").1;
+        let words = words.split(separator).filter_map(|word| word.split_whitespace().next());
+        let words: Vec<&str> = words.filter(|word| word.starts_with(char::is_alphabetic)).collect();
+        assert!(words.len() >= 6, "{words:?}");
+        commands.extend(words.into_iter().map(|word| format!("ward {command} {word}")));
+    }
+    let below = |words: &[&str]| -> Vec<String> {
+        let help = said(Command::new(doorward()).args(words).arg("--help"));
+        let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+        let lines = lines.take_while(|line| !line.is_empty());
+        let names = lines.filter_map(|line| line.split_whitespace().next());
+        names.filter(|name| *name != "help").map(str::to_owned).collect()
+    };
+    let verbs = below(&[]);
+    assert!(verbs.len() >= 15, "{verbs:?}");
+    for verb in verbs {
+        let more = if verb == "vm" { Vec::new() } else { below(&[&verb]) };
+        commands.extend(more.iter().map(|more| format!("doorward {verb} {more}")));
+        commands.push(format!("doorward {verb}"));
+    }
+    let excused = |command: &str| WITHOUT.iter().any(|(begin, _)| command.starts_with(begin));
+    let shown = |command: &str| typed.contains(&format!(" {command} "));
+    let without: Vec<&String> =
+        commands.iter().filter(|one| !excused(one) && !shown(one)).collect();
+    assert!(without.is_empty(), "without a transcript: {without:?}");
+}

@@ -22,7 +22,7 @@ impl House {
         device.bundle("default", &["web"]).start();
         let folder = Folder::new(&format!("{what}-way"));
         let script = format!(
-            "#!/bin/sh\nverb=$1; shift\ncase $verb in\nstatus|chart) exec {0} $verb -l {1} \"$@\" ;;\n\
+            "#!/bin/sh\nverb=$1; shift\ncase $verb in\nstatus|chart|graph) exec {0} $verb -l {1} \"$@\" ;;\n\
              doctor) exec {0} doctor -l {1} -d {2} \"$@\" ;;\n*) exec {0} $verb \"$@\" ;;\nesac\n",
             ward().display(),
             device.live().display(),

@@ -133,6 +133,12 @@ fn copy(
     let paths: Vec<StorePath> =
         named.into_iter().map(|path| store_path(path, &root)).collect::<Result<_, _>>()?;
     let full: Vec<String> = paths.iter().map(|path| format!("{STORE}/{path}")).collect();
+    if let Some(path) = full.iter().find(|path| !nix.on_disk(path).exists()) {
+        let why = format!("{path} is not in the store of this machine");
+        return Err(
+            Failure::not_achieved(why).hint("`doorward build` makes what a configuration gives")
+        );
+    }
     let key = matches.get_one::<PathBuf>("sign").map(|file| signing_key(file)).transpose()?;
     let keep = keep(&paths)?;
     let mut progress = Progress::new(matches.get_flag("json"));
