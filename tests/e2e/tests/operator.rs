@@ -1,7 +1,6 @@
 //! What a person at night asks a device: `ward why` and `ward chart`.
 
 use std::fs;
-use std::time::Duration;
 
 use e2e::client::Client;
 use e2e::device::{Device, PATIENCE, signal};
@@ -186,9 +185,43 @@ fn the_chart_outlives_an_update_and_shows_what_failed_or_goes_on() {
     );
     let said = device.ward("chart -n 0").expect(0);
     assert!(said.out.contains("aaa"), "{}", said.out);
-    // What is forgotten with the manager is said to be.
-    signal(device.manager_pid(), Signal::KILL);
-    let said = wait_for("the next manager", Duration::from_secs(30), || {
+    // The next manager goes on with it; what went on meanwhile comes to its end there.
+    let waiting = Client::start(&mut device.ward_command("start --wait 0 never"));
+    let record = device.live().join("record");
+    wait_for("it is written down", PATIENCE, || {
+        let text = fs::read(&record).unwrap_or_default();
+        text.windows(5).filter(|part| part == b"never").count().checked_sub(4)
+    });
+    drop(waiting);
+    let list = |device: &Device| {
+        let text = device.ward("chart --list").expect(0).out;
+        // All but the times.
+        let lines = text.lines().map(|line| {
+            let what =
+                line.split_once("service").map_or("", |(_, rest)| rest.trim_start_matches('s'));
+            what.trim().to_owned()
+        });
+        lines.collect::<Vec<String>>()
+    };
+    let before = list(&device);
+    assert!(before.iter().all(|by| by.starts_with("ward ")), "{before:?}");
+    let old = device.manager_pid();
+    signal(old, Signal::KILL);
+    wait_for("the next manager", PATIENCE, || (device.manager_pid() != old).then_some(()));
+    assert_eq!(list(&device), before);
+    device.ward("stop never").expect(0);
+    let json = device.ward("chart -n 0 --json").expect(0).out;
+    assert!(json.contains("never") && json.contains("\"failed\""), "{json}");
+    assert_eq!(list(&device)[..before.len()], before[..]);
+    // What is forgotten is said to be.
+    let mut old = device.manager_pid();
+    let said = wait_for("a manager that knows nothing", PATIENCE, || {
+        fs::remove_file(&record).ok();
+        signal(old, Signal::KILL);
+        old = wait_for("the next manager", PATIENCE, || {
+            let new = device.manager_pid();
+            (new != old).then_some(new)
+        });
         let said = device.ward("chart");
         (said.code == 1).then_some(said)
     });

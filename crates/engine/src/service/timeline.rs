@@ -49,7 +49,7 @@ pub struct Timeline {
     runs: VecDeque<Run>,
     /// When the process of each service began, as far as that was seen.
     begun: Vec<Option<Moment>>,
-    /// The requests before the last update.
+    /// The requests before the last update, or of managers before this one.
     earlier: u32,
 }
 
@@ -99,11 +99,7 @@ impl Timeline {
             _ => return,
         };
         let change = self.earlier.saturating_add(order);
-        if self.spans.len() >= SPANS_MAX {
-            self.spans.pop_front();
-            self.forgotten = true;
-        }
-        self.spans.push_back(Span { service, up, end, change, asked, begun: now, ended: now });
+        self.push(Span { service, up, end, change, asked, begun: now, ended: now });
     }
 
     fn end(&mut self, now: Moment, service: Index, end: SpanEnd) {
@@ -114,6 +110,38 @@ impl Timeline {
         {
             (span.end, span.ended) = (end, now);
         }
+    }
+
+    /// A span that somebody before has remembered, by what the state byte says of its service by now.
+    pub fn remember(&mut self, now: Moment, mut span: Span, byte: u8) {
+        if span.end == SpanEnd::Going {
+            let end = match (span.up, is(byte)) {
+                (true, Is::Starting) | (false, Is::Stopping) => SpanEnd::Going,
+                (true, Is::Up) | (false, Is::Down) => SpanEnd::Done,
+                _ => SpanEnd::Failed,
+            };
+            (span.end, span.ended) = (end, if end == SpanEnd::Going { span.begun } else { now });
+        }
+        self.goes_on_behind(span.change);
+        self.push(span);
+    }
+
+    /// Requests from now on come behind this one.
+    pub fn goes_on_behind(&mut self, change: u32) {
+        self.earlier = self.earlier.max(change);
+    }
+
+    /// There were others before.
+    pub fn forget(&mut self) {
+        self.forgotten = true;
+    }
+
+    fn push(&mut self, span: Span) {
+        if self.spans.len() >= SPANS_MAX {
+            self.spans.pop_front();
+            self.forgotten = true;
+        }
+        self.spans.push_back(span);
     }
 
     /// How init says that a service is, and how it was.
@@ -277,6 +305,39 @@ mod tests {
             timeline.told(at(2), 1, Some(&up), &down);
         }
         assert_eq!(timeline.runs.len(), RUNS_MAX);
+    }
+
+    #[test]
+    fn who_comes_later_goes_on_with_what_was_remembered() {
+        let span = |service, up| Span {
+            service,
+            up,
+            end: SpanEnd::Going,
+            change: 7,
+            asked: None,
+            begun: at(1),
+            ended: at(1),
+        };
+        use SpanEnd::*;
+        for (up, byte, end, ended) in [
+            (true, STARTING, Going, 1),
+            (true, UP, Done, 5),
+            (true, 0, Failed, 5),
+            (true, UP | STOPPING, Failed, 5),
+            (false, UP | STOPPING, Going, 1),
+            (false, 0, Done, 5),
+            (false, UP, Failed, 5),
+        ] {
+            let mut timeline = Timeline::default();
+            timeline.remember(at(5), span(3, up), byte);
+            assert_eq!(spans(&timeline), [(3, up, end, 1, ended)], "{byte}");
+        }
+        let mut timeline = Timeline::default();
+        timeline.remember(at(5), span(3, true), STARTING);
+        timeline.stored(at(6), 3, (STARTING, UP), 1, None);
+        timeline.stored(at(7), 2, (0, UP), 1, None);
+        assert_eq!(spans(&timeline), [(3, true, Done, 1, 6), (2, true, Done, 7, 7)]);
+        assert_eq!(timeline.spans().last().map(|span| span.change), Some(8));
     }
 
     #[test]
