@@ -10,7 +10,7 @@ in
   configuration =
     if doorward != null then doorward
     else if liminix != null then liminix
-    else throw "no configuration: -I doorward-config=FILE (or -I liminix-config=FILE) names it";
+    else throw "no configuration: -c FILE names it (of nix-build -I doorward-config=FILE, or -I liminix-config=FILE)";
   # `nix-shell -p` may be told that it is here: that is no nixpkgs for builds.
   nixpkgs = let it = found <nixpkgs>; in if it == null || toString it == toString ../. then null else it;
   programs = folder "DOORWARD_PROGRAMS" ../target;

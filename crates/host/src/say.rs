@@ -12,3 +12,8 @@ pub fn say(words: Arguments<'_>) {
 pub fn shown(time: Duration) -> String {
     format!("{:.2} s", time.as_secs_f32())
 }
+
+/// `1 bundle`, `2 bundles`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

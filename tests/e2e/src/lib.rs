@@ -6,6 +6,7 @@ pub mod browser;
 pub mod client;
 pub mod device;
 pub mod dice;
+pub mod documented;
 pub mod generation;
 pub mod house;
 pub mod http;
@@ -22,6 +23,7 @@ pub mod rsyslog;
 pub mod shell;
 pub mod ssh_server;
 pub mod store;
+pub mod transcript;
 pub mod vm;
 
 use std::ffi::OsStr;

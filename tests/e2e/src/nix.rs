@@ -104,10 +104,15 @@ fn packages() -> PathBuf {
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(sources());
+    as_builds_want(&mut command);
+    command
+}
+
+/// The environment that a build needs.
+pub fn as_builds_want(command: &mut Command) {
     command.env("NIX_CONFIG", "build-users-group =\nsubstituters =\n");
     command.env("NIX_PATH", "").env_remove("NIX_REMOTE");
     command.env("DOORWARD_PROGRAMS", programs()).env("DOORWARD_PACKAGES", packages());
-    command
 }
 
 /// `doorward build` of a configuration, with further words.

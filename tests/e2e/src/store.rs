@@ -8,7 +8,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use model::deploy::transfer::{FromDevice, HEAD_BYTES, ToDevice, head};
 use serde_json::Value;
 
-use crate::{Folder, doorward, stdout, ward};
+use crate::{Folder, documented, doorward, stdout, ward};
+
+/// What docs/formats/json.md has about them.
+pub const COPY: &str = "`doorward copy --json`";
 
 /// What Nix needs on a machine on which nobody has set it up.
 const SETTINGS: &str = "build-users-group =\nsubstituters =\n";
@@ -225,8 +228,9 @@ pub fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The events of a copy.
+/// The events of a copy, each as it is documented.
 pub fn events(output: &Output) -> Vec<Value> {
+    documented::events(COPY, &text(output), &[]);
     text(output).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use e2e::client::Client;
 use e2e::device::{Device, PATIENCE, SLEEP, signal};
+use e2e::documented::holds;
 use e2e::json::Json;
 use e2e::wait_for;
 use os::clock;
@@ -155,8 +156,14 @@ fn a_controller_is_told_brings_up_and_takes_down_and_people_see_why() {
     };
     assert_eq!((known.text("value"), known.text("controller")), (Some("/dev/sda1"), Some("plugs")));
     assert_eq!(known.get("holds"), Some(&Json::Bool(true)));
+    holds("Each of `conditions`", known);
+    status.values().for_each(|one| holds("`ward status --json`", one));
     let why = Json::parse(&device.ward("why --json share").expect(0).out);
     assert_eq!(why.items()[0].text("name"), Some("share"));
+    let why = Json::parse(&device.ward("why --json disk").expect(0).out);
+    let causes = why.items()[0].get("causes").expect("there are some").items();
+    causes.iter().for_each(|one| holds("Each of `causes`", one));
+    assert!(causes.iter().any(|one| one.get("conditions").is_some()), "{why:?}");
 
     // Somebody stops what needs it: the controller only hears of it.
     device.ward("stop share").expect(0);

@@ -5,9 +5,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use e2e::documented::holds;
+use e2e::json::Json;
 use e2e::ssh_server::SshServer;
-use e2e::store::{Device, Store, events, named, noise, path, text};
-use e2e::{doorward, stdout};
+use e2e::store::{COPY, Device, Store, events, named, noise, path, text};
+use e2e::{documented, doorward, stdout, transcript};
 use model::deploy::store_path::StorePath;
 use model::deploy::transfer::{FileSystem, FromDevice, Greeting, ToDevice, VERSION};
 
@@ -121,6 +123,11 @@ fn an_older_path_that_is_not_what_it_was_is_no_base_for_a_newer_one() {
     let output = device.ward(&["verify"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output), format!("{lib}: is not what it was\n2 paths are whole, 1 are not\n"));
+    let verified = Json::parse(&text(&device.ward(&["verify", "--json"])));
+    holds("`ward store --json verify`", &verified);
+    let broken = verified.get("broken").expect("there is one").items();
+    broken.iter().for_each(|one| holds("Each of `broken`", one));
+    assert_eq!(broken[0].text("path"), Some(&*lib));
     // What cannot be made of it comes whole, with what refers to it.
     let [.., new] = release(&store, ["1", "2", "3"], &library, "true");
     let copied = device.copy(&store, &[], &[&new]);
@@ -143,6 +150,9 @@ fn a_copy_that_is_cut_off_goes_on_from_what_came_whole() {
     let [.., system] = release(&store, ["a", "b", "c"], &noise(1, 300_000), "true");
     let events = device.copy(&store, &[], &[&system]);
     assert_eq!(named(&events, "retry").len(), 1);
+    for event in ["connected", "plan", "path", "committed", "done"] {
+        assert!(!named(&events, event).is_empty(), "{event}");
+    }
     let plans: Vec<u64> = named(&events, "plan")
         .iter()
         .map(|plan| plan["paths"].as_u64().expect("a number"))
@@ -164,6 +174,8 @@ fn a_connection_that_never_holds_is_given_up_with_a_reason() {
     assert_eq!(output.status.code(), Some(111), "{said}");
     assert!(said.contains("the connection to device was cut: ssh has no connection"), "{said}");
     assert!(said.contains("the same command goes on from it"), "{said}");
+    let mut told = device.copy_command(&store, &["--retries", "0", "--json"], &[&lib]);
+    documented::events(COPY, &text(&told.output().expect("it runs")), &["failed"]);
 }
 
 #[test]
@@ -430,4 +442,22 @@ fn it_goes_over_ssh_with_a_key_that_may_do_nothing_else() {
     assert!(output.status.success(), "{said}{}", text(&output));
     assert_eq!(total(&events(&output), "paths"), 3);
     assert_eq!(device.told(&["verify"]), "3 paths are whole\n");
+}
+
+#[test]
+fn what_is_said_of_a_copy_is_what_stands_in_the_transcript() {
+    // `doorward` calls what stands for ssh with the name of the device, and of the receiver.
+    let device = Device::by(&format!(
+        "case \"$*\" in *nobody*) exit 255 ;; esac\n\
+         command=$(echo \"$command\" | sed \"s#^ward store#{} store#; s#\\$# --root $folder/root#\")\n\
+         exec sh -c \"$command\"",
+        e2e::ward().display()
+    ));
+    let store = Store::new();
+    let [_, tool, system] = release(&store, ["a", "b", "c"], &noise(1, 30_000), "true");
+    transcript::here("device-copy.txt", store.root(), &[], |command| {
+        command.env("DOORWARD_SSH", device.folder.join("ssh"));
+        command.env("NIX_CONFIG", "build-users-group =\nsubstituters =\n").env_remove("NIX_REMOTE");
+        command.env("DOORWARD_STORE", store.root()).env("SYSTEM", system).env("TOOL", tool);
+    });
 }

@@ -4,7 +4,9 @@
 use std::fs;
 use std::time::Duration;
 
+use e2e::documented::holds;
 use e2e::generation::Generation;
+use e2e::json::Json;
 use e2e::nix::{built, sources};
 use e2e::{Folder, stdout, wait_for};
 
@@ -177,4 +179,7 @@ fn early_boot_has_been_here(router: &Generation, path: &str) {
 
     let report = router.ask(&["ward", "phases"]).expect("it was noted");
     assert!(report.starts_with("up ") && report.contains("early boot"), "{report}");
+    let phases = Json::parse(&router.ask(&["ward", "phases", "--json"]).expect("it was noted"));
+    assert!(phases.items().len() >= 3, "{phases:?}");
+    phases.items().iter().for_each(|one| holds("`ward phases --json`", one));
 }

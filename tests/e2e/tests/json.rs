@@ -1,69 +1,15 @@
 //! What `--json` prints is what docs/formats/json.md says.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
 use e2e::device::Device;
+use e2e::documented::{holds, page};
 use e2e::json::Json;
-use e2e::{Folder, doorward, stdout, ward};
+use e2e::{Folder, documented, doorward, stdout, ward};
 use model::digest::Digest;
 use model::flash::manifest::{Manifest, Part};
-
-/// One row of a table: the field, its type, and whether it is always there.
-struct Field {
-    name: String,
-    kind: String,
-    always: bool,
-}
-
-/// The table below the heading.
-fn table(heading: &str) -> Vec<Field> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/formats/json.md");
-    let page = std::fs::read_to_string(page).expect("the page is there");
-    let start = page.find(&format!("# {heading}\n")).expect("the page has the heading");
-    let rows = page[start..].lines().skip(1).take_while(|line| !line.starts_with('#'));
-    let rows = rows.filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
-    let fields: Vec<Field> = rows
-        .map(|(name, rest)| {
-            let mut cells = rest.split(" | ");
-            let (kind, when) = (cells.next().unwrap(), cells.next().unwrap());
-            assert!(["always", "sometimes"].contains(&when), "{name}: {when}");
-            Field { name: name.into(), kind: kind.into(), always: when == "always" }
-        })
-        .collect();
-    assert!(!fields.is_empty(), "{heading} has no table");
-    fields
-}
-
-fn is_of(kind: &str, value: &Json) -> bool {
-    kind.split(" or ").any(|kind| match (kind, value) {
-        ("text", Json::Text(_)) | ("number", Json::Number(_)) | ("truth", Json::Bool(_)) => true,
-        ("null", Json::Null) | ("object", Json::Object(_)) => true,
-        (kind, Json::Array(items)) => {
-            let inside = kind.strip_prefix('[').and_then(|kind| kind.strip_suffix(']'));
-            inside.is_some_and(|inside| items.iter().all(|item| is_of(inside, item)))
-        }
-        _ => false,
-    })
-}
-
-/// The fields of an object are those of the table, and it lacks none that is always there.
-fn holds(heading: &str, object: &Json) {
-    let fields = table(heading);
-    let Json::Object(found) = object else { panic!("{heading}: {object:?} is no object") };
-    for (name, value) in found {
-        let field = fields.iter().find(|field| field.name == *name);
-        let field = field.unwrap_or_else(|| panic!("{heading}: {name} is not documented"));
-        assert!(is_of(&field.kind, value), "{heading}: {name} is {value:?}, not {}", field.kind);
-    }
-    for field in fields.iter().filter(|field| field.always) {
-        assert!(
-            found.contains_key(&field.name),
-            "{heading}: {} is missing: {object:?}",
-            field.name
-        );
-    }
-}
 
 #[test]
 fn the_status_and_the_log_are_as_documented() {
@@ -77,8 +23,20 @@ fn the_status_and_the_log_are_as_documented() {
     let said = device.ward("status --json").expect(1).out;
     let status = Json::parse(said.trim());
     assert_eq!(status.items().len(), 4);
-    for object in status.items() {
-        holds("`ward status --json`", object);
+    status.items().iter().for_each(|object| holds("`ward status --json`", object));
+    for (words, code, steps) in [
+        ("stop --json net", 0, &["stopping", "down"][..]),
+        ("start --json web", 1, &["starting", "up", "failed"]),
+        ("reload --json net", 0, &["reloaded"]),
+    ] {
+        let said = device.ward(words).expect(code).out;
+        let objects: Vec<Json> = said.lines().map(Json::parse).collect();
+        objects.iter().for_each(|one| holds("`ward start --json`", one));
+        for step in steps {
+            assert!(objects.iter().any(|one| one.text("step") == Some(*step)), "{step}: {said}");
+        }
+        let failed = objects.iter().filter(|one| one.text("step") == Some("failed"));
+        failed.for_each(|one| assert!(one.text("reason").is_some(), "{said}"));
     }
     let logs = device.join("logs");
     let said = device.ward(&format!("log --json -d {}", logs.display())).expect(0).out;
@@ -122,6 +80,11 @@ fn why_and_the_chart_are_as_documented() {
     let services = json.get("services").unwrap().items();
     assert_eq!(services.len(), 3, "{json:?}");
     services.iter().for_each(|one| holds("Each of `services`", one));
+    let all = Json::parse(device.ward("chart --list --json").expect(0).out.trim());
+    assert!(all.items().len() > 1, "{all:?}");
+    all.items().iter().for_each(|one| holds("`ward chart --list --json`", one));
+    let asked = |one: &Json| one.text("asked_by").is_some_and(|by| by.starts_with("ward start "));
+    assert!(all.items().iter().any(asked), "{all:?}");
     device.stop();
 }
 
@@ -137,7 +100,8 @@ fn words_outputs_and_generations_are_as_documented() {
     explain.items().iter().for_each(|one| holds("`ward explain --json`", one));
     assert_eq!(explain.items()[1].get("known"), Some(&Json::Bool(false)));
     device.ward("output set net dns \"9\\.9").expect(0);
-    assert_eq!(json("output --json list net").text("dns"), Some("\"9\\.9"));
+    let outputs = json("output --json list net");
+    assert_eq!(outputs, Json::parse(r#"{"dns":"\"9\\.9"}"#), "`ward output --json list`");
     device.ward("output --json get net dns").expect(100);
     let generation = |words: &[&str]| {
         let output = Command::new(ward()).arg("generation").args(words).output().unwrap();
@@ -202,8 +166,12 @@ fn what_is_collected_and_an_image_are_as_documented() {
         let words = [&["store", "collect", "--json", "--root", &root], words].concat();
         let json = Json::parse(&said(&words, 0));
         holds("`ward store --json collect`", &json);
+        let verified = Json::parse(&said(&["store", "verify", "--json", "--root", &root], 0));
+        holds("`ward store --json verify`", &verified);
         assert_eq!(json.get("removed"), Some(&Json::Bool(removed)));
-        assert_eq!(json.get("paths").unwrap().items()[0].text("path"), Some(&*format!("/{path}")));
+        let paths = json.get("paths").unwrap().items();
+        paths.iter().for_each(|one| holds("Each of `paths`", one));
+        assert_eq!(paths[0].text("path"), Some(&*format!("/{path}")));
     }
     assert!(!folder.join(path).exists());
     said(&["store", "query", "--json"], 100);
@@ -235,6 +203,10 @@ fn what_is_collected_and_an_image_are_as_documented() {
     let image = image.display().to_string();
     let here = Json::parse(&said(&["image", "verify", "--json", &image], 0));
     holds("`doorward image verify --json`", &here);
+    here.get("parts").unwrap().items().iter().for_each(|one| holds("Each of `parts`", one));
+    // Flash is none here: `flash.rs` has some.
+    let refused = said(&["flashcp", "--json", &image, "mtd:none"], 1);
+    documented::events("`flashcp --json`", &refused, &["end"]);
     let there = Command::new(doorward()).args(["image", "verify", "--json", &image]).output();
     assert_eq!(here, Json::parse(String::from_utf8_lossy(&there.unwrap().stdout).trim()));
 }
@@ -291,4 +263,42 @@ fn an_import_is_as_documented() {
         assert!(!items.is_empty());
         items.iter().for_each(|item| holds(heading, item));
     }
+}
+
+/// Whoever documents something has it tested: each heading with a table below it is a word of a test.
+#[test]
+fn every_table_is_held_against_what_is_printed() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut tests = Vec::new();
+    for folder in ["tests", "tests/virtual", "src"] {
+        let files = std::fs::read_dir(here.join(folder)).unwrap().flatten();
+        tests.extend(files.filter_map(|file| std::fs::read_to_string(file.path()).ok()));
+    }
+    let page = page();
+    let mut seen = BTreeSet::new();
+    for heading in page.lines().filter(|line| line.starts_with("##")) {
+        let heading = heading.trim_start_matches('#').trim();
+        // A table is found by its heading.
+        assert!(seen.insert(heading), "docs/formats/json.md has {heading} twice");
+        let start = page.find(&format!("# {heading}\n")).unwrap();
+        let text = page[start..].lines().skip(1).take_while(|line| !line.starts_with('#'));
+        let what = text.fold(String::new(), |all, line| all + line + "\n");
+        let names = |test: &String, word: &str| test.contains(&format!("\"{word}\""));
+        // Of an event: one names the command, and one of those that look at events the event.
+        let is_claimed = match heading.split_once("`: `") {
+            Some((command, event)) => {
+                let (command, event) = (format!("{command}`"), event.trim_end_matches('`'));
+                let looks = |test: &&String| test.contains("events");
+                tests.iter().any(|test| names(test, &command))
+                    && tests.iter().filter(looks).any(|test| names(test, event))
+            }
+            None => tests.iter().any(|test| names(test, heading)),
+        };
+        let only_events = !what.contains("| `") && page.contains(&format!("### {heading}: `"));
+        assert!(
+            only_events || is_claimed,
+            "no test holds anything against {heading} of docs/formats/json.md"
+        );
+    }
+    assert!(seen.len() > 40, "{seen:?}");
 }

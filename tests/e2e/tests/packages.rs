@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
-use e2e::{Folder, doorward, stdout};
+use e2e::documented::holds;
+use e2e::json::Json;
+use e2e::{Folder, doorward, nix, stdout, transcript};
 use serde_json::Value;
 
 /// Sources of their own, an archive, and a folder for what is fetched.
@@ -75,6 +77,21 @@ impl Archive {
         command.output().expect("doorward runs")
     }
 
+    /// What `--json` prints: an object for each architecture, as it is documented.
+    fn told(&self, words: &[&str]) -> Json {
+        let output = self.packages(&[words, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "the objects say it");
+        let all = Json::parse(String::from_utf8_lossy(&output.stdout).trim());
+        assert_eq!(all.items().len(), 1, "{all:?}");
+        let one = all.items()[0].clone();
+        assert_eq!(one.text("architecture"), Some("amd64"));
+        for moved in one.get("moved").map(Json::items).unwrap_or_default() {
+            holds("Each of `moved`", moved);
+        }
+        one
+    }
+
     fn said(&self, words: &[&str], code: i32) -> String {
         let output = self.packages(words);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -116,7 +133,7 @@ fn what_is_there_is_not_fetched_again() {
     assert!(!archive.0.join("archive/calls").exists(), "nobody was asked");
     // Half a file counts as none.
     archive.0.write("fetched/amd64/libthing1_2~rc1_amd64.deb", "a lib");
-    assert_eq!(archive.said(&["fetch", "amd64"], 0), "doorward: 1 packages for amd64 downloaded\n");
+    assert_eq!(archive.said(&["fetch", "amd64"], 0), "doorward: 1 package for amd64 downloaded\n");
     assert_eq!(archive.fetched("libthing1_2~rc1_amd64.deb").as_deref(), Some("a library"));
 }
 
@@ -180,4 +197,70 @@ fn a_package_goes_back_to_the_version_before() {
     assert!(said.contains("no version of tool that is older than 1:1.0-1"), "{said}");
     let said = archive.said(&["older", "nothing"], 100);
     assert!(said.contains("the lock file has no package nothing"), "{said}");
+}
+
+#[test]
+fn programs_are_told_what_was_downloaded_and_what_has_moved() {
+    let archive = Archive::new();
+    let (fetch, lock) = ("`doorward packages fetch --json`", "`doorward packages lock --json`");
+    let one = archive.told(&["fetch", "amd64"]);
+    holds(fetch, &one);
+    assert_eq!(one.number("downloaded"), Some(2.0));
+    assert_eq!(archive.told(&["fetch", "amd64"]).number("downloaded"), Some(0.0));
+
+    archive.has("libthing1", "3", "", "a newer library");
+    archive.has("tool", "1:1.0-1", "", "a tool");
+    let one = archive.told(&["fetch", "amd64"]);
+    assert!(one.get("moved").unwrap().items().is_empty(), "what is there is good");
+    fs::remove_dir_all(archive.0.join("fetched")).unwrap();
+    archive.has("tool", "1:1.0-1", "Depends: libthing1\n", "a tool");
+    let one = archive.told(&["fetch", "amd64"]);
+    holds(fetch, &one);
+    let moved = &one.get("moved").unwrap().items()[0];
+    let versions =
+        |one: &Json| (one.text("from").map(str::to_owned), one.text("to").map(str::to_owned));
+    assert_eq!(moved.text("name"), Some("libthing1"));
+    assert_eq!(versions(moved), (Some("2~rc1".into()), Some("3".into())));
+    assert_eq!(one.number("downloaded"), Some(2.0));
+
+    // One that is newer, and one that is needed no more: people are told the same.
+    archive.has("tool", "1:1.1-1", "", "a newer tool");
+    let output = archive.packages(&["lock", "amd64"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let expected = "amd64: 1 package, 2 changed\n  libthing1 is not needed any more\n  tool 1:1.1-1 instead of 1:1.0-1\n";
+    assert_eq!(said, expected);
+    archive.has("libthing1", "4", "", "a new library");
+    archive.has("tool", "1:1.1-1", "Depends: libthing1\n", "a newer tool");
+    let one = archive.told(&["lock", "amd64"]);
+    holds(lock, &one);
+    assert_eq!(one.number("packages"), Some(2.0));
+    let moved = one.get("moved").unwrap().items();
+    assert_eq!(moved.len(), 1, "{moved:?}");
+    assert_eq!(versions(&moved[0]), (None, Some("4".into())));
+
+    archive.has_as("stanza-older", "libthing1", "1.9", "", "an older library");
+    let one = archive.told(&["older", "libthing1", "amd64"]);
+    holds("`doorward packages older --json`", &one);
+    assert_eq!(versions(&one), (Some("4".into()), Some("1.9".into())));
+}
+
+#[test]
+fn programs_are_told_which_modules_there_are() {
+    let modules = stdout(nix::command(doorward()).args(["packages", "modules", "--json"]));
+    let modules = Json::parse(modules.trim());
+    assert_eq!(modules.items().len(), 2, "{modules:?}");
+    modules.items().iter().for_each(|one| holds("`doorward packages modules --json`", one));
+}
+
+#[test]
+fn what_is_said_of_packages_is_what_stands_in_the_transcript() {
+    let archive = Archive::new();
+    archive.has_as("stanza-older", "libthing1", "1.9", "", "an older library");
+    transcript::here("packages.txt", &archive.0.join("sources"), &[], |command| {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let place = doorward().parent().expect("a folder").display();
+        command.env("PATH", format!("{}:{place}:{path}", archive.0.join("bin").display()));
+        command.env("ARCHIVE", archive.0.join("archive"));
+        command.env("DOORWARD_PACKAGES", archive.0.join("fetched"));
+    });
 }

@@ -5,8 +5,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
+use e2e::json::Json;
 use e2e::nix::{self, SMALL, store};
-use e2e::{Folder, doorward, ward};
+use e2e::store::COPY;
+use e2e::{Folder, documented, doorward, transcript, ward};
 
 /// What stands for ssh: a device that is reached as `root@old`, until it has gone over, and as `root@new`
 /// from then on. `$visits` has each visit.
@@ -20,7 +22,7 @@ case $command in
 esac
 echo "$host: ${command%% --*}" >>visits
 case $command in
-"ward generation activate"*) touch over; echo "${command##* }" >path;;
+"ward generation activate"*) echo "services go over"; touch over; echo "${command##* }" >path;;
 "ward generation confirm "*) touch confirmed;;
 "ward generation status --json")
 	path=$(cat path)
@@ -92,6 +94,29 @@ fn a_device_whose_address_changes_is_confirmed_where_it_is_then() {
 }
 
 #[test]
+fn programs_are_told_what_happens_and_how_it_ended() {
+    let device = Device::new();
+    let output = device.rebuild(&["--json", "--confirm-at", "root@new"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let begins = said.find("{\"event\":\"said\"").expect("the device says something");
+    let (copy, trial) = said.split_at(begins);
+    documented::events(COPY, copy, &["plan", "done"]);
+    let rebuild = "`doorward rebuild --json`";
+    documented::events(rebuild, trial, &["said", "runs"]);
+    let last = Json::parse(trial.lines().last().expect("a line"));
+    assert_eq!((last.text("device"), last.number("number")), (Some("root@new"), Some(2.0)));
+    assert_eq!(last.get("warnings").expect("they are there").items().len(), 1);
+
+    // Nothing was built.
+    let mut command = nix::command(doorward());
+    command.args(["rebuild", "root@old", "--json", "-c", "/nowhere.nix"]);
+    let output = command.output().expect("doorward runs");
+    assert_eq!(output.status.code(), Some(100), "{}", text(&output));
+    documented::events(rebuild, &String::from_utf8_lossy(&output.stdout), &["failed"]);
+}
+
+#[test]
 fn words_that_make_no_sense_are_refused_before_anything_is_built() {
     let device = Device::new();
     for (words, why) in [
@@ -107,4 +132,16 @@ fn words_that_make_no_sense_are_refused_before_anything_is_built() {
         assert!(said.contains(why), "{words:?}: {said}");
     }
     assert_eq!(device.read("visits"), "");
+}
+
+#[test]
+fn what_is_said_is_what_stands_in_the_transcript() {
+    let device = Device::new();
+    device.0.write("c.nix", SMALL);
+    let (store, top) = (store().display().to_string(), nix::sources().display().to_string());
+    let hidden = [(&*store, "STORE"), (&*top, "SOURCES")];
+    transcript::here("device-rebuild.txt", device.0.path(), &hidden, |command| {
+        nix::as_builds_want(command);
+        command.env("DOORWARD_SSH", device.0.join("ssh")).env("DOORWARD_STORE", &store);
+    });
 }

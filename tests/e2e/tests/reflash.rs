@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use e2e::{Folder, doorward, stdout};
+use e2e::{Folder, doorward, stdout, transcript};
 use model::digest::Digest;
 use model::flash::manifest::{Manifest, Part};
 
@@ -320,4 +320,12 @@ fn a_device_with_keys_gets_only_what_they_have_signed() {
         code == Some(1) && said.contains("cannot sign") && said.contains("is damaged"),
         "{said}"
     );
+}
+
+#[test]
+fn what_is_said_is_what_stands_in_the_transcript() {
+    let device = Pretend::new();
+    transcript::here("device-reflash.txt", device.0.path(), &[], |command| {
+        command.env("DOORWARD_SSH", format!("sh {}", device.0.join("ssh").display()));
+    });
 }

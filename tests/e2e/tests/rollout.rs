@@ -5,7 +5,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use e2e::{Folder, doorward};
+use e2e::documented::holds;
+use e2e::json::Json;
+use e2e::{Folder, doorward, transcript};
 
 #[test]
 fn it_is_called_by_the_names_that_people_know() {
@@ -72,4 +74,35 @@ fn one_that_fails_leaves_the_rest_alone() {
         assert_eq!(code, Some(100), "{said}");
         assert!(said.contains(expected), "{words:?}: {said}");
     }
+}
+
+#[test]
+fn what_becomes_of_each_is_told_to_programs() {
+    let folder = Folder::new("rollout-json");
+    folder.write("ssh", "exit 0");
+    let mut command = Command::new(doorward());
+    command.args(["rebuild", "--json", "root@attic", "root@cellar", "-c", "none.nix"]);
+    command.current_dir(folder.path());
+    command.env("DOORWARD_SSH", format!("sh {}", folder.join("ssh").display()));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let objects: Vec<Json> = said.lines().map(Json::parse).collect();
+    objects.iter().for_each(|one| holds("`doorward rebuild --json` of several devices", one));
+    let is = |device: &str, state: &str| {
+        let found = |one: &&Json| one.text("device") == Some(device);
+        objects.iter().filter(found).any(|one| one.text("state") == Some(state))
+    };
+    assert!(is("root@attic", "failed") && is("root@cellar", "waiting"), "{said}");
+    let why = objects.iter().filter_map(|one| one.get("said")?.text("message"));
+    assert!(why.into_iter().any(|why| why.contains("none.nix")), "{said}");
+}
+
+#[test]
+fn what_is_said_of_many_is_what_stands_in_the_transcript() {
+    let folder = Folder::new("rollout-said");
+    folder.write("ssh", "exit 0");
+    transcript::here("device-rollout.txt", folder.path(), &[], |command| {
+        command.env("DOORWARD_SSH", format!("sh {}", folder.join("ssh").display()));
+    });
 }

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use e2e::documented::holds;
 use e2e::generation::Generation;
+use e2e::json::Json;
 use e2e::nix::{built, on_disk};
-use e2e::{Folder, wait_for};
+use e2e::{Folder, transcript, wait_for};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -92,6 +94,17 @@ fn activate(device: &Generation, path: &str, words: &[&str]) -> Said {
 fn status(device: &Generation) -> Value {
     let said = generation(device, &["status", "--json"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
+    let status = Json::parse(&said.out);
+    holds("`ward generation status --json`", &status);
+    for (field, heading) in [
+        ("running", "`running` and `boot`"),
+        ("boot", "`running` and `boot`"),
+        ("trial", "`trial`"),
+        ("pending", "`pending`"),
+        ("last", "`last`"),
+    ] {
+        status.get(field).inspect(|one| holds(heading, one));
+    }
     serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out))
 }
 
@@ -117,6 +130,8 @@ fn booted(path: &str) -> Generation {
 
 fn outcome(device: &Generation, number: u32) -> (String, String) {
     let said = generation(device, &["list", "--json"]);
+    let every = Json::parse(&said.out);
+    every.items().iter().for_each(|one| holds("`ward generation list --json`", one));
     let all: Value = serde_json::from_str(&said.out).expect("JSON");
     let all = all.as_array().expect("a list");
     let one = all.iter().find(|one| one["number"] == number).expect("there is one");
@@ -200,6 +215,10 @@ fn what_did_not_change_is_not_touched_and_what_is_confirmed_stays() {
         assert!(diff.lines().any(|found| found == line), "no {line:?} in\n{diff}");
     }
     assert!(!diff.contains("still"), "{diff}");
+    let object = Json::parse(&generation(&device, &["diff", "--json"]).out);
+    holds("`ward generation diff --json`", &object);
+    assert_eq!((object.text("from"), object.text("to")), (Some(&*old), Some(&*new)));
+    assert!(!object.get("differences").expect("they are there").items().is_empty());
     let diff = generation(&device, &["diff", "1"]).out;
     let line = "would stop or start again: ";
     let names = diff.lines().find_map(|found| found.strip_prefix(line)).expect("some would");
@@ -263,6 +282,9 @@ fn what_breaks_a_service_that_was_up_comes_back_by_itself_and_says_why() {
     assert!(is == "failed" && why.contains("moves"), "{why}");
     let show = generation(&device, &["show", "2"]).out;
     assert!(show.contains("there is a mistake"), "the log is kept: {show}");
+    let show = Json::parse(&generation(&device, &["show", "--json", "2"]).out);
+    holds("`ward generation show --json`", &show);
+    assert!(!show.get("lines").expect("the log").items().is_empty(), "{show:?}");
     device.wait_until_up("user");
     assert_eq!(device.end(), Some(0));
 }
@@ -438,5 +460,17 @@ fn what_hangs_while_it_starts_is_given_up_by_the_guard_of_the_old_one() {
     let (is, why) = outcome(&device, 2);
     assert!(is == "failed" && why.contains("nobody could end the trial in time"), "{why}");
     let _ = fs::remove_dir_all(on_disk(hung));
+    assert_eq!(device.end(), Some(0));
+}
+
+#[test]
+fn what_is_said_of_generations_is_what_stands_in_the_transcript() {
+    let (old, new, broken) = (before(), after(), broken());
+    let device = booted(&old);
+    transcript::check("trial.txt", |script| {
+        let script = format!("NEW={new} BROKEN={broken}\n{script}");
+        let output = device.inside(&["sh", "-c", &script]).output().expect("nsenter runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    });
     assert_eq!(device.end(), Some(0));
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use e2e::client::{Client, Said};
 use e2e::device::{Device, PATIENCE};
 use e2e::json::Json;
-use e2e::{Folder, debian, doorward, wait_for, ward};
+use e2e::{Folder, debian, doorward, transcript, wait_for, ward};
 
 /// A tree of services, and a way to it.
 struct House {
@@ -22,7 +22,7 @@ impl House {
         device.bundle("default", &["web"]).start();
         let folder = Folder::new(&format!("{what}-way"));
         let script = format!(
-            "#!/bin/sh\nverb=$1; shift\n[ $verb$OLD = --versionyes ] && exec echo ward 0.0.1\ncase $verb in\nstatus|chart) exec {0} $verb -l {1} \"$@\" ;;\n\
+            "#!/bin/sh\nverb=$1; shift\n[ $verb$OLD = --versionyes ] && exec echo ward 0.0.1\ncase $verb in\nstatus|chart|graph) exec {0} $verb -l {1} \"$@\" ;;\n\
              doctor) exec {0} doctor -l {1} -d {2} \"$@\" ;;\n*) exec {0} $verb \"$@\" ;;\nesac\n",
             ward().display(),
             device.live().display(),
@@ -168,4 +168,14 @@ fn the_doctor_looks_at_this_machine_and_at_the_device() {
         "gives nothing: ",
     );
     house.run("doctor -x").expect(100);
+}
+
+#[test]
+fn what_is_said_of_devices_is_what_stands_in_the_transcript() {
+    let house = House::new("watch-said");
+    house.device.ward("start fails").expect(1);
+    transcript::here("device-status.txt", house.folder.path(), &[], |command| {
+        command.env("DOORWARD_SSH", format!("sh {}", house.folder.join("ssh").display()));
+        command.env("DOORWARD", doorward());
+    });
 }

@@ -20,7 +20,7 @@ use crate::applets::json::Object;
 pub const COMMAND: Command = Command {
     name: "store",
     summary: "Receive store paths, look at them, and collect what nobody needs",
-    usage: "ward store receive | query | verify [--repair] | collect [--keep COUNT] [--dry-run] \
+    usage: "ward store receive | query | verify [--repair] [--json] | collect [--keep COUNT] [--dry-run] \
             [--json] | keep NAME PATH | forget NAME | pull [--unsigned] [--keep NAME] URL PATH [--root DIR]",
     options: &[
         Opt("--dry-run", "Only say what would be collected"),
@@ -31,7 +31,7 @@ pub const COMMAND: Command = Command {
         Opt("--unsigned", "Take what nobody has signed, where no key is trusted"),
         Opt("--keep NAME", "pull: have the path stay under this name"),
         Opt("--keep COUNT", "collect: forget all generations but the newest that work, first"),
-        Opt("--json", "collect: print one object"),
+        Opt("--json", "verify and collect: print one object"),
         Opt("--root DIR", "The root directory of another system (default: /)"),
     ],
     about: "\
@@ -125,8 +125,8 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         options.add(args)?;
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    if options.json && words != ["collect"] {
-        return Err(Failure::usage("--json is for collect"));
+    if options.json && !matches!(words[..], ["collect" | "verify"]) {
+        return Err(Failure::usage("--json is for verify and collect"));
     }
     match words[..] {
         ["receive"] => receive(&options.root),
@@ -136,7 +136,8 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         ["pull", url, path] => pull(&options, url, path, out),
         ["keep", name, path] => keep(&options.root, name, path),
         ["forget", name] => forget(&options.root, name),
-        _ => Err(Failure::usage("that is no verb with what it needs")),
+        [verb, ..] => Err(Failure::usage(format!("there is no such `ward store {verb}`"))),
+        [] => Err(Failure::usage("it needs a verb")),
     }
 }
 
@@ -191,6 +192,7 @@ fn query(root: &Path, out: &mut dyn Write) -> Result<Exit, Failure> {
 fn verify(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
     let (mut whole, mut broken, mut unknown) = (0, 0, 0);
     let mut outcome = Ok(());
+    let mut objects = Vec::new();
     let told = &mut |path: &StorePath, findings: &[Finding]| {
         for finding in findings {
             let line = match finding {
@@ -199,6 +201,13 @@ fn verify(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
                 Finding::Lacks(needs) => format!("refers to {needs}, which is not there"),
                 Finding::Unknown => continue,
             };
+            if options.json {
+                let mut object = Object::begin();
+                object.text("path", &format!("{STORE}/{path}"));
+                object.text("why", &line);
+                objects.push(object.end());
+                continue;
+            }
             outcome = writeln!(out, "{STORE}/{path}: {line}");
         }
         match findings {
@@ -209,6 +218,14 @@ fn verify(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
     };
     collect::verify(&options.root, options.repair, told).map_err(refused)?;
     outcome?;
+    if options.json {
+        let mut object = Object::begin();
+        object.raw("whole", &whole.to_string());
+        object.raw("unknown", &unknown.to_string());
+        object.list("broken", &objects);
+        writeln!(out, "{}", object.end())?;
+        return Ok(if broken > 0 { Exit::NOT_ACHIEVED } else { Exit::DONE });
+    }
     write!(out, "{whole} paths are whole")?;
     if unknown > 0 {
         write!(out, ", of {unknown} nobody has said what they should be")?;
@@ -316,7 +333,11 @@ fn keep(root: &Path, name: &str, wanted: &str) -> Result<Exit, Failure> {
 fn forget(root: &Path, name: &str) -> Result<Exit, Failure> {
     let name = checked(name)?;
     let link = root.join("nix/var/doorward/roots").join(&name);
-    std::fs::remove_file(&link)
-        .map_err(|error| Failure::refused(format!("cannot forget {name}: {error}")))?;
+    std::fs::remove_file(&link).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Failure::not_achieved(format!("nothing is kept under the name {name}"))
+        }
+        _ => Failure::refused(format!("cannot forget {name}: {error}")),
+    })?;
     Ok(Exit::DONE)
 }

@@ -71,7 +71,7 @@ impl Kernel {
 
 impl Store {
     /// Sees to it that the modules of `ARCHITECTURE.kbuild` in `lists` are there for the kernel
-    /// that was fetched, in `ARCHITECTURE/modules-VERSION`; and names it where they were built now.
+    /// that was fetched, in `ARCHITECTURE/modules-VERSION`: names it, and says whether they were built now.
     ///
     /// # Errors
     /// The kernel was not fetched, its sources have left the archive, or there is no compiler.
@@ -80,7 +80,7 @@ impl Store {
         lists: &Path,
         architecture: &str,
         compiler: &str,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<(String, bool), Failure> {
         let read = |name: &str| {
             let file = lists.join(name);
             fs::read(&file).map_err(|error| refused(&file, &error))
@@ -88,11 +88,12 @@ impl Store {
         let sources = Sources { list: read(&format!("{architecture}.kbuild"))?, own: read(OWN)? };
         let _alone = self.alone()?;
         let kernel = self.kernel(architecture)?;
+        let name = format!("{} {}", kernel.release, kernel.version);
         let place = self.folder.join(architecture).join(format!("modules-{}", kernel.version));
         if fs::read(place.join(LIST)).is_ok_and(|built| built == sources.list)
             && fs::read(place.join(OWN)).is_ok_and(|built| built == sources.own)
         {
-            return Ok(None);
+            return Ok((name, false));
         }
         let gcc = format!("{compiler}gcc");
         run(Command::new(&gcc).arg("--version"), "build modules")
@@ -107,7 +108,7 @@ impl Store {
         remove(&place)?;
         fs::rename(&built, &place).map_err(|error| refused(&place, &error))?;
         remove(&work)?;
-        Ok(Some(format!("{} {}", kernel.release, kernel.version)))
+        Ok((name, true))
     }
 
     /// The one that was fetched.

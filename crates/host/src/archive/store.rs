@@ -1,5 +1,6 @@
 //! The folder of downloaded packages, and the lock that says what is in it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,8 +24,30 @@ pub enum Fetched {
     There,
     /// This many were downloaded.
     Downloaded(usize),
-    /// The archive has these in other versions than the lock file, as `NAME VERSION`.
-    Moved(Vec<String>),
+    /// The archive has some in other versions than the lock file, and this many were downloaded.
+    Moved(usize, Vec<Move>),
+}
+
+/// A package in another version than before.
+pub struct Move {
+    pub name: String,
+    /// Before; `None`: it was not there.
+    pub from: Option<String>,
+    /// Now; `None`: it is not there any more.
+    pub to: Option<String>,
+}
+
+/// What differs between the packages of two locks, by name.
+pub fn moves(before: &Packages, now: &Packages) -> Vec<Move> {
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let version =
+        |packages: &Packages, name| packages.get(name).map(|it: &Package| it.version.clone());
+    let all = names.into_iter().map(|name| Move {
+        name: name.clone(),
+        from: version(before, name),
+        to: version(now, name),
+    });
+    all.filter(|it| it.from != it.to).collect()
 }
 
 impl Store {
@@ -95,12 +118,10 @@ impl Store {
             .hint("`doorward packages lock` takes the newest versions"));
         }
         let newest = resolve::resolve(&apt, &names)?;
-        self.download(&apt, architecture, &newest)?;
-        let is_new = |(name, package): &(&String, &Package)| {
-            packages.get(*name).is_none_or(|old| old.version != package.version)
-        };
-        let named = newest.iter().filter(is_new);
-        Ok(Fetched::Moved(named.map(|(name, p)| format!("{name} {}", p.version)).collect()))
+        let count = self.download(&apt, architecture, &newest)?;
+        let mut moved = moves(packages, &newest);
+        moved.retain(|it| it.to.is_some());
+        Ok(Fetched::Moved(count, moved))
     }
 
     /// The packages whose file is not there as it should be.

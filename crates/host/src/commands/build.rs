@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use cli::{Exit, Failure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::packages;
 use crate::nix::call::{self, Nix};
@@ -44,6 +44,12 @@ pub fn command() -> Command {
                 .long("no-out-link")
                 .action(ArgAction::SetTrue)
                 .help("Make no link"),
+        )
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print an array with one object for each result"),
         )
         .args(what())
         .arg(
@@ -169,19 +175,20 @@ impl Build {
 pub fn output(matches: &ArgMatches, name: &str) -> Result<PathBuf, Failure> {
     let build = Build::prepare(matches)?;
     let path = build.one(name)?;
-    tell_sizes(&build.nix, &build.expressions, &build.words, std::slice::from_ref(&path))?;
+    tell(&size(&build, &path)?);
     Ok(build.nix.on_disk(&path))
 }
 
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let build = Build::prepare(matches)?;
-    let Build { nix, expressions, words } = &build;
+    let nix = &build.nix;
     let mut attributes: Vec<OsString> = values(matches, "attribute");
     if attributes.is_empty() {
         attributes.push("outputs.default".into());
     }
     let mut command = build.command();
-    command.args(values(matches, "NIX"));
+    let more = values(matches, "NIX");
+    command.args(&more);
     for attribute in &attributes {
         command.arg("-A").arg(attribute);
     }
@@ -191,15 +198,38 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(link) if nix.store.is_none() => command.arg("-o").arg(link),
         _ => command.arg("--no-out-link"),
     };
+    let json = matches.get_flag("json");
     let built = nix.build(&mut command)?;
     for (number, path) in built.iter().enumerate() {
         let place = nix.on_disk(path);
-        println!("{}", place.display());
+        if !json {
+            println!("{}", place.display());
+        }
         if let (Some(link), Some(_)) = (&link, &nix.store) {
             make_link(link, number, &place)?;
         }
     }
-    tell_sizes(nix, expressions, words, &built)?;
+    // A set has several results, and further arguments may name some, too: then nobody knows which is whose.
+    let is_plain = more.is_empty() && built.len() == attributes.len();
+    let mut results = Vec::new();
+    for (number, path) in built.iter().enumerate() {
+        let size = size(&build, path)?;
+        if !json {
+            tell(&size);
+            continue;
+        }
+        let mut result = object(path, &nix.on_disk(path), &size);
+        if is_plain {
+            result["attribute"] = attributes[number].to_string_lossy().into();
+        }
+        if let Some(link) = &link {
+            result["link"] = numbered(link, number).to_string_lossy().into();
+        }
+        results.push(result);
+    }
+    if json {
+        println!("{:#}", Value::from(results));
+    }
     Ok(Exit::DONE)
 }
 
@@ -271,11 +301,17 @@ fn fetch_packages(nix: &Nix, expressions: &Path, words: &[OsString]) -> Result<(
     packages::fetch(expressions, &architectures, false)
 }
 
-fn make_link(link: &OsString, number: usize, place: &Path) -> Result<(), Failure> {
+/// The link to one of several results, as nix-build names them.
+fn numbered(link: &OsString, number: usize) -> OsString {
     let mut name = link.clone();
     if number > 0 {
         name.push(format!("-{}", number + 1));
     }
+    name
+}
+
+fn make_link(link: &OsString, number: usize, place: &Path) -> Result<(), Failure> {
+    let name = numbered(link, number);
     let partial = PathBuf::from({
         let mut partial = name.clone();
         partial.push(".partial");
@@ -295,33 +331,64 @@ const IMAGES: [(&str, &str); 4] = [
     ("-firmware.bin", "firmware"),
 ];
 
-/// Says how large each result is; an image beside the partition that it goes to.
-fn tell_sizes(
-    nix: &Nix,
-    expressions: &Path,
-    words: &[OsString],
-    built: &[String],
-) -> Result<(), Failure> {
-    for path in built {
-        let place = nix.on_disk(path);
-        let about = fs::metadata(&place).map_err(|e| Failure::refused(format!("{path}: {e}")))?;
-        if let Some((_, partition)) = IMAGES.iter().find(|(end, _)| path.ends_with(end)) {
-            let used = about.len();
-            match partition_size(nix, expressions, words, partition) {
-                Some(size) => eprintln!(
-                    "  {} of the {} bytes of the partition {partition} ({} %)",
-                    grouped(used),
-                    grouped(size),
-                    (used * 100).div_ceil(size.max(1))
-                ),
-                None => eprintln!("  {} bytes", grouped(used)),
-            }
-        } else if about.is_dir() {
-            let (count, size) = closure_size(nix, path)?;
-            eprintln!("  {} bytes in {count} store paths, with all that it needs", grouped(size));
-        }
+/// How large a result is.
+enum Size {
+    /// An image: its bytes, the partition that it goes to, and how large that is where the device has it.
+    Image(u64, &'static str, Option<u64>),
+    /// One that needs others: how many store paths, and their bytes.
+    Closure(usize, u64),
+    /// Another file, and its bytes.
+    File(u64),
+}
+
+fn size(build: &Build, path: &str) -> Result<Size, Failure> {
+    let place = build.nix.on_disk(path);
+    let about = fs::metadata(&place).map_err(|e| Failure::refused(format!("{path}: {e}")))?;
+    if let Some((_, partition)) = IMAGES.iter().find(|(end, _)| path.ends_with(end)) {
+        let room = partition_size(&build.nix, &build.expressions, &build.words, partition);
+        return Ok(Size::Image(about.len(), partition, room));
     }
-    Ok(())
+    if about.is_dir() {
+        let (count, bytes) = closure_size(&build.nix, path)?;
+        return Ok(Size::Closure(count, bytes));
+    }
+    Ok(Size::File(about.len()))
+}
+
+/// Says how large a result is; an image beside the partition that it goes to.
+fn tell(size: &Size) {
+    match size {
+        Size::Image(used, partition, Some(room)) => eprintln!(
+            "  {} of the {} bytes of the partition {partition} ({} %)",
+            grouped(*used),
+            grouped(*room),
+            (used * 100).div_ceil((*room).max(1))
+        ),
+        Size::Image(used, _, None) => eprintln!("  {} bytes", grouped(*used)),
+        Size::Closure(count, bytes) => {
+            eprintln!("  {} bytes in {count} store paths, with all that it needs", grouped(*bytes));
+        }
+        Size::File(_) => {}
+    }
+}
+
+fn object(path: &str, place: &Path, size: &Size) -> Value {
+    let mut object = json!({ "path": path, "place": place.to_string_lossy() });
+    match size {
+        Size::Image(bytes, partition, room) => {
+            object["bytes"] = (*bytes).into();
+            object["partition"] = (*partition).into();
+            if let Some(room) = room {
+                object["partition_bytes"] = (*room).into();
+            }
+        }
+        Size::Closure(count, bytes) => {
+            object["paths"] = (*count).into();
+            object["closure_bytes"] = (*bytes).into();
+        }
+        Size::File(bytes) => object["bytes"] = (*bytes).into(),
+    }
+    object
 }
 
 /// The place for it, if the device's flash is laid out like that.

@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use cli::{Exit, Failure};
 use model::deploy::store_path::{STORE, StorePath};
 use model::deploy::transfer::is_root_name;
-use model::deploy::trust::SigningKey;
+use model::deploy::trust::{self, SigningKey};
 use serde_json::json;
 
 use crate::copy::line::Target;
@@ -127,6 +127,12 @@ fn copy(
     let paths: Vec<StorePath> =
         named.into_iter().map(|path| store_path(path, &root)).collect::<Result<_, _>>()?;
     let full: Vec<String> = paths.iter().map(|path| format!("{STORE}/{path}")).collect();
+    if let Some(path) = full.iter().find(|path| !nix.on_disk(path).exists()) {
+        let why = format!("{path} is not in the store of this machine");
+        return Err(
+            Failure::not_achieved(why).hint("`doorward build` makes what a configuration gives")
+        );
+    }
     let key = matches.get_one::<PathBuf>("sign").map(|file| signing_key(file)).transpose()?;
     let keep = keep(&paths)?;
     let mut progress = Progress::new(matches.get_flag("json"));
@@ -208,5 +214,11 @@ pub fn sign() -> Arg {
 pub fn signing_key(file: &Path) -> Result<SigningKey, Failure> {
     let text = fs::read_to_string(file)
         .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
-    SigningKey::parse(&text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+    SigningKey::parse(&text).map_err(|error| {
+        let why = match trust::keys(&text) {
+            Ok(keys) if !keys.is_empty() => "this is a public key, and the secret one signs".into(),
+            _ => error.to_string(),
+        };
+        Failure::usage(format!("{}: {why}", file.display()))
+    })
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use cli::{Exit, Failure};
-use model::deploy::trust::{self, SigningKey, TrustedKey, signer};
+use model::deploy::trust::{self, Signer, SigningKey, TrustedKey, signer};
 use model::flash::manifest::{Checker, Manifest, Signature};
 use os::flash::image_file::{ImageFile, ImageTrouble};
 use serde_json::{Value, json};
@@ -97,9 +97,16 @@ fn verify(matches: &ArgMatches) -> Result<Exit, Failure> {
         return Err(failure.hint("it was cut off, or is not what `doorward build` makes"));
     };
     let signer = signer(&manifest.signed_bytes(), manifest.signed(), &keys);
+    let told = match &signer {
+        // It was held against no key.
+        Signer::Stranger(key) if keys.is_empty() => {
+            format!("signed with {key}; whose that is -k FILE tells")
+        }
+        signer => signer.to_string(),
+    };
     let json = matches.get_flag("json");
     if !json {
-        println!("{manifest}signature  {signer}");
+        println!("{manifest}signature  {told}");
     }
     image.check(manifest.erase_bytes, &mut |_| {}).map_err(wrong)?;
     match json {
@@ -108,13 +115,22 @@ fn verify(matches: &ArgMatches) -> Result<Exit, Failure> {
     }
     match signer.is_enough(&keys) {
         true => Ok(Exit::DONE),
-        false => Err(Failure::not_achieved(format!("{} is {signer}", path.display()))),
+        false => {
+            let failure = Failure::not_achieved(format!("{} is {signer}", path.display()));
+            Err(failure
+                .hint("devices with these keys do not take it; `doorward image sign` signs it"))
+        }
     }
 }
 
 fn trusted_keys(file: &Path) -> Result<Vec<TrustedKey>, Failure> {
     let wrong = |why: String| Failure::usage(format!("{}: {why}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    if SigningKey::parse(&text).is_ok() {
+        return Err(wrong(
+            "this is a secret key, and what it has signed is known by the public one".into(),
+        ));
+    }
     match trust::keys(&text).map_err(|error| wrong(error.to_string()))? {
         keys if keys.is_empty() => Err(wrong("there is no key in it".into())),
         keys => Ok(keys),

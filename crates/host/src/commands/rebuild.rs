@@ -11,6 +11,7 @@ use cli::{Exit, Failure};
 use model::deploy::trial::DEADLINE;
 use model::limits::TRIAL_DEADLINE_MAX;
 use os::deploy::trial_dir::made_up_id;
+use serde_json::json;
 
 use super::build::{self, Build};
 use super::{collect, copy};
@@ -92,9 +93,16 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         let why = format!("{} cannot be reached", target.host);
         return Err(Failure::new(Exit(fleet::OFFLINE), why));
     }
-    let key = matches.get_one::<PathBuf>("sign").map(|file| copy::signing_key(file)).transpose()?;
-    let build = Build::prepare(matches)?;
-    let path = build.one("outputs.systemConfiguration")?;
+    let json = matches.get_flag("json");
+    let failed = |failure: &Failure| {
+        if json {
+            trial::event(&json!({ "event": "failed", "why": failure.to_string() }));
+        }
+    };
+    let key = matches.get_one::<PathBuf>("sign").map(|file| copy::signing_key(file)).transpose();
+    let key = key.inspect_err(failed)?;
+    let build = Build::prepare(matches).inspect_err(failed)?;
+    let path = build.one("outputs.systemConfiguration").inspect_err(failed)?;
     if part == Some(rollout::Part::Check) {
         return still_runs(&target, &path);
     }
@@ -110,10 +118,10 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         dry_run,
         retries: RETRIES,
     };
-    copy::bring(&mut wish, &mut Progress::new(false))?;
+    copy::bring(&mut wish, &mut Progress::new(json))?;
     if dry_run {
-        for line in preview::services(&target, nix, &path)? {
-            println!("{line}");
+        for line in preview::services(&target, nix, &path).inspect_err(failed)? {
+            trial::said(json, &line);
         }
         return Ok(Exit::DONE);
     }
@@ -127,12 +135,16 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         confirm: !matches.get_flag("no-confirm"),
         reboot: matches.get_flag("reboot"),
         any_kernel: matches.get_flag("any-kernel"),
+        json,
         by: whoever(),
         why: matches.get_one::<String>("why").cloned().unwrap_or_default(),
-    })?;
+    })
+    .inspect_err(failed)?;
     if let Some(keep) = matches.get_one::<usize>("keep").filter(|_| exit == Exit::DONE) {
+        let mut words = vec![format!("--keep {keep}")];
+        words.extend(json.then(|| "--json".to_owned()));
         // The update is done, and stays so: what could not be freed is for the next time.
-        match collect::collect(&then, &[format!("--keep {keep}")]) {
+        match collect::collect(&then, &words) {
             Ok(Exit::DONE) => {}
             Ok(_) => eprintln!("doorward: nothing was freed; `min-collect-garbage` does it"),
             Err(failure) => eprintln!("doorward: nothing was freed: {failure}"),

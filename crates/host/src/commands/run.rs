@@ -22,7 +22,7 @@ use super::services;
 use crate::router::identity;
 use crate::router::root::{self, Contents};
 use crate::router::snapshot::Snapshot;
-use crate::say::{say, shown};
+use crate::say::{counted, say, shown};
 
 /// How long a boot may take before the shell is given anyway.
 const BOOT_MAX: Duration = Duration::from_secs(60);
@@ -191,8 +191,8 @@ impl Router {
             let took = self.started.elapsed();
             if down.is_empty() {
                 say(format_args!(
-                    "router is up: {} services in {}",
-                    self.booted.len(),
+                    "router is up: {} in {}",
+                    counted(self.booted.len(), "service"),
                     shown(took)
                 ));
                 return Ok(Boot::Up);

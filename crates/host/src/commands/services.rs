@@ -13,6 +13,7 @@ use os::service::source_dir;
 use serde_json::{Value, json};
 
 use super::picture;
+use crate::say::counted;
 
 pub fn command() -> Command {
     let sources = || {
@@ -66,9 +67,10 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
             let contents = &compiled.contents;
             let (longruns, all) = (compiled.directories.len(), contents.services.len());
             println!(
-                "{longruns} longruns, {} oneshots and {} bundles are sound",
-                all - longruns,
-                contents.bundles.len()
+                "sound: {}, {}, {}",
+                counted(longruns, "longrun"),
+                counted(all - longruns, "oneshot"),
+                counted(contents.bundles.len(), "bundle")
             );
         }
     }
@@ -115,8 +117,7 @@ pub fn compiled(sources: &[PathBuf]) -> Result<(Tree, Compiled), Failure> {
         Err(mistakes) => {
             explain(&mistakes);
             let count = mistakes.iter().filter(|mistake| !mistake.fault.is_warning()).count();
-            let s = if count == 1 { "" } else { "s" };
-            Err(Failure::not_achieved(format!("{count} mistake{s} in the services")))
+            Err(Failure::not_achieved(format!("{} in the services", counted(count, "mistake"))))
         }
     }
 }
@@ -126,7 +127,13 @@ fn write_database(matches: &ArgMatches, tree: &Tree, compiled: &Compiled) -> Res
         matches.get_one("DATABASE").ok_or_else(|| Failure::usage("where to?"))?;
     os::files::clear_umask();
     source_dir::write(destination, tree, compiled).map_err(|error| {
-        Failure::refused(format!("cannot write {}: {error}", destination.display()))
+        let failure = Failure::refused(format!("cannot write {}: {error}", destination.display()));
+        match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                failure.hint("a database is made anew, in a folder that is not there yet")
+            }
+            _ => failure,
+        }
     })
 }
 

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cli::{Exit, Failure};
+use serde_json::{Value, json};
 
 use super::device::{self, Status, status, too_old, visit};
 use crate::copy::line::Target;
@@ -29,6 +30,8 @@ pub struct Wish {
     pub confirm: bool,
     pub reboot: bool,
     pub any_kernel: bool,
+    /// Events are printed, and not what people read.
+    pub json: bool,
     pub by: String,
     pub why: String,
 }
@@ -93,6 +96,19 @@ pub fn run(wish: &Wish) -> Result<Exit, Failure> {
     ))
 }
 
+/// A line for programs.
+pub fn event(event: &Value) {
+    println!("{event}");
+}
+
+/// What the device has to say.
+pub fn said(json: bool, line: &str) {
+    match json {
+        true => event(&json!({ "event": "said", "text": line })),
+        false => println!("{line}"),
+    }
+}
+
 fn say(text: &str) {
     eprintln!("doorward: {text}");
 }
@@ -123,7 +139,7 @@ fn begin(wish: &Wish) -> Result<Begun, Failure> {
     let lines = BufReader::new(child.stdout.take().expect("it was asked for"));
     for line in lines.lines() {
         match line {
-            Ok(line) => println!("{line}"),
+            Ok(line) => said(wish.json, &line),
             Err(_) => break,
         }
     }
@@ -163,6 +179,16 @@ fn confirm(wish: &Wish) -> Result<(), Failure> {
 /// How it has ended, if it has.
 fn verdict(wish: &Wish, now: &Status) -> Option<Result<Exit, Failure>> {
     if now.running == wish.path && now.boot == wish.path {
+        if wish.json {
+            event(&json!({
+                "event": "runs",
+                "device": wish.then.host,
+                "path": now.running,
+                "number": now.number,
+                "warnings": now.warnings,
+            }));
+            return Some(Ok(Exit::DONE));
+        }
         for warning in &now.warnings {
             say(&format!("warning: {warning}"));
         }
@@ -212,6 +238,7 @@ mod tests {
             confirm: true,
             reboot: false,
             any_kernel: false,
+            json: false,
             by: String::new(),
             why: String::new(),
         }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use e2e::client::Said;
 use e2e::nix::prepare_devices;
 use e2e::vm::{self, Vm};
-use e2e::{Folder, doorward, stdout};
+use e2e::{Folder, documented, doorward, stdout, transcript};
 use model::digest::Digest;
 use model::flash::manifest::{Manifest, Part};
 use serde_json::Value;
@@ -103,6 +103,7 @@ fn flash_of_every_kind_is_written_and_what_is_used_is_not() {
     // The root's own image had its manifest behind it, and JFFS2 had no word to say about it.
     let dmesg = device.0.ask("dmesg");
     assert!(!dmesg.contains("Magic bitmask") && dmesg.contains("jffs2"), "{dmesg}");
+    what_is_said_is_what_stands_in_the_transcript(&device);
     what_is_used_is_refused(&device);
     what_cannot_be_is_refused(&device);
     for (what, find) in [
@@ -254,12 +255,20 @@ flashcp c $d > quiet; test ! -s quiet; cat json"#
     assert!(count(all, " were written") == 0 && count(all, " erased") > 0, "{all}");
     assert!(said.contains("100 %: "), "{said}");
 
+    documented::events("`flashcp --json`", json, &["start", "progress", "end"]);
     let objects: Vec<Value> =
         json.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
     let (first, last) = (&objects[0], &objects[objects.len() - 1]);
     assert_eq!((&first["event"], &first["bytes"]), (&"start".into(), &2_555_555.into()));
     assert_eq!((&last["event"], &last["ok"]), (&"end".into(), &true.into()));
     assert!(objects.iter().any(|it| it["event"] == "progress" && it["blocks"] == it["of"]));
+}
+
+fn what_is_said_is_what_stands_in_the_transcript(device: &Device) {
+    transcript::check("flash.txt", |script| {
+        let find = "mtd=/dev/mtd$(number 'mtdram test device')";
+        device.script(&format!("set +e; {find}\n{script}")).out
+    });
 }
 
 /// Two parts with a gap, for a partition of so many blocks of 128 kB.

@@ -20,7 +20,11 @@ pub fn list(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     }
     if state.number_of(&state.boot).is_none() {
         let runs = if state.running == state.boot { "runs, starts" } else { "starts" };
-        writeln!(out, "  -  {runs}  from the image: {}", state.boot)?;
+        let path = match state.boot.as_str() {
+            "" => "nobody knows what",
+            path => path,
+        };
+        writeln!(out, "  -  {runs}  from the image: {path}")?;
     }
     for one in &state.all {
         let mut words = Vec::new();

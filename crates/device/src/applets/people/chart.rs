@@ -25,7 +25,7 @@ pub const COMMAND: Command = Command {
     options: &[
         Opt("-n BACK", "The change so many before the last one (0: the last one)"),
         Opt("--list", "List the changes that are remembered, the oldest first"),
-        Opt("--json", "Print one object"),
+        Opt("--json", "Print one object; with --list an array, with one for each change"),
         Opt("-l, --live LIVE", "The live directory (default: /run/s6-rc)"),
     ],
     about: "\
@@ -72,7 +72,11 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     let now = clock::now();
     let history = History::ask(&live, &database, now).map_err(Failure::refused)?;
     let all = changes(&history.bars);
-    if list && !json {
+    if list {
+        if json {
+            writeln!(out, "{}", listed_json(&history, &all, now))?;
+            return Ok(Exit::DONE);
+        }
         out.write_all(listed(&history, &all, now).as_bytes())?;
         return Ok(Exit::DONE);
     }
@@ -129,6 +133,23 @@ fn listed(history: &History, all: &[u32], now: Moment) -> String {
         text.push('\n');
     }
     text
+}
+
+fn listed_json(history: &History, all: &[u32], now: Moment) -> String {
+    let object = |(at, &change): (usize, &u32)| {
+        let chart = Chart::of(&history.bars, change)?;
+        let mut object = Object::begin();
+        object.raw("back", &(all.len() - 1 - at).to_string());
+        object.raw("ago_ms", &now.since(chart.begun).as_millis().to_string());
+        object.raw("took_ms", &chart.ended.since(chart.begun).as_millis().to_string());
+        if let Some(by) = asker(history, change) {
+            object.text("asked_by", by);
+        }
+        object.texts("services", chart.bars.iter().map(|bar| bar.name.as_str()));
+        Some(object.end())
+    };
+    let objects: Vec<String> = all.iter().enumerate().filter_map(object).collect();
+    format!("[{}]", objects.join(",\n "))
 }
 
 fn to_text(chart: &Chart, history: &History, start: Option<&str>) -> String {

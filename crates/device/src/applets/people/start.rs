@@ -9,9 +9,11 @@ use model::service::manager_request::{FromManager, Manner, Step, Verb};
 use os::service::manager_client::Heard;
 
 use crate::applets::change::{Change, print_line};
+use crate::applets::json::Object;
 
 const OPTIONS: &[Opt] = &[
     Opt("--wait SECONDS", "Give up after this long (default: 60; 0: never)"),
+    Opt("--json", "Print an object for each step, one a line"),
     Opt("-l, --live LIVE", "The live directory (default: /run/s6-rc)"),
 ];
 
@@ -33,7 +35,7 @@ Examples:
 pub const START: Command = Command {
     name: "start",
     summary: "Bring services up, and everything they need",
-    usage: "ward start [--wait SECONDS] [-l LIVE] NAME...",
+    usage: "ward start [--wait SECONDS] [--json] [-l LIVE] NAME...",
     options: OPTIONS,
     about: ABOUT,
     run: |args, out| run(args, out, Verb::Up),
@@ -42,7 +44,7 @@ pub const START: Command = Command {
 pub const STOP: Command = Command {
     name: "stop",
     summary: "Bring services down, and everything that needs them",
-    usage: "ward stop [--wait SECONDS] [-l LIVE] NAME...",
+    usage: "ward stop [--wait SECONDS] [--json] [-l LIVE] NAME...",
     options: OPTIONS,
     about: ABOUT,
     run: |args, out| run(args, out, Verb::Down),
@@ -51,7 +53,7 @@ pub const STOP: Command = Command {
 pub const RESTART: Command = Command {
     name: "restart",
     summary: "Make sure that services run afresh, and what needs them and is up",
-    usage: "ward restart [--wait SECONDS] [-l LIVE] NAME...",
+    usage: "ward restart [--wait SECONDS] [--json] [-l LIVE] NAME...",
     options: OPTIONS,
     about: ABOUT,
     run: |args, out| run(args, out, Verb::Restart),
@@ -60,7 +62,7 @@ pub const RESTART: Command = Command {
 pub const RELOAD: Command = Command {
     name: "reload",
     summary: "Have services read their settings again",
-    usage: "ward reload [--wait SECONDS] [-l LIVE] NAME...",
+    usage: "ward reload [--wait SECONDS] [--json] [-l LIVE] NAME...",
     options: OPTIONS,
     about: ABOUT,
     run: |args, out| run(args, out, Verb::Reload),
@@ -68,9 +70,11 @@ pub const RELOAD: Command = Command {
 
 fn run(args: &mut Args, out: &mut dyn Write, verb: Verb) -> Result<Exit, Failure> {
     let (mut wait, mut live) = (60, PathBuf::from("/run/s6-rc"));
+    let mut story = Story::default();
     while let Some(option) = args.option()? {
         match option.as_str() {
             "wait" => wait = args.parsed::<u32>()?,
+            "json" => story.json = true,
             "l" | "live" => live = args.value()?.into(),
             other => return Err(args.unknown(other)),
         }
@@ -89,14 +93,15 @@ fn run(args: &mut Args, out: &mut dyn Write, verb: Verb) -> Result<Exit, Failure
         scripts: true,
         ticks: std::io::stdout().is_terminal(),
     };
-    let mut story = Story::default();
     let ending = change.ask(&mut |heard| match heard {
         Heard::Manager(FromManager::Step { name, step, .. }) => story.step(name, step, out),
         Heard::Manager(_) => {}
+        // What a script prints is nothing that a program reads.
+        Heard::Line(line) if story.json => print_line(line, &mut std::io::stderr()),
         Heard::Line(line) => print_line(line, out),
         Heard::Quiet => story.still_waiting(out),
     })?;
-    if ending.exit == 0 && story.told == 0 {
+    if ending.exit == 0 && story.told == 0 && !story.json {
         let is = match verb {
             Verb::Up => "up already",
             Verb::Down => "down already",
@@ -114,6 +119,8 @@ fn run(args: &mut Args, out: &mut dyn Write, verb: Verb) -> Result<Exit, Failure
 /// What a person is told.
 #[derive(Default)]
 struct Story {
+    /// Told to a program.
+    json: bool,
     told: u32,
     /// What is going on, and what it is doing.
     busy: Vec<(String, &'static str)>,
@@ -125,6 +132,10 @@ impl Story {
         self.told += 1;
         self.seconds = 0;
         self.busy.retain(|(busy, _)| busy != name);
+        if self.json {
+            self.object(name, step, out);
+            return;
+        }
         let line = match step {
             Step::Starting => return self.busy.push((name.to_owned(), "starting")),
             Step::Stopping => return self.busy.push((name.to_owned(), "stopping")),
@@ -139,10 +150,29 @@ impl Story {
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     }
 
+    fn object(&self, name: &str, step: Step<'_>, out: &mut dyn Write) {
+        let mut object = Object::begin();
+        object.text("name", name);
+        let step = match step {
+            Step::Starting => "starting",
+            Step::Stopping => "stopping",
+            Step::Up => "up",
+            Step::Down => "down",
+            Step::Reloaded => "reloaded",
+            Step::Spared => "spared",
+            Step::Failed(reason) => {
+                object.text("reason", &reason.to_string());
+                "failed"
+            }
+        };
+        object.text("step", step);
+        let _ = writeln!(out, "{}", object.end()).and_then(|()| out.flush());
+    }
+
     /// Nothing has happened for a second: says what is waited for, ever less often.
     fn still_waiting(&mut self, out: &mut dyn Write) {
         self.seconds += 1;
-        if self.busy.is_empty() || !matches!(self.seconds, 2 | 5 | 10 | 20 | 40) {
+        if self.json || self.busy.is_empty() || !matches!(self.seconds, 2 | 5 | 10 | 20 | 40) {
             return;
         }
         let busy: Vec<String> =

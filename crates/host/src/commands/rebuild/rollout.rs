@@ -54,7 +54,7 @@ pub fn arguments() -> Vec<Arg> {
             .value_parser(value_parser!(PathBuf))
             .help("What remembers how far it came [default: FILE.state of an inventory, or rollout.state]"),
         Arg::new("new").long("new").action(ArgAction::SetTrue).help("Begin anew, whatever that says"),
-        Arg::new("json").long("json").action(ArgAction::SetTrue).help("Of several devices: print events"),
+        Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print what happens as JSON, an event a line"),
         Arg::new("part").long("part").hide(true).value_parser(["update", "check"]),
     ]
 }
