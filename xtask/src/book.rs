@@ -12,6 +12,8 @@ use crate::shell::{Failed, Outcome, cargo, failed, root, run, target};
 
 /// The list of chapters, with links as they lead from where it is.
 pub const SUMMARY: &str = "docs/SUMMARY.md";
+/// What mdBook is told, and how pages look; beside the list.
+const SETTINGS: [&str; 2] = ["book.toml", "book.css"];
 /// What is made.
 const MADE: &str = "docs";
 
@@ -74,7 +76,9 @@ pub fn build() -> Result<PathBuf, Failed> {
 fn lay_out(stage: &Path) -> std::io::Result<()> {
     let source = stage.join("src");
     fs::create_dir_all(&source)?;
-    fs::copy(root().join("docs/book.toml"), stage.join("book.toml"))?;
+    for name in SETTINGS {
+        fs::copy(root().join("docs").join(name), stage.join(name))?;
+    }
     let summary = fs::read_to_string(root().join(SUMMARY))?;
     let mut text = String::new();
     for line in summary.lines() {
@@ -101,9 +105,33 @@ fn lay_out(stage: &Path) -> std::io::Result<()> {
         }
         let place = source.join(renamed(&chapter.display().to_string()));
         fs::create_dir_all(place.parent().unwrap_or(&source))?;
-        fs::write(place, page)?;
+        fs::write(place, breakable(&page))?;
     }
     Ok(())
+}
+
+/// A page whose tables have names such as `updates.trustedKeys` in parts: a narrow screen breaks them
+/// between those, and the search, which knows words and their beginnings, finds each as well as the whole. Only
+/// the name that a row begins with is one to look up.
+fn breakable(page: &str) -> String {
+    let mut text = String::new();
+    for line in page.lines() {
+        let row = line.strip_prefix("| `").and_then(|rest| rest.split_once("` |"));
+        match row {
+            Some((name, rest)) if name.contains('.') && name.chars().all(is_plain) => {
+                let parts = name.replace('.', ".<wbr>");
+                text += &format!("| <span hidden>{name}</span><code>{parts}</code> |{rest}");
+            }
+            _ => text += line,
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Of names; anything else would mean something to Markdown.
+fn is_plain(letter: char) -> bool {
+    letter.is_alphanumeric() || matches!(letter, '.' | '-' | '[' | ']' | '…')
 }
 
 /// What a page is called in the book: one that stands for its folder is what a server shows of that,
@@ -193,6 +221,14 @@ fn attributes<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_rows_begin_with_are_made_of_parts() {
+        let page = "| `a.b[…].c` | x.y | `d.e` |\n| `a.*` | |\n`a.b` | `c`\n";
+        let parts = "<span hidden>a.b[…].c</span><code>a.<wbr>b[…].<wbr>c</code>";
+        let expected = format!("| {parts} | x.y | `d.e` |\n| `a.*` | |\n`a.b` | `c`\n");
+        assert_eq!(breakable(page), expected);
+    }
 
     #[test]
     fn attributes_are_found_wherever_they_stand() {
