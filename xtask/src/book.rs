@@ -3,6 +3,7 @@
 //! mdBook makes it of a copy of the pages in which everything lies where it does in the sources, so
 //! that links, also those to examples, lead to the same things in both.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,7 +25,16 @@ pub fn docs(_: &[String]) -> Outcome {
     run(cargo(None)
         .args(["run", "--quiet", "--package", "manual", "--", "reference"])
         .arg(reference))?;
+    chore(&[])
+}
+
+/// The book alone.
+pub fn chore(_: &[String]) -> Outcome {
     let site = build()?;
+    println!("links that lead elsewhere, which nobody follows here:");
+    for (url, page) in elsewhere().map_err(|error| failed(format!("docs: {error}")))? {
+        println!("  {url} ({page})");
+    }
     println!("{}", site.join("index.html").display());
     Ok(())
 }
@@ -70,6 +80,19 @@ pub fn build() -> Result<PathBuf, Failed> {
         true => Ok(site),
         false => Err(failed(format!("links that lead nowhere:\n{}", lost.join("\n")))),
     }
+}
+
+/// Links to web servers, each with the first page that has it.
+fn elsewhere() -> std::io::Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for chapter in chapters() {
+        for link in pages::links(&fs::read_to_string(root().join(&chapter))?) {
+            if pages::resolve(&chapter, &link.target).is_none() {
+                found.entry(link.target).or_insert_with(|| chapter.display().to_string());
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Copies chapters, and all that they link to.
