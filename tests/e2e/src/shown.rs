@@ -1,0 +1,110 @@
+//! Commands that a page shows and leaves to a test by its name (`<!-- run: by levitate.rs -->`): they are
+//! read out of the page, so that the page cannot say something else. And whether what is printed is
+//! what a page shows.
+
+use std::fs;
+
+use pages::{Block, Mark, Step, steps};
+
+use crate::nix;
+
+/// The steps of each block of a page that names this test.
+pub fn blocks(page: &str, test: &str) -> Vec<Vec<Step>> {
+    let path = nix::sources().join(page);
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let own = |block: &Block| matches!(&block.mark, Mark::By(name) if name == test);
+    let found: Vec<Vec<Step>> =
+        pages::blocks(&text).iter().filter(|block| own(block)).map(steps).collect();
+    assert!(!found.is_empty(), "{page} has nothing for {test}");
+    found
+}
+
+/// What is typed at each step, without the remarks behind it.
+pub fn lines(steps: &[Step]) -> Vec<String> {
+    let plain = |step: &Step| {
+        let command = step.command.split("  #").next().unwrap_or_default();
+        command.trim_end().to_owned()
+    };
+    steps.iter().map(plain).collect()
+}
+
+/// Says what is wrong where something else was printed than a page shows.
+#[track_caller]
+pub fn compare(step: &Step, said: &str) {
+    let said: Vec<String> = said.lines().map(str::to_owned).collect();
+    if let Some(shown) = &step.expected {
+        assert!(matches(shown, &said), "{}: shown {shown:#?}, said {said:#?}", step.command);
+    }
+}
+
+/// Whether lines are as a page shows them: `…` stands for anything, on a line of its own for any number
+/// of lines; a number is as good as another, and blanks as others.
+pub fn matches(shown: &[String], said: &[String]) -> bool {
+    let Some((first, rest)) = shown.split_first() else { return said.is_empty() };
+    if first.trim() == "…" {
+        return (0..=said.len()).any(|skipped| matches(rest, &said[skipped..]));
+    }
+    match said.split_first() {
+        Some((line, behind)) => line_matches(&plain(first), &plain(line)) && matches(rest, behind),
+        None => first.is_empty() && matches(rest, said),
+    }
+}
+
+fn line_matches(shown: &str, said: &str) -> bool {
+    let mut parts = shown.split('…');
+    let Some(mut rest) = said.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    for (at, part) in parts.iter().enumerate() {
+        let found = if at + 1 == parts.len() {
+            rest.ends_with(part).then(|| rest.len() - part.len())
+        } else {
+            rest.find(part)
+        };
+        let Some(start) = found else { return false };
+        rest = &rest[start + part.len()..];
+    }
+    rest.is_empty() || !parts.is_empty()
+}
+
+/// A line with `N` for each number and one blank for several.
+fn plain(line: &str) -> String {
+    let mut plain = String::new();
+    for letter in line.trim_end().chars() {
+        let last = plain.chars().next_back();
+        match letter {
+            _ if letter.is_ascii_digit() && last == Some('N') => {}
+            '.' | ',' if last == Some('N') => {}
+            _ if letter.is_ascii_digit() => plain.push('N'),
+            ' ' | '\t' if last == Some(' ') => {}
+            '\t' => plain.push(' '),
+            '\r' => {}
+            _ => plain.push(letter),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_as_they_are_shown() {
+        let of =
+            |lines: &[&str]| -> Vec<String> { lines.iter().map(|l| (*l).to_owned()).collect() };
+        for (shown, said, expected) in [
+            (vec!["up for 12 s"], vec!["up   for 3.5 s"], true),
+            (vec!["up for 12 s"], vec!["down for 3 s"], false),
+            (vec!["a … c"], vec!["a b c"], true),
+            (vec!["a … c"], vec!["a b d"], false),
+            (vec!["a …"], vec!["a b"], true),
+            (vec!["a", "…", "d"], vec!["a", "b", "c", "d"], true),
+            (vec!["a", "…", "d"], vec!["a", "b", "c"], false),
+            (vec!["a"], vec!["a", "b"], false),
+            (vec!["a", ""], vec!["a"], true),
+            (vec![], vec!["a"], false),
+        ] {
+            assert_eq!(matches(&of(&shown), &of(&said)), expected, "{shown:?} and {said:?}");
+        }
+    }
+}
