@@ -3,10 +3,13 @@
 //! what a page shows.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use pages::{Block, Mark, Step, steps};
 
-use crate::nix;
+use crate::{doorward, nix, ward};
 
 /// The steps of each block of a page that names this test.
 pub fn blocks(page: &str, test: &str) -> Vec<Vec<Step>> {
@@ -26,6 +29,32 @@ pub fn lines(steps: &[Step]) -> Vec<String> {
         command.trim_end().to_owned()
     };
     steps.iter().map(plain).collect()
+}
+
+/// A shell of somebody who stands in a folder and has the programs of this build on the PATH, and before
+/// these what lies in `bin` there, such as something in ssh's place.
+pub fn shell(folder: &Path) -> Command {
+    let bin = folder.join("bin");
+    fs::create_dir_all(&bin).expect("a folder can be made");
+    for (name, program) in [("doorward", doorward()), ("ward", ward())] {
+        // It may be there from the line before.
+        let _ = symlink(program, bin.join(name));
+    }
+    let mut shell = nix::command("/bin/sh");
+    let before = std::env::var("PATH").unwrap_or_default();
+    shell.env("PATH", format!("{}:{before}", bin.display())).current_dir(folder);
+    shell.stdin(Stdio::null());
+    shell
+}
+
+/// Types a line in such a shell, and gives what was said; it has to succeed.
+#[track_caller]
+pub fn typed(shell: &mut Command, line: &str) -> String {
+    let output = shell.args(["-c", line]).output().expect("a shell can be started");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "{line}: {}\n{said}", output.status);
+    said
 }
 
 /// Says what is wrong where something else was printed than a page shows.
