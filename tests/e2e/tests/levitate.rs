@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use e2e::client::Said;
 use e2e::dice::Dice;
+use e2e::machine::executable;
 use e2e::nix::{self, sources, store};
 use e2e::vm::{self, LIMIT, Vm};
-use e2e::{Folder, doorward, wait_for};
+use e2e::{Folder, doorward, shown, wait_for};
 use model::flash::manifest::Manifest;
+use pages::Step;
 
 /// The manual's configuration, with the example's services.
 fn router(more: &str) -> PathBuf {
@@ -101,6 +103,35 @@ impl Person<'_> {
         patient(&mut self.command(line))
     }
 
+    /// A shell on the build machine, for which whatever `root@` stands before is this device.
+    fn shell(&self) -> Command {
+        let own = self.command("");
+        let words = own.get_args().filter_map(|word| word.to_str());
+        let words: Vec<&str> = words.take_while(|word| !word.starts_with("root@")).collect();
+        let text = format!(
+            "#!/bin/sh\nfor word; do shift\ncase $word in root@*) word=root@127.0.0.1;; esac\n\
+             set -- \"$@\" \"$word\"; done\nexec /usr/bin/ssh {} \"$@\"\n",
+            words.join(" ")
+        );
+        executable(&self.home.write("bin/ssh", text));
+        shown::shell(self.home.path())
+    }
+
+    /// Types a line of a page there. What leads to a restart gives no answer.
+    fn types(&self, line: &str) -> String {
+        if !line.ends_with(" reboot") {
+            return shown::typed(&mut self.shell(), line);
+        }
+        let mut shell = self.shell();
+        shell.args(["-c", &format!("exec {line}")]).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut visit = Visit(shell.spawn().expect("a shell runs"));
+        wait_for("the restart", LIMIT, || {
+            let gone = visit.0.try_wait().expect("it is ours").is_some();
+            (gone || self.ssh("pidof ward").code != 0).then_some(())
+        });
+        String::new()
+    }
+
     /// Says this, and does not wait for an answer: nobody tells the connection that the device is gone.
     fn leave(&self, line: &str) -> Visit {
         let mut command = self.command(line);
@@ -153,18 +184,36 @@ fn tell(what: &str, figure: impl std::fmt::Display) {
     eprintln!("levitate: {what}: {figure}");
 }
 
+/// What docs/guide/reinstall.md has for this test: the chapter, all of it at once, and both ways to write.
+fn page() -> [Vec<Step>; 4] {
+    shown::blocks("docs/guide/reinstall.md", "levitate.rs").try_into().expect("four blocks")
+}
+
+/// What is typed on the device there, one after the other: `levitate`, `reboot`, two files to look at, `flashcp`
+/// and `reboot`.
+fn chapter() -> [Step; 6] {
+    let [chapter, ..] = page();
+    let typed: Vec<Step> = chapter.into_iter().filter(|step| step.on_device).collect();
+    typed.try_into().expect("six commands")
+}
+
 /// Into maintenance, as a person types it; back once that is sure.
 fn levitated(person: &Person<'_>) {
+    let [levitate, reboot, banner, parts, ..] = chapter();
     let start = Instant::now();
-    let said = person.ask("levitate");
+    let said = person.ask(&levitate.command);
     let took = start.elapsed();
+    shown::compare(&levitate, &said);
     tell("`levitate`", format_args!("{:.1} s\n{said}", took.as_secs_f32()));
     assert!(said.contains("/persist/ssh/host_key: taken along"), "{said}");
     assert!(person.ask("ward status").starts_with("maintenance is prepared"));
     let start = Instant::now();
-    let _visit = person.leave("reboot");
-    person.wait("cat /etc/banner", "MAINTENANCE");
+    let _visit = person.leave(&reboot.command);
+    person.wait(&banner.command, "MAINTENANCE");
     let took = start.elapsed();
+    for step in [&banner, &parts] {
+        shown::compare(step, &person.ask(&step.command));
+    }
     tell("`reboot` to ssh in maintenance", format_args!("{:.1} s", took.as_secs_f32()));
 }
 
@@ -272,7 +321,10 @@ fn send(person: &Person<'_>, image: &Path, name: &str) {
 
 fn write(person: &Person<'_>) {
     let start = Instant::now();
-    let said = person.ask("flashcp -v firmware.bin mtd:firmware");
+    let [_, _, _, _, write, _] = chapter();
+    let [_, _, alone, _] = page();
+    assert_eq!(shown::lines(&alone), [write.command.as_str()]);
+    let said = person.ask(&write.command);
     tell("flashcp", format_args!("{:.1} s\n{said}", start.elapsed().as_secs_f32()));
 }
 
@@ -301,19 +353,34 @@ fn the_manuals_chapter_on_a_root_that_can_be_written_to() {
     let person = Person { vm: &vm, home: &home };
     is_at_home(&person, "jffs2", true);
 
-    // The same from the build machine, back to the first system.
-    let start = Instant::now();
-    let first = ["--image".into(), folder.join("firmware.bin").into()];
-    let again = |words: &[&str]| patient(&mut reflash(&person, &first, words, false)).expect(0).err;
-    let said = again(&["-n"]);
+    // From the build machine, as README has it: to the first system while it runs, and then by the flash.
+    let own = |more: &str| {
+        person.home.write("my-configuration.nix", vm::configuration(&modules(more)));
+    };
+    let [rebuild, write] =
+        shown::lines(&shown::blocks("README.md", "levitate.rs")[0]).try_into().expect("two lines");
+    own("");
+    let said = person.types(&rebuild);
+    assert!(said.contains("root@router runs generation 2"), "{said}");
+    assert_eq!(person.ssh("cat /etc/second").code, 1);
+    let first = ["--image".into(), other.join("firmware.bin").into()];
+    let said = patient(&mut reflash(&person, &first, &["-n"], false)).expect(0).err;
     assert!(said.contains("nothing was changed"), "{said}");
-    let said = again(&[]);
+    own(SECOND);
+    let start = Instant::now();
+    let said = person.types(&write);
     tell("doorward reflash", format_args!("{:.1} s\n{said}", start.elapsed().as_secs_f32()));
+    is_at_home(&person, "jffs2", true);
+    // As the guide has it, back to the first system; and nothing is done twice.
+    let [_, all_at_once, ..] = page();
+    let [all_at_once] = shown::lines(&all_at_once).try_into().expect("one line");
+    own("");
+    person.types(&all_at_once);
     is_at_home(&person, "jffs2", false);
-    let said = again(&[]);
+    let said = person.types(&all_at_once);
     assert!(said.contains("there is nothing to do"), "{said}");
-    // All that the machine went through were two starts and this restart: no watchdog has bitten.
-    assert_eq!(vm.said().matches("it restarts").count(), 1, "{}", vm.said());
+    // All that the machine went through were two starts and these restarts: no watchdog has bitten.
+    assert_eq!(vm.said().matches("it restarts").count(), 2, "{}", vm.said());
 }
 
 #[test]
@@ -358,8 +425,16 @@ fn the_manuals_chapter_on_a_squashfs_root_of_a_device_that_wants_signatures() {
     assert!(said.contains("it is in maintenance already"), "{said}");
     is_at_home(&person, "squashfs", true);
 
-    // By hand, back to the first system. Maintenance has the keys of the system.
-    to_maintenance(&person);
+    // By hand, back to the first system, as the page of all tasks has it. Maintenance has the keys of the system.
+    let tasks = shown::blocks("docs/guide/tasks.md", "levitate.rs").remove(0);
+    let [levitate, leave, look, write, home_again]: [String; 5] =
+        shown::lines(&tasks).try_into().expect("five lines");
+    person.types(&levitate);
+    person.types(&leave);
+    person.wait("cat /etc/banner", "MAINTENANCE");
+    let said = person.types(&look);
+    assert!(said.contains("MAINTENANCE") && said.contains("\"firmware\""), "{said}");
+    is_maintenance(&person);
     let firmware = folder.join("firmware.bin");
     let signed = home.join("firmware.bin");
     let mut sign = Command::new(doorward());
@@ -370,8 +445,13 @@ fn the_manuals_chapter_on_a_squashfs_root_of_a_device_that_wants_signatures() {
     let unsigned = "head -c 65536 firmware.bin > part; flashcp --bare part mtd:kernel";
     let refused = person.ssh(unsigned).expect(1).err;
     assert!(refused.contains("it is not signed"), "{refused}");
-    write(&person);
-    let _visit = person.leave("reboot");
+    person.types(&write);
+    // Once more, as the page about the flash has it: all of it is there.
+    let [.., streamed] = page();
+    let [streamed] = shown::lines(&streamed).try_into().expect("one line");
+    let said = person.types(&streamed);
+    assert!(said.contains("signed with the key test-1"), "{said}");
+    person.types(&home_again);
     is_at_home(&person, "squashfs", false);
     assert_eq!(vm.said().matches("it restarts").count(), 2, "{}", vm.said());
 }
