@@ -43,7 +43,7 @@ pub fn shell(folder: &Path) -> Command {
     let mut shell = nix::command("/bin/sh");
     let before = std::env::var("PATH").unwrap_or_default();
     shell.env("PATH", format!("{}:{before}", bin.display())).current_dir(folder);
-    shell.env("DOORWARD_STORE", nix::store()).env("DOORWARD", nix::sources());
+    shell.env("DOORWARD_STORE", nix::store());
     shell.stdin(Stdio::null());
     shell
 }
