@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use pages::{Block, Mark, Step, steps};
 
+use crate::machine::executable;
 use crate::{doorward, nix, ward};
 
 /// The steps of each block of a page that names this test.
@@ -45,6 +46,20 @@ pub fn shell(folder: &Path) -> Command {
     shell.env("PATH", format!("{}:{before}", bin.display())).current_dir(folder);
     shell.env("DOORWARD_STORE", nix::store());
     shell.stdin(Stdio::null());
+    shell
+}
+
+/// The same, and whatever `root@` stands before is the device that ssh finds by these words.
+pub fn shell_for_device(folder: &Path, words: &[&str]) -> Command {
+    let shell = shell(folder);
+    let text = format!(
+        "#!/bin/sh\nfor word; do shift\ncase $word in root@*) word=root@127.0.0.1;; esac\n\
+         set -- \"$@\" \"$word\"; done\nexec /usr/bin/ssh {} \"$@\"\n",
+        words.join(" ")
+    );
+    let ssh = folder.join("bin/ssh");
+    fs::write(&ssh, text).expect("a file can be written");
+    executable(&ssh);
     shell
 }
 

@@ -3,18 +3,15 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use e2e::client::Said;
+use e2e::client::{Said, Visit, patient};
 use e2e::dice::Dice;
-use e2e::machine::executable;
 use e2e::nix::{self, sources, store};
-use e2e::vm::{self, LIMIT, Vm};
+use e2e::vm::{self, LIMIT, Roots, Vm};
 use e2e::{Folder, doorward, shown, wait_for};
-use model::flash::manifest::Manifest;
 use pages::Step;
 
 /// The manual's configuration, with the example's services.
@@ -103,23 +100,12 @@ impl Person<'_> {
         patient(&mut self.command(line))
     }
 
-    /// A shell on the build machine, for which whatever `root@` stands before is this device.
-    fn shell(&self) -> Command {
+    /// Types a line of a page there.
+    fn types(&self, line: &str) -> String {
         let own = self.command("");
         let words = own.get_args().filter_map(|word| word.to_str());
         let words: Vec<&str> = words.take_while(|word| !word.starts_with("root@")).collect();
-        let text = format!(
-            "#!/bin/sh\nfor word; do shift\ncase $word in root@*) word=root@127.0.0.1;; esac\n\
-             set -- \"$@\" \"$word\"; done\nexec /usr/bin/ssh {} \"$@\"\n",
-            words.join(" ")
-        );
-        executable(&self.home.write("bin/ssh", text));
-        shown::shell(self.home.path())
-    }
-
-    /// Types a line of a page there.
-    fn types(&self, line: &str) -> String {
-        shown::typed(&mut self.shell(), line)
+        shown::typed(&mut shown::shell_for_device(self.home.path(), &words), line)
     }
 
     /// Says this, and does not wait for an answer: nobody tells the connection that the device is gone.
@@ -145,27 +131,6 @@ impl Person<'_> {
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("no {what:?}:\n{}\n{}", self.vm.console(), self.vm.said());
-    }
-}
-
-/// A visit that is broken off at the end.
-struct Visit(Child);
-
-impl Drop for Visit {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Runs a command to its end, however long that is.
-fn patient(command: &mut Command) -> Said {
-    let output = command.stdin(Stdio::null()).output().expect("it can be started");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Said {
-        code: output.status.code().unwrap_or(-1),
-        out: text(&output.stdout),
-        err: text(&output.stderr),
     }
 }
 
@@ -428,43 +393,6 @@ fn the_manuals_chapter_on_a_squashfs_root_of_a_device_that_wants_signatures() {
     let _visit = person.leave("reboot");
     is_at_home(&person, "squashfs", false);
     assert_eq!(vm.said().matches("it restarts").count(), 2, "{}", vm.said());
-}
-
-/// Root file systems of two systems, and where they lie in the flash.
-struct Roots {
-    images: [Vec<u8>; 2],
-    place: u64,
-}
-
-impl Roots {
-    /// Of what two devices were built into.
-    fn of(folders: &[PathBuf; 2]) -> Self {
-        let images = folders.each_ref().map(|folder| {
-            let firmware = fs::read(folder.join("firmware.bin")).expect("an image");
-            let manifest = Manifest::of_file(&firmware).expect("whole").expect("it is there");
-            let part = manifest.parts.iter().find(|part| part.name == "rootfs").expect("a root");
-            firmware[part.offset as usize..][..part.bytes as usize].to_vec()
-        });
-        let text = fs::read_to_string(folders[0].join("vm.json")).expect("a description");
-        let description: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
-        let place = description["flash"]["partitions"]["rootfs"]["offset"].as_u64();
-        Self { images, place: place.expect("it has a place") }
-    }
-
-    /// Which of them is in a flash; none while one is half written.
-    fn found(&self, flash: &Path) -> Option<usize> {
-        let file = fs::File::open(flash).expect("a flash");
-        self.images.iter().position(|image| {
-            let mut bytes = vec![0; image.len()];
-            file.read_exact_at(&mut bytes, self.place).expect("it is as large");
-            bytes == *image
-        })
-    }
-
-    fn put(&self, which: usize, flash: &Path) {
-        let file = fs::File::options().write(true).open(flash).expect("a flash");
-        file.write_all_at(&self.images[which], self.place).expect("it is as large");
-    }
 }
 
 /// Where on its way a device is when the plug is pulled, and how long a moment in it may be.
