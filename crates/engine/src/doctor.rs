@@ -5,6 +5,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use model::deploy::store_path::STORE;
+
 /// A file system that can be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileSystem {
@@ -23,8 +25,11 @@ pub struct Service {
     pub name: String,
     /// It is not what it should be.
     pub failed: bool,
-    /// How often its process has died in the last hour.
+    /// How often its process has died in the last hour, since it was last brought up, and not as it was
+    /// told to.
     pub deaths: usize,
+    /// How often one that is to be up all the time was restarted by its controllers in that time.
+    pub restarts: usize,
 }
 
 /// What is known of the generations of a device.
@@ -37,7 +42,8 @@ pub struct Generations {
     pub boot_name: String,
     /// A trial that goes on, in a sentence, and its id.
     pub trial: Option<(String, String)>,
-    /// The last one that was tried and is gone, and why; nothing once another one was kept.
+    /// The last one that was tried and is gone, and why; nothing once another one was kept, or where
+    /// somebody wanted it so.
     pub failed: Option<(String, String)>,
     /// Whether what runs is signed by a key that is trusted here; `None`: no keys are, or it is no store path.
     pub signed: Option<bool>,
@@ -54,21 +60,27 @@ pub struct Facts {
     /// Bytes of memory, and those that programs can still have.
     pub memory: Option<(u64, u64)>,
     pub services: Vec<Service>,
+    /// The folder that their service directories are in.
+    pub service_dirs: String,
+    /// What the next start brings up, and is down because somebody stopped it.
+    pub stopped: Vec<String>,
     /// Nobody can say how services are, and why.
     pub no_services: Option<String>,
     /// The manager answers.
     pub manager: Option<bool>,
-    /// There is a log of what services say, and when something was last written there, in seconds.
+    /// There is a log of what services say.
     pub log: Option<bool>,
+    /// The folder that it is to be in.
+    pub log_place: String,
     /// Seconds since 1970.
     pub clock: Option<u64>,
     pub generations: Option<Generations>,
-    /// Init runs another program than the file at its path is now.
-    pub init_is_old: bool,
+    /// Init runs another program than this one, which lies here.
+    pub newer_ward: Option<String>,
     /// The services that run are of another database than the one that the next start takes.
     pub database_is_old: bool,
-    /// It runs in memory, or the next restart leads there: in words.
-    pub maintenance: Option<String>,
+    /// It runs in memory, or the next restart leads there: in words, and what leads back.
+    pub maintenance: Option<(String, String)>,
     /// The kernel that runs, and the one that its modules are for.
     pub kernels: Option<(String, String)>,
     /// Root needs no password.
@@ -115,7 +127,15 @@ const FREE_ENOUGH: u64 = 64 << 20;
 /// Of the worst first; of one weight in the order in which they were found.
 pub fn examine(facts: &Facts) -> Vec<Finding> {
     let mut list = List(Vec::new());
-    facts.file_systems.iter().for_each(|one| list.file_system(one));
+    // Generations take room in the store alone.
+    let holds = |one: &&FileSystem| {
+        let below = STORE.strip_prefix(one.place.trim_end_matches('/'));
+        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let store = facts.file_systems.iter().filter(holds).max_by_key(|one| one.place.len());
+    for one in &facts.file_systems {
+        list.file_system(one, store.is_some_and(|store| store.place == one.place));
+    }
     if let Some((all, left)) = facts.memory
         && left < all / 10
     {
@@ -167,18 +187,15 @@ impl List {
         self.0.push(Finding { weight, code, what, cure: cure.into() });
     }
 
-    fn file_system(&mut self, one: &FileSystem) {
+    fn file_system(&mut self, one: &FileSystem, holds_store: bool) {
         let FileSystem { place, kind, bytes, free, nodes, nodes_free } = one;
         let in_memory = matches!(kind.as_str(), "tmpfs" | "ramfs" | "devtmpfs");
-        let cure = match in_memory {
-            true => {
-                format!("it lies in memory: `du -ax {place} | sort -n` shows what is large there")
-            }
-            false => format!(
-                "`ward generation delete --keep 2` and `ward store collect` free what old generations hold; \
-                 `du -ax {place} | sort -n` shows the rest"
-            ),
+        let frees = match (in_memory, holds_store) {
+            (true, _) => "it lies in memory: ",
+            (false, true) => "`ward store collect --keep 2` frees what old generations hold; ",
+            (false, false) => "",
         };
+        let cure = format!("{frees}`du -ax {place} | sort -n` shows what is large there");
         if *bytes > 0 && *free < *bytes / 10 && *free < FREE_ENOUGH {
             let weight = if *free < *bytes / 50 { Weight::Bad } else { Weight::Warning };
             let how = if weight == Weight::Bad { "is full" } else { "is about to fill up" };
@@ -189,15 +206,17 @@ impl List {
         if *nodes > 0 && *nodes_free < *nodes / 10 {
             let weight = if *nodes_free < *nodes / 50 { Weight::Bad } else { Weight::Warning };
             let what = format!("{place} ({kind}) has room for {nodes_free} more files, of {nodes}");
-            let cure =
-                format!("many small files lie there: `find {place} -xdev | wc -l` in its folders");
+            let cure = format!(
+                "many small files lie there: `find {place} -xdev | sed 's|/[^/]*$||' | sort | uniq -c | sort -n` \
+                 shows in which folders"
+            );
             self.add(weight, "inodes", what, &cure);
         }
     }
 
     fn services(&mut self, facts: &Facts) {
         if let Some(why) = &facts.no_services {
-            let cure = "`ward boot` makes the live directory; -l names another one";
+            let cure = "`reboot` makes the live directory anew; -l names another one";
             self.add(Weight::Bad, "no-services", why.clone(), cure);
         }
         if facts.manager == Some(false) {
@@ -206,26 +225,49 @@ impl List {
                 Weight::Bad,
                 "manager",
                 what,
-                "`ward log -s manager` says why; init starts it again by itself",
+                "init starts it again when it ends: `kill -9 $(pidof ward-manager)` ends one that hangs, and no service notices",
             );
         }
         if facts.log == Some(false) {
             let what = "nothing keeps what services say: there is no log".into();
-            self.add(Weight::Bad, "log", what, "is the file system of /run/uncaught-logs full? init starts the logger again by itself");
+            let place = &facts.log_place;
+            let cure = format!(
+                "`df {place}` shows whether there is room; init starts the logger again when it ends: \
+                 `kill -9 $(pidof ward-logger)`"
+            );
+            self.add(Weight::Bad, "log", what, &cure);
         }
-        for Service { name, failed, deaths } in &facts.services {
+        if !facts.stopped.is_empty() {
+            let names = facts.stopped.join(" ");
+            let what = format!("somebody has stopped what every start brings up: {names}");
+            self.add(Weight::Warning, "stopped", what, &format!("`ward start {names}`"));
+        }
+        for Service { name, failed, deaths, restarts } in &facts.services {
             if *failed {
                 let what = format!("{name} is not as it should be");
                 self.add(
                     Weight::Bad,
                     "service",
                     what,
-                    &format!("`ward why {name}`, then `ward log -s {name}`"),
+                    &format!("`ward why {name}` says why; `ward restart {name}` tries it again"),
                 );
             }
             if *deaths >= DEATHS {
                 let what = format!("{name} has died {deaths} times in the last hour");
-                let cure = format!("`ward why {name}` shows how it ends, and its last words");
+                let cure = format!(
+                    "`ward why {name}` shows how it ends, and its last words; once that is mended, \
+                     `s6-svdt-clear {}/{name}` begins to count anew",
+                    facts.service_dirs
+                );
+                self.add(Weight::Warning, "restarts", what, &cure);
+            }
+            if *restarts >= DEATHS {
+                let what = format!(
+                    "{name} was restarted {restarts} times in the last hour, as it did not do what it should"
+                );
+                let cure = format!(
+                    "`ward why {name}` shows what is asked of it, `ward log -s {name}` what it says"
+                );
                 self.add(Weight::Warning, "restarts", what, &cure);
             }
         }
@@ -243,9 +285,11 @@ impl List {
                 "{} runs and was never confirmed: the next start takes {}",
                 it.running_name, it.boot_name
             );
-            let cure =
-                "`ward generation activate` tries what runs, and keeps it; a restart goes back";
-            self.add(Weight::Warning, "unconfirmed", what, cure);
+            let cure = format!(
+                "`ward generation activate --no-confirm {}` keeps what runs; a restart goes back",
+                it.running
+            );
+            self.add(Weight::Warning, "unconfirmed", what, &cure);
         }
         if let Some((number, why)) = &it.failed {
             let what = format!("generation {number} was tried, and did not work: {why}");
@@ -253,11 +297,11 @@ impl List {
                 Weight::Warning,
                 "update-failed",
                 what,
-                &format!("`ward generation show {number}` tells more"),
+                &format!("`ward generation show {number}` tells more, `ward generation delete {number}` forgets it"),
             );
         }
         if let Some(why) = &it.keys_damaged {
-            let cure = "until it is mended nothing is received: `doorward rebuild` of a configuration with the right keys needs them first";
+            let cure = "nothing is received until it is mended: `ward generation rollback` goes back to one whose keys can be read";
             self.add(Weight::Bad, "keys", format!("the trusted keys cannot be read: {why}"), cure);
         } else if it.signed == Some(false) {
             let what = format!(
@@ -268,7 +312,7 @@ impl List {
                 Weight::Warning,
                 "unsigned",
                 what,
-                "`doorward copy --sign KEY` sends it again, with a signature",
+                "the next `doorward rebuild --sign KEY` that changes something brings one",
             );
         } else if !it.running.is_empty() && !it.keys {
             let what =
@@ -290,7 +334,7 @@ impl List {
                 Weight::Bad,
                 "password",
                 what,
-                "`passwd root`; in a configuration `users.root.passwd`",
+                "`users.root.passwd` of the configuration is its hash, as `openssl passwd -6` makes it, or `!` for keys alone",
             );
         }
         if facts.clock.is_some_and(|now| now < CLOCK_SET) {
@@ -300,7 +344,7 @@ impl List {
                 Weight::Warning,
                 "clock",
                 what,
-                "is the time service up, and does it reach its servers?",
+                "`ward status` shows whether the time service is up; `date -s '2030-12-31 23:59'` sets it by hand",
             );
         }
         if facts.watchdog_is_idle {
@@ -311,12 +355,14 @@ impl List {
                 Weight::Note,
                 "watchdog",
                 what,
-                "`hardware.watchdog` of the configuration names it",
+                "`svc.watchdog.build { }` among the services of the configuration feeds it",
             );
         }
-        if facts.init_is_old {
+        if let Some(ward) = &facts.newer_ward {
             let what = "init still is the `ward` from before it was replaced".into();
-            self.add(Weight::Warning, "init", what, "`ward reexec`: services go on meanwhile");
+            let cure =
+                format!("`ward reexec {ward}` makes init that one; services go on meanwhile");
+            self.add(Weight::Warning, "init", what, &cure);
         }
         if facts.database_is_old {
             let what =
@@ -341,13 +387,8 @@ impl List {
                 "the kernel is flashed with the whole image (docs/guide/reinstall.md)",
             );
         }
-        if let Some(maintenance) = &facts.maintenance {
-            self.add(
-                Weight::Warning,
-                "maintenance",
-                maintenance.clone(),
-                "`reboot` leads back to the usual system",
-            );
+        if let Some((what, back)) = &facts.maintenance {
+            self.add(Weight::Warning, "maintenance", what.clone(), back);
         }
     }
 }

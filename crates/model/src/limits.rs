@@ -185,6 +185,9 @@ pub const ASKERS_MAX: usize = 64;
 /// start of a large router and some changes behind it, in 36 KiB.
 pub const SPANS_MAX: usize = 512;
 
+/// Bytes of the file in which it writes these down, with names of 255 bytes.
+pub const RECORD_BYTES_MAX: usize = SPANS_MAX * 300 + ASKERS_MAX * (ASKER_BYTES_MAX + 100);
+
 /// Ends of processes and scripts which it remembers, for `ward why`.
 pub const RUNS_MAX: usize = 64;
 

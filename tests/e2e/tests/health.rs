@@ -92,6 +92,15 @@ fn a_sick_service_is_restarted_with_what_needs_it_be_it_a_longrun_or_a_oneshot()
         let count = device.notes("starts").len();
         thread::sleep(Duration::from_millis(800));
         assert_eq!(device.notes("starts").len(), count);
+        let doctor = || device.ward("doctor").out;
+        assert!(!doctor().contains("wan was restarted"), "{}", doctor());
+        fs::remove_file(device.join("good")).expect("it is there");
+        wait_for("more restarts", PATIENCE, || {
+            (device.notes("starts").len() > count + 2).then_some(())
+        });
+        wait_for("the doctor", PATIENCE, || {
+            doctor().contains("warning  wan was restarted ").then_some(())
+        });
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a person at night asks a device: `ward why` and `ward chart`.
 
 use std::fs;
-use std::time::Duration;
 
 use e2e::client::Client;
 use e2e::device::{Device, PATIENCE, signal};
@@ -24,12 +23,10 @@ fn why_tells_how_it_ended_how_long_it_ran_and_what_it_said_last() {
     device.bundle("default", &[]).start();
     let _waiting = Client::start(&mut device.ward_command("start --wait 0 user"));
     device.wait_log("dies line 11");
-    // For a moment init has written down that it ended, and the manager has not heard of it; and how
-    // services are is asked before how they ended.
+    // For a moment init has written down that it ended, and the manager has not heard of it.
     let said = wait_for("its end", PATIENCE, || {
         let said = why(&device, "user");
-        let told = said.contains("last end of dies: exit code 7 after");
-        (told && said.contains("next start in")).then_some(said)
+        said.contains("last end of dies: exit code 7 after").then_some(said)
     });
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines[0], "user is waiting: for dies", "{said}");
@@ -186,9 +183,43 @@ fn the_chart_outlives_an_update_and_shows_what_failed_or_goes_on() {
     );
     let said = device.ward("chart -n 0").expect(0);
     assert!(said.out.contains("aaa"), "{}", said.out);
-    // What is forgotten with the manager is said to be.
-    signal(device.manager_pid(), Signal::KILL);
-    let said = wait_for("the next manager", Duration::from_secs(30), || {
+    // The next manager goes on with it; what went on meanwhile comes to its end there.
+    let waiting = Client::start(&mut device.ward_command("start --wait 0 never"));
+    let record = device.live().join("record");
+    wait_for("it is written down", PATIENCE, || {
+        let text = fs::read(&record).unwrap_or_default();
+        text.windows(5).filter(|part| part == b"never").count().checked_sub(4)
+    });
+    drop(waiting);
+    let list = |device: &Device| {
+        let text = device.ward("chart --list").expect(0).out;
+        // All but the times.
+        let lines = text.lines().map(|line| {
+            let what =
+                line.split_once("service").map_or("", |(_, rest)| rest.trim_start_matches('s'));
+            what.trim().to_owned()
+        });
+        lines.collect::<Vec<String>>()
+    };
+    let before = list(&device);
+    assert!(before.iter().all(|by| by.starts_with("ward ")), "{before:?}");
+    let old = device.manager_pid();
+    signal(old, Signal::KILL);
+    wait_for("the next manager", PATIENCE, || (device.manager_pid() != old).then_some(()));
+    assert_eq!(list(&device), before);
+    device.ward("stop never").expect(0);
+    let json = device.ward("chart -n 0 --json").expect(0).out;
+    assert!(json.contains("never") && json.contains("\"failed\""), "{json}");
+    assert_eq!(list(&device)[..before.len()], before[..]);
+    // What is forgotten is said to be.
+    let mut old = device.manager_pid();
+    let said = wait_for("a manager that knows nothing", PATIENCE, || {
+        fs::remove_file(&record).ok();
+        signal(old, Signal::KILL);
+        old = wait_for("the next manager", PATIENCE, || {
+            let new = device.manager_pid();
+            (new != old).then_some(new)
+        });
         let said = device.ward("chart");
         (said.code == 1).then_some(said)
     });
@@ -205,7 +236,8 @@ fn codes(said: &str) -> Vec<String> {
 fn the_doctor_finds_what_is_wrong_and_nothing_where_nothing_is() {
     let device = Device::new("doctor");
     device.sleeper("well").longrun("dies", "exit 7").set("dies", "restart-wait", "10");
-    device.oneshot("fails", "false").bundle("default", &["well"]).start();
+    device.longrun("polite", "trap 'exit 0' TERM; sleep 100000 & wait");
+    device.oneshot("fails", "false").bundle("default", &["well", "polite"]).start();
     let logs = device.join("logs").display().to_string();
     let doctor = |words: &str| device.ward(&format!("doctor -d {logs} {words}"));
     // What this machine lacks is no matter here.
@@ -231,6 +263,17 @@ fn the_doctor_finds_what_is_wrong_and_nothing_where_nothing_is() {
     );
     assert!(said.out.contains("warning  dies has died "), "{}", said.out);
     assert!(said.out.ends_with(" to be done\n"), "{}", said.out);
+    // What is told to end does not die, however it ends; what somebody has stopped is named.
+    for _ in 0..3 {
+        device.ward("restart polite").expect(0);
+    }
+    device.ward("stop polite").expect(0);
+    let said = doctor("").expect(1).out;
+    assert!(!said.contains("polite has died"), "{said}");
+    assert!(
+        said.contains("every start brings up: polite\n         `ward start polite`\n"),
+        "{said}"
+    );
     // Without a log, and without any services.
     let said = device.ward("doctor --json -d /nowhere").expect(1);
     assert!(of_services(&said.out).contains(&"log".to_owned()), "{}", said.out);

@@ -1,5 +1,5 @@
 //! `doorward rebuild` of a device that a script stands for: what it is asked, where, and what comes of the
-//! answers. (What a device does is shown in `trial.rs`, and both together in `update.rs`.)
+//! answers. (What a device does is shown in `trial.rs`, and both together in `virtual/update.rs`.)
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,6 @@
 //! `doorward reflash` where something goes wrong. What stands for ssh, and for the device behind it, is a
 //! script: it answers from files, and can be told to fail at each step. (The way on which all goes well is
-//! walked with a router in `levitate.rs`.)
+//! walked with a router in `virtual/levitate.rs`.)
 
 use std::fs;
 use std::path::PathBuf;

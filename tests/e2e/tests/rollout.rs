@@ -1,5 +1,5 @@
 //! Many devices by one command. What stands for ssh here is a script: which devices there are, and that
-//! they cannot be reached, is all that is asked of it. (What one device does is shown in `update.rs`.)
+//! they cannot be reached, is all that is asked of it. (What one device does is shown in `virtual/update.rs`.)
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -22,7 +22,7 @@ impl House {
         device.bundle("default", &["web"]).start();
         let folder = Folder::new(&format!("{what}-way"));
         let script = format!(
-            "#!/bin/sh\nverb=$1; shift\ncase $verb in\nstatus|chart) exec {0} $verb -l {1} \"$@\" ;;\n\
+            "#!/bin/sh\nverb=$1; shift\n[ $verb$OLD = --versionyes ] && exec echo ward 0.0.1\ncase $verb in\nstatus|chart) exec {0} $verb -l {1} \"$@\" ;;\n\
              doctor) exec {0} doctor -l {1} -d {2} \"$@\" ;;\n*) exec {0} $verb \"$@\" ;;\nesac\n",
             ward().display(),
             device.live().display(),
@@ -32,7 +32,8 @@ impl House {
         e2e::machine::executable(&program);
         // The last word is the command; the one before it is the device.
         let ssh = format!(
-            "for word; do host=$last; last=$word; done\ncase $host in *barn) echo no route >&2; exit 255 ;; esac\n\
+            "for word; do host=$last; last=$word; done\ncase $host in *barn) echo no route >&2; exit 255 ;;\n\
+             *hut) PATH=/nowhere exec /bin/sh -c \"$last\" ;; *old) export OLD=yes ;; esac\n\
              PATH={}:$PATH exec sh -c \"$last\"\n",
             folder.join("bin").display()
         );
@@ -137,6 +138,18 @@ fn the_doctor_looks_at_this_machine_and_at_the_device() {
     has(&said, "program", "nix-build is missing");
     has(&said, "ssh-key", "no key");
     has(&house.run("doctor --json root@barn").expect(1), "device", "root@barn: cannot be reached");
+    let said = house.run("doctor root@hut").expect(1);
+    assert!(
+        said.out.contains("root@hut: it has no `ward`\n         is it the right one?"),
+        "{}",
+        said.out
+    );
+    let said = house.run("doctor root@old").expect(1);
+    let version = format!(
+        "warning  root@old has ward 0.0.1, and this is doorward {0}\n         `doorward rebuild root@old` ",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert!(said.out.contains(&version), "{}", said.out);
     house.device.ward("start fails").expect(1);
     let said = house.run("doctor --json root@router").expect(1);
     has(&said, "service", "root@router: fails is not as it should be");

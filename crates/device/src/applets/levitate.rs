@@ -125,7 +125,7 @@ pub fn where_one_is() -> Option<String> {
         ));
     }
     ramdisk::is_ready().then(|| {
-        "maintenance is prepared: `reboot` goes there, `levitate --cancel` undoes that".to_owned()
+        "maintenance is prepared: `reboot` goes there; `levitate --cancel` undoes that".to_owned()
     })
 }
 

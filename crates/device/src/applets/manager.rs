@@ -7,6 +7,7 @@ mod clients;
 mod conditions;
 mod init_link;
 mod outputs;
+mod record;
 mod update;
 
 use std::io::Write;
@@ -31,6 +32,7 @@ use clients::Clients;
 use conditions::Conditions;
 use init_link::InitLink;
 use outputs::Outputs;
+use record::Record;
 use update::{RESTORER, UPDATER, Updates};
 
 pub const COMMAND: Command = Command {
@@ -42,7 +44,7 @@ pub const COMMAND: Command = Command {
 Init starts one manager for each live directory and keeps it up. It knows \
 what every service needs, starts and stops services in that order, and \
 listens on LIVE/manager. It may be killed at any moment: all that matters is \
-in LIVE/state and in init. Where LIVE/group holds the number of a group, \
+in LIVE/state and in init, and what `ward chart` shows in LIVE/record. Where LIVE/group holds the number of a group, \
 members of that group may ask how services are.",
     run,
 };
@@ -70,6 +72,7 @@ fn run(args: &mut Args, _out: &mut dyn Write) -> Result<Exit, Failure> {
     live.take_up_stopped();
     complain(live_upkeep::adopt(&live, None));
     let mut program = Program::new(live)?;
+    program.take_up_record();
     loop {
         program.turn()?;
     }
@@ -86,6 +89,7 @@ struct Program {
     updates: Updates,
     askers: Askers,
     timeline: Timeline,
+    record: Record,
     conditions: Conditions,
     outputs: Outputs,
     /// How the stopping for an update has ended.
@@ -117,6 +121,7 @@ impl Program {
             updates: Updates::default(),
             askers: Askers::default(),
             timeline: Timeline::default(),
+            record: Record::default(),
             conditions: Conditions::default(),
             stopped: None,
             now: clock::now(),
@@ -132,7 +137,7 @@ impl Program {
         }
         self.tell_watchers();
         self.flush();
-        let others = [self.clients.deadline(), self.outputs.deadline()];
+        let others = [self.clients.deadline(), self.outputs.deadline(), self.record.deadline()];
         let deadline = [self.graph.deadline(), self.init.retry()].into_iter().chain(others);
         let deadline = deadline.flatten().min();
         let ready = self.events.wait(deadline).map_err(Failure::refused)?;
@@ -149,6 +154,7 @@ impl Program {
             self.step(Event::Tick);
         }
         self.publish();
+        self.record();
         while let Some(outcome) = self.stopped.take() {
             self.go_on_with_update(outcome);
         }
@@ -161,7 +167,8 @@ impl Program {
         let (pid, before) = (ask.pid, self.graph.newest());
         self.step(Event::Ask(ask));
         if self.graph.newest() != before {
-            self.askers.note(before + 1, pid, because, self.now);
+            let request = self.timeline.change(before + 1);
+            self.askers.note(request, pid, because, self.now);
         }
     }
 
@@ -186,7 +193,8 @@ impl Program {
                         self.live.name(need),
                         self.live.name(service)
                     );
-                    self.askers.note(order, 0, Some(because), self.now);
+                    let request = self.timeline.change(order);
+                    self.askers.note(request, 0, Some(because), self.now);
                 }
                 Action::AllDown => self.init.all_down(),
                 Action::Tell { client: UPDATER, service, news, .. } => {
@@ -284,13 +292,15 @@ impl Program {
     /// Remembers when a service was brought up or down, for `ward chart`.
     fn note_change(&mut self, service: Index, old: u8, byte: u8) {
         let order = self.graph.claim(service);
+        let asked = self.askers.at(self.timeline.change(order));
         // What asks right now is noted once it is done.
         let asked = match order {
             0 => None,
-            _ if order == self.graph.newest() => Some(self.askers.at(order).unwrap_or(self.now)),
-            _ => self.askers.at(order),
+            _ if order == self.graph.newest() => Some(asked.unwrap_or(self.now)),
+            _ => asked,
         };
         self.timeline.stored(self.now, service, (old, byte), order, asked);
+        self.record.touch(self.now);
     }
 
     fn lose_client(&mut self, number: usize) {

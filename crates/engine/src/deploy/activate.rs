@@ -9,6 +9,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use model::deploy::history::WANTED_BACK;
 use model::deploy::trial::{Id, Phase, Plan, Progress, Way};
 use model::limits::{RECORD_LINES_MAX, TRIAL_RESUMES_MAX};
 use model::time::Moment;
@@ -169,7 +170,7 @@ impl Trial {
             (
                 Phase::Beginning | Phase::Switching | Phase::Checking | Phase::Awaiting,
                 Event::RollBack { by },
-            ) => self.fail(now, format!("{by} wanted it back"), actions),
+            ) => self.fail(now, format!("{by} {WANTED_BACK}"), actions),
             (Phase::Committing, Event::Committed) => {
                 self.enter(now, Phase::Committed, None, Some(Action::End), actions);
             }

@@ -47,9 +47,10 @@ fn each_finding_has_its_cause() {
     use Weight::*;
     let mib = 1 << 20;
     let service = |failed, deaths| Facts {
-        services: vec![Service { name: "dns".into(), failed, deaths }],
+        services: vec![Service { name: "dns".into(), failed, deaths, restarts: 0 }],
         ..Facts::default()
     };
+    let restarted = Service { name: "dns".into(), restarts: DEATHS, ..Service::default() };
     let table: Vec<(Facts, Weight, &str)> = vec![
         (disk("ubifs", 100 * mib, 9 * mib, 0, 0), Warning, "space"),
         (disk("tmpfs", 100 * mib, mib, 0, 0), Bad, "space"),
@@ -60,17 +61,22 @@ fn each_finding_has_its_cause() {
         (Facts { memory: Some((1000, 9)), ..Facts::default() }, Bad, "memory"),
         (service(true, 0), Bad, "service"),
         (service(false, DEATHS), Warning, "restarts"),
+        (Facts { services: vec![restarted], ..Facts::default() }, Warning, "restarts"),
+        (Facts { stopped: vec!["dns".into()], ..Facts::default() }, Warning, "stopped"),
         (Facts { manager: Some(false), ..Facts::default() }, Bad, "manager"),
         (Facts { no_services: Some("gone".into()), ..Facts::default() }, Bad, "no-services"),
         (Facts { log: Some(false), ..Facts::default() }, Bad, "log"),
         (Facts { clock: Some(7), ..Facts::default() }, Warning, "clock"),
-        (Facts { init_is_old: true, ..Facts::default() }, Warning, "init"),
+        (Facts { newer_ward: Some("/ward".into()), ..Facts::default() }, Warning, "init"),
         (Facts { database_is_old: true, ..Facts::default() }, Warning, "database"),
         (Facts { root_is_open: true, ..Facts::default() }, Bad, "password"),
         (Facts { watchdog_is_idle: true, ..Facts::default() }, Note, "watchdog"),
         (Facts { kernels: Some(("6.1".into(), "6.2".into())), ..Facts::default() }, Bad, "kernel"),
         (
-            Facts { maintenance: Some("maintenance".into()), ..Facts::default() },
+            Facts {
+                maintenance: Some(("maintenance".into(), "`reboot`".into())),
+                ..Facts::default()
+            },
             Warning,
             "maintenance",
         ),
@@ -100,12 +106,35 @@ fn much_room_is_enough_and_read_only_sizes_of_zero_say_nothing() {
 }
 
 #[test]
+fn generations_are_blamed_only_where_their_store_lies() {
+    let at = |place: &str, kind: &str| FileSystem {
+        place: place.into(),
+        kind: kind.into(),
+        bytes: 1 << 20,
+        ..FileSystem::default()
+    };
+    let table = [("/", false), ("/nix", true), ("/n", false), ("/persist", false), ("/run", false)];
+    let file_systems = table.map(|(place, _)| at(place, "jffs2")).to_vec();
+    let all = examine(&Facts { file_systems, ..Facts::default() });
+    for ((place, holds), finding) in table.iter().zip(&all) {
+        assert_eq!(finding.cure.contains("ward store collect"), *holds, "{place}: {finding:?}");
+    }
+    let all = examine(&Facts { file_systems: vec![at("/", "jffs2")], ..Facts::default() });
+    assert!(all[0].cure.contains("ward store collect"), "{all:?}");
+}
+
+#[test]
 fn the_worst_comes_first_and_odd_facts_are_no_end() {
     let facts = Facts {
         memory: Some((u64::MAX, u64::MAX)),
         clock: Some(0),
         root_is_open: true,
-        services: vec![Service { name: "\0\u{1b}".to_string(), failed: true, deaths: usize::MAX }],
+        services: vec![Service {
+            name: "\0\u{1b}".to_string(),
+            failed: true,
+            deaths: usize::MAX,
+            restarts: usize::MAX,
+        }],
         kernels: Some((String::new(), String::new())),
         ..disk("", u64::MAX, 0, u64::MAX, u64::MAX)
     };

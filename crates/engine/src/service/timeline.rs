@@ -49,7 +49,7 @@ pub struct Timeline {
     runs: VecDeque<Run>,
     /// When the process of each service began, as far as that was seen.
     begun: Vec<Option<Moment>>,
-    /// The requests before the last update.
+    /// The requests before the last update, or of managers before this one.
     earlier: u32,
 }
 
@@ -99,11 +99,7 @@ impl Timeline {
             _ => return,
         };
         let change = self.earlier.saturating_add(order);
-        if self.spans.len() >= SPANS_MAX {
-            self.spans.pop_front();
-            self.forgotten = true;
-        }
-        self.spans.push_back(Span { service, up, end, change, asked, begun: now, ended: now });
+        self.push(Span { service, up, end, change, asked, begun: now, ended: now });
     }
 
     fn end(&mut self, now: Moment, service: Index, end: SpanEnd) {
@@ -114,6 +110,38 @@ impl Timeline {
         {
             (span.end, span.ended) = (end, now);
         }
+    }
+
+    /// A span that somebody before has remembered, by what the state byte says of its service by now.
+    pub fn remember(&mut self, now: Moment, mut span: Span, byte: u8) {
+        if span.end == SpanEnd::Going {
+            let end = match (span.up, is(byte)) {
+                (true, Is::Starting) | (false, Is::Stopping) => SpanEnd::Going,
+                (true, Is::Up) | (false, Is::Down) => SpanEnd::Done,
+                _ => SpanEnd::Failed,
+            };
+            (span.end, span.ended) = (end, if end == SpanEnd::Going { span.begun } else { now });
+        }
+        self.goes_on_behind(span.change);
+        self.push(span);
+    }
+
+    /// Requests from now on come behind this one.
+    pub fn goes_on_behind(&mut self, change: u32) {
+        self.earlier = self.earlier.max(change);
+    }
+
+    /// There were others before.
+    pub fn forget(&mut self) {
+        self.forgotten = true;
+    }
+
+    fn push(&mut self, span: Span) {
+        if self.spans.len() >= SPANS_MAX {
+            self.spans.pop_front();
+            self.forgotten = true;
+        }
+        self.spans.push_back(span);
     }
 
     /// How init says that a service is, and how it was.
@@ -169,9 +197,15 @@ impl Timeline {
         self.spans.iter()
     }
 
-    /// The last end of a service's process or script.
-    pub fn last_run(&self, service: Index) -> Option<&Run> {
-        self.runs.iter().rev().find(|run| run.service == service)
+    /// The last ends that are remembered, of all services, in the order in which they were.
+    pub fn last_runs(&self) -> impl Iterator<Item = &Run> {
+        let is_last =
+            |at: usize, service| self.runs.range(at + 1..).all(|run| run.service != service);
+        self.runs
+            .iter()
+            .enumerate()
+            .filter(move |(at, run)| is_last(*at, run.service))
+            .map(|it| it.1)
     }
 
     /// Older spans were forgotten.
@@ -264,19 +298,54 @@ mod tests {
             timeline.told(at([10, 12, 15, 16, 20][step]), 3, was, state);
             was = Some(state);
         }
-        let run = timeline.last_run(3).unwrap();
+        let last =
+            |of: &Timeline, service| of.last_runs().find(|run| run.service == service).copied();
+        let run = last(&timeline, 3).unwrap();
         assert_eq!((run.begun, run.ended, run.exit), (Some(at(10)), at(15), Exit::Code(7)));
         assert_eq!(timeline.runs.len(), 1);
-        assert_eq!(timeline.last_run(0), None);
+        assert_eq!(last(&timeline, 0), None);
         // What a new manager hears first of a process that ended long ago is no end that it saw.
         let mut later = Timeline::default();
         later.told(at(99), 0, None, &state(Phase::Down, 1, 50, exit));
-        assert_eq!(later.last_run(0), None);
+        assert_eq!(last(&later, 0), None);
         for end in 0..10_000 {
             let (up, down) = (state(Phase::Up, end, 1, None), state(Phase::Down, end, 2, exit));
             timeline.told(at(2), 1, Some(&up), &down);
         }
         assert_eq!(timeline.runs.len(), RUNS_MAX);
+    }
+
+    #[test]
+    fn who_comes_later_goes_on_with_what_was_remembered() {
+        let span = |service, up| Span {
+            service,
+            up,
+            end: SpanEnd::Going,
+            change: 7,
+            asked: None,
+            begun: at(1),
+            ended: at(1),
+        };
+        use SpanEnd::*;
+        for (up, byte, end, ended) in [
+            (true, STARTING, Going, 1),
+            (true, UP, Done, 5),
+            (true, 0, Failed, 5),
+            (true, UP | STOPPING, Failed, 5),
+            (false, UP | STOPPING, Going, 1),
+            (false, 0, Done, 5),
+            (false, UP, Failed, 5),
+        ] {
+            let mut timeline = Timeline::default();
+            timeline.remember(at(5), span(3, up), byte);
+            assert_eq!(spans(&timeline), [(3, up, end, 1, ended)], "{byte}");
+        }
+        let mut timeline = Timeline::default();
+        timeline.remember(at(5), span(3, true), STARTING);
+        timeline.stored(at(6), 3, (STARTING, UP), 1, None);
+        timeline.stored(at(7), 2, (0, UP), 1, None);
+        assert_eq!(spans(&timeline), [(3, true, Done, 1, 6), (2, true, Done, 7, 7)]);
+        assert_eq!(timeline.spans().last().map(|span| span.change), Some(8));
     }
 
     #[test]

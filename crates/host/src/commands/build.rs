@@ -54,6 +54,27 @@ pub fn command() -> Command {
         )
 }
 
+/// What [`what`] has read, as words again.
+pub fn again(matches: &ArgMatches) -> Vec<OsString> {
+    let mut words = Vec::new();
+    for (name, option) in [("configuration", "-c"), ("device", "-d"), ("include", "-I")] {
+        for value in matches.get_many::<OsString>(name).into_iter().flatten() {
+            words.extend([option.into(), value.clone()]);
+        }
+    }
+    for name in ["arg", "argstr"] {
+        let all: Vec<&OsString> = matches.get_many(name).into_iter().flatten().collect();
+        for pair in all.chunks(2) {
+            words.push(format!("--{name}").into());
+            words.extend(pair.iter().map(|word| (*word).clone()));
+        }
+    }
+    if let Some(store) = matches.get_one::<PathBuf>("store") {
+        words.extend(["--store".into(), store.clone().into()]);
+    }
+    words
+}
+
 /// What says what is built: the same for all that build.
 pub fn what() -> Vec<Arg> {
     let words = |name: &'static str| Arg::new(name).value_parser(value_parser!(OsString));

@@ -60,13 +60,7 @@ fn arguments() -> Vec<Arg> {
         )
         .arg(flag("dry-run", "Only print what would be sent"))
         .arg(flag("json", "Print what happens as JSON, an event a line"))
-        .arg(
-            Arg::new("sign")
-                .long("sign")
-                .value_name("KEYFILE")
-                .value_parser(value_parser!(PathBuf))
-                .help("Sign the paths with this key, as `nix-store --generate-binary-cache-key` makes it"),
-        )
+        .arg(sign())
         .arg(
             Arg::new("retries")
                 .long("retries")
@@ -200,6 +194,15 @@ fn store_path(path: &Path, root: &Path) -> Result<StorePath, Failure> {
     let below = real.strip_prefix(root).unwrap_or(&real);
     let text = format!("/{}", below.to_string_lossy().trim_start_matches('/'));
     StorePath::of(&text).map_err(|error| wrong(&error))
+}
+
+/// The option that names a key.
+pub fn sign() -> Arg {
+    Arg::new("sign")
+        .long("sign")
+        .value_name("KEYFILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("Sign the paths with this key, as `nix-store --generate-binary-cache-key` makes it")
 }
 
 pub fn signing_key(file: &Path) -> Result<SigningKey, Failure> {

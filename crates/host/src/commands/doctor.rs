@@ -1,6 +1,7 @@
 //! `doorward doctor`: what this machine lacks, and what is wrong with a device, each with what helps.
 
 use std::env;
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::sync::mpsc;
@@ -43,7 +44,8 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(host) => Some(Device {
             name: host.clone(),
             known: asked(Target::named(host)?),
-            wanted: matches.contains_id("configuration").then(|| wanted(matches)),
+            wanted: names_one(matches).then(|| wanted(matches)),
+            words: words(matches),
         }),
         None => None,
     };
@@ -56,6 +58,13 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         out.write_all(text(&findings, colours()).as_bytes())?;
     }
     Ok(if is_ill(&findings) { Exit::NOT_ACHIEVED } else { Exit::DONE })
+}
+
+/// Whether a configuration is named, the way this program has it or Nix.
+fn names_one(matches: &ArgMatches) -> bool {
+    let mut paths = matches.get_many::<OsString>("include").into_iter().flatten();
+    let is_one = |path: &OsString| path.to_string_lossy().contains("-config=");
+    matches.contains_id("configuration") || paths.any(is_one)
 }
 
 fn object(Finding { weight, code, what, cure }: &Finding) -> Value {
@@ -87,8 +96,22 @@ fn wanted(matches: &ArgMatches) -> Result<String, String> {
     build.path_of("outputs.systemConfiguration").map_err(|failure| failure.message)
 }
 
+/// What says what is built, as it is typed again.
+fn words(matches: &ArgMatches) -> String {
+    let mut text = String::new();
+    for word in build::again(matches) {
+        let word = word.to_string_lossy();
+        let is_plain = |c: char| c.is_alphanumeric() || "-_./=:@+,".contains(c);
+        text += &match word.chars().all(is_plain) {
+            true => format!(" {word}"),
+            false => format!(" '{}'", word.replace('\'', r"'\''")),
+        };
+    }
+    text
+}
+
 fn here() -> Here {
-    let mut here = Here { has_key: Some(has_key()), ..Here::default() };
+    let mut here = Here { has_key: has_key(), ..Here::default() };
     let path = env::var_os("PATH").unwrap_or_default();
     let there =
         |program: &str| env::split_paths(&path).any(|folder| folder.join(program).is_file());
@@ -122,12 +145,16 @@ fn here() -> Here {
     here
 }
 
-/// Whether there is a key that ssh takes by itself, or an agent.
-fn has_key() -> bool {
+/// Whether there is a key that ssh takes by itself, or an agent. `None`: its configuration may name one.
+fn has_key() -> Option<bool> {
     if env::var_os("SSH_AUTH_SOCK").is_some_and(|socket| Path::new(&socket).exists()) {
-        return true;
+        return Some(true);
     }
     let home = env::var_os("HOME").unwrap_or_default();
     let keys = ["id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk"];
-    keys.iter().any(|key| Path::new(&home).join(".ssh").join(key).exists())
+    let folder = Path::new(&home).join(".ssh");
+    match keys.iter().any(|key| folder.join(key).exists()) {
+        false if folder.join("config").exists() => None,
+        found => Some(found),
+    }
 }

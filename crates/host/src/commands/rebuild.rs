@@ -50,6 +50,7 @@ pub fn command() -> Command {
         .arg(flag("no-confirm", "Have the device keep it as soon as what was up before works"))
         .arg(flag("any-kernel", "Even if its modules are for another kernel than the one in the flash"))
         .arg(flag("dry-run", "Only say what would be sent, and which services would notice"))
+        .arg(copy::sign())
         .arg(
             Arg::new("deadline")
                 .long("deadline")
@@ -91,6 +92,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         let why = format!("{} cannot be reached", target.host);
         return Err(Failure::new(Exit(fleet::OFFLINE), why));
     }
+    let key = matches.get_one::<PathBuf>("sign").map(|file| copy::signing_key(file)).transpose()?;
     let build = Build::prepare(matches)?;
     let path = build.one("outputs.systemConfiguration")?;
     if part == Some(rollout::Part::Check) {
@@ -103,7 +105,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         nix,
         root: &root,
         closure: closure::closure(nix, std::slice::from_ref(&path))?,
-        key: None,
+        key,
         keep: Vec::new(),
         dry_run,
         retries: RETRIES,

@@ -4,7 +4,7 @@
 use engine::doctor::{Finding, Weight};
 use serde_json::Value;
 
-use super::questions::{Answer, Known};
+use super::questions::{Answer, Known, NO_WARD};
 
 /// A program that something here needs.
 pub struct Need {
@@ -73,6 +73,8 @@ pub struct Device {
     pub known: Known,
     /// The path that the configuration gives, or why it gives none.
     pub wanted: Option<Result<String, String>>,
+    /// What says which configuration that is, as `doorward` takes it.
+    pub words: String,
 }
 
 /// Less than this is little for a build.
@@ -82,6 +84,10 @@ const ROOM_MIN: u64 = 2 << 30;
 pub fn examine(here: &Here, device: Option<&Device>) -> Vec<Finding> {
     let mut found = Vec::new();
     of_here(here, &mut found);
+    // Who was let in has one, wherever ssh has found it.
+    if device.is_some_and(|device| matches!(device.known, Known::Said(_))) {
+        found.retain(|finding| finding.code != "ssh-key");
+    }
     if let Some(device) = device {
         of_device(device, &mut found);
     }
@@ -133,14 +139,18 @@ fn of_here(here: &Here, found: &mut Vec<Finding>) {
 }
 
 fn of_device(device: &Device, found: &mut Vec<Finding>) {
-    let name = &device.name;
+    let Device { name, words, .. } = device;
+    let rebuild = format!("`doorward rebuild {name}{words}`");
     let answer = match &device.known {
         Known::Asked => return,
         Known::Silent(why) => {
             let what = format!("{name}: {why}");
-            let cure = format!(
-                "`ssh {name} true` says more; is it on, and is the key in its configuration?"
-            );
+            let cure = match why == NO_WARD {
+                true => "is it the right one? `doorward build` makes an image that has one: docs/guide/reinstall.md".into(),
+                false => format!(
+                    "`ssh {name} true` says more; is it on, and is the key in its configuration?"
+                ),
+            };
             return add(found, Weight::Bad, "device", what, &cure);
         }
         Known::Said(answer) => answer,
@@ -150,7 +160,7 @@ fn of_device(device: &Device, found: &mut Vec<Finding>) {
         Some(all) => found.extend(all.iter().filter_map(|value| theirs(name, value))),
         None if services.is_some() => {
             let what = format!("{name} has a `ward` that has no doctor");
-            add(found, Weight::Note, "old-ward", what, "`doorward rebuild` brings a newer one");
+            add(found, Weight::Note, "old-ward", what, &format!("{rebuild} brings a newer one"));
         }
         None => {
             let what = format!("{name} does not say how it is");
@@ -160,17 +170,25 @@ fn of_device(device: &Device, found: &mut Vec<Finding>) {
     let own = env!("CARGO_PKG_VERSION");
     if let Some(version) = version.as_ref().filter(|version| *version != own) {
         let what = format!("{name} has ward {version}, and this is doorward {own}");
-        add(found, Weight::Warning, "version", what, "`doorward rebuild` brings both together");
+        let cure = format!("{rebuild} brings both together");
+        add(found, Weight::Warning, "version", what, &cure);
     }
     let running = generation.as_ref().and_then(|it| it["running"]["path"].as_str());
     match (&device.wanted, running) {
         (Some(Err(why)), _) => {
             let what = format!("the configuration gives nothing: {why}");
-            add(found, Weight::Bad, "configuration", what, "`doorward build` says more");
+            add(
+                found,
+                Weight::Bad,
+                "configuration",
+                what,
+                &format!("`doorward build{words}` says more"),
+            );
         }
         (Some(Ok(wanted)), Some(running)) if wanted != running => {
             let what = format!("{name} runs {running}, and the configuration gives {wanted}");
-            let cure = format!("`doorward rebuild --dry-run {name}` shows what would change");
+            let cure =
+                format!("{rebuild} brings it over; with --dry-run it only says what would change");
             add(found, Weight::Warning, "out-of-date", what, &cure);
         }
         _ => {}
@@ -191,6 +209,7 @@ fn theirs(name: &str, value: &Value) -> Option<Finding> {
         "memory",
         "service",
         "restarts",
+        "stopped",
         "manager",
         "no-services",
         "log",
@@ -245,7 +264,8 @@ mod tests {
         };
         change(&mut answer);
         let known = Known::Said(Box::new(answer));
-        Device { name: "router".into(), known, wanted: Some(Ok("/nix/store/a".into())) }
+        let wanted = Some(Ok("/nix/store/a".into()));
+        Device { name: "router".into(), known, wanted, words: " -c a.nix".into() }
     }
 
     #[test]
@@ -278,6 +298,10 @@ mod tests {
     #[test]
     fn each_finding_of_a_device_has_its_cause() {
         use Weight::*;
+        let no_ward = Device { known: Known::Silent(NO_WARD.into()), ..device(|_| {}) };
+        assert!(!examine(&well(), Some(&no_ward))[0].cure.contains("ssh"));
+        let keyless = Here { has_key: Some(false), ..well() };
+        assert_eq!(found(&keyless, Some(&device(|_| {}))), [], "it was let in");
         let silent = Device { known: Known::Silent("cannot be reached".into()), ..device(|_| {}) };
         let broken = Device { wanted: Some(Err("no such file".into())), ..device(|_| {}) };
         let other = Device { wanted: Some(Ok("/nix/store/b".into())), ..device(|_| {}) };
@@ -287,6 +311,9 @@ mod tests {
             { "weight": "odd", "code": "space", "what": "x", "cure": "y" },
             null, 7, { "weight": "bad" }
         ]);
+        assert!(
+            examine(&well(), Some(&other))[0].cure.contains("`doorward rebuild router -c a.nix`")
+        );
         let table = [
             (silent, vec![(Bad, "device")]),
             (broken, vec![(Bad, "configuration")]),

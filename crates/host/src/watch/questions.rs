@@ -15,6 +15,9 @@ use crate::ssh::{NO_CONNECTION, NOT_FOUND};
 /// Bytes of one answer that are read: a device with thousands of services needs fewer.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
 
+/// What is said of one that is another system.
+pub const NO_WARD: &str = "it has no `ward`";
+
 /// Begins the line before each part of an answer.
 const MARK: &str = "==doorward ";
 
@@ -166,7 +169,7 @@ fn once(target: &Target, every: Option<Duration>, each: &mut dyn FnMut(Answer) -
     let said: String = said.chars().filter(|c| !c.is_control()).collect();
     match code {
         Some(NO_CONNECTION) | None => format!("cannot be reached: {said}"),
-        Some(NOT_FOUND) => "it has no `ward`".into(),
+        Some(NOT_FOUND) => NO_WARD.into(),
         Some(0) => "it says nothing of itself".into(),
         Some(code) => format!("it ended with {code}: {said}"),
     }

@@ -14,6 +14,9 @@ pub const BOOT: &str = "/boot/system";
 /// Links to generations, by their numbers, and beside each its record.
 pub const FOLDER: &str = "/boot/generations";
 
+/// What stands in the reason of one that did not fail by itself.
+pub const WANTED_BACK: &str = "wanted it back";
+
 /// The number of a generation on this device, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Number(u32);

@@ -39,6 +39,8 @@ pub const MOVED: &str = "moved";
 /// One byte per service while an update is under way: what it has stopped and
 /// will start again.
 pub const STOPPED: &str = "stopped";
+/// What the manager remembers of the past.
+pub const RECORD: &str = "record";
 /// The number of the group that may look, where there is one.
 const READERS: &str = "group";
 /// The socket of the manager.

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::files;
 use crate::service::database_file::DatabaseFile;
-use crate::service::live_dir::{STATE, STOPPED};
+use crate::service::live_dir::{RECORD, STATE, STOPPED};
 use crate::sys::mapping::Mapping;
 use crate::trouble::{Trouble, While};
 
@@ -128,6 +128,16 @@ impl LiveDir {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Writes down what has happened, for the next manager.
+    pub fn note_record(&self, bytes: &[u8]) -> io::Result<()> {
+        files::replace(files::directory(&self.path)?, RECORD, bytes, 0o600)
+    }
+
+    /// What was written down, as far as it can be read.
+    pub fn record(&self, bytes_max: usize) -> Vec<u8> {
+        files::read_up_to(&self.path.join(RECORD), bytes_max).unwrap_or_default()
     }
 
     /// An update was cut off together with its manager: what it had stopped

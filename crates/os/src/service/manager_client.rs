@@ -33,6 +33,9 @@ pub enum Wish<'a> {
     Status,
     /// When services were brought up and down, and how those that are named last ended.
     History,
+    /// Both at once, of all services: neither can change before the other is told.
+    /// `StatusEnd` ends each of them, the latter with [`HISTORY`].
+    StatusAndHistory,
     Update {
         database: &'a str,
         manner: Manner,
@@ -124,6 +127,9 @@ struct Meeting {
     repeated: bool,
 }
 
+/// The number of the question for the history, where there is another one.
+pub const HISTORY: u32 = 2;
+
 const MANAGER_TOKEN: u64 = 0;
 const LOG_TOKEN: u64 = 1;
 
@@ -189,6 +195,7 @@ impl Asking<'_> {
             events = Some(new);
         }
         let mut buffer = vec![0; MESSAGE_BYTES_MAX];
+        let mut ends = if matches!(self.wish, Wish::StatusAndHistory) { 2 } else { 1 };
         loop {
             if let Some(events) = &mut events {
                 self.wait(events, deadline, scripts, heard)?;
@@ -202,7 +209,7 @@ impl Asking<'_> {
                     Err(error) => return Err(error.into()),
                 };
                 meeting.welcome = true;
-                if let Some(ending) = self.hear(&buffer[..length], scripts, heard)? {
+                if let Some(ending) = self.hear(&buffer[..length], &mut ends, scripts, heard)? {
                     scripts.finish(&mut |line| heard(Heard::Line(line)));
                     return Ok(ending);
                 }
@@ -263,6 +270,11 @@ impl Asking<'_> {
             }
             Wish::Status => ToManager::Status { id }.write(&mut w),
             Wish::History => ToManager::History { id }.write(&mut w),
+            // In one message, so that the manager does nothing else in between.
+            Wish::StatusAndHistory => {
+                ToManager::Status { id }.write(&mut w);
+                ToManager::History { id: HISTORY }.write(&mut w);
+            }
             Wish::Update { database, manner, as_is, conversions } => {
                 for Conversion { old, new, restart } in conversions {
                     let new = new.as_deref();
@@ -281,6 +293,7 @@ impl Asking<'_> {
     fn hear(
         &self,
         datagram: &[u8],
+        ends: &mut u8,
         scripts: &mut ScriptOutput<'_>,
         heard: &mut dyn FnMut(Heard<'_>),
     ) -> Result<Option<Ending>, AskError> {
@@ -294,7 +307,14 @@ impl Asking<'_> {
                     return Err(AskError::Protocol(protocol));
                 }
                 FromManager::Ended { exit, failed, .. } => ending = Some(Ending { exit, failed }),
-                FromManager::StatusEnd { .. } => ending = Some(Ending { exit: 0, failed: 0 }),
+                FromManager::StatusEnd { id } => {
+                    heard(Heard::Manager(FromManager::StatusEnd { id }));
+                    *ends -= 1;
+                    if *ends == 0 {
+                        ending = Some(Ending { exit: 0, failed: 0 });
+                        break;
+                    }
+                }
                 FromManager::Refused { exit, why, hint, .. } => {
                     let (why, hint) = (why.to_owned(), hint.to_owned());
                     return Err(AskError::Refused { exit, why, hint });

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cli::{Args, Exit, Failure};
 use engine::deploy::deeds;
-use model::deploy::history::{FOLDER, Number, Outcome, Record};
+use model::deploy::history::{FOLDER, Number, Outcome, Record, WANTED_BACK};
 use model::deploy::trial::{DEADLINE, Id, Pending, Phase, Plan, Way, start_max};
 use model::limits::{FIELD_BYTES_MAX, TRIAL_DEADLINE_MAX};
 use os::clock;
@@ -390,7 +390,7 @@ pub fn roll_back(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> 
     if let Some(pending) = &state.pending {
         let here = generations::here();
         here.carry_out(&deeds::forget_pending()).map_err(Failure::refused)?;
-        let why = format!("{} wanted it back before it was started", visitor());
+        let why = format!("{} {WANTED_BACK} before it was started", visitor());
         here.settle(&why, now()).map_err(Failure::refused)?;
         writeln!(out, "generation {} is not tried", pending.number)?;
         return Ok(Exit::DONE);

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use engine::service::manage::{Ask, Manager, Verb as Goal};
-use engine::service::{timeline, update};
+use engine::service::timeline::{self, Timeline};
+use engine::service::update;
 use model::bytes::Reader;
 use model::limits::{MESSAGE_BYTES_MAX, SERVICES_MAX};
 use model::service::database::{Entry, Index};
 use model::service::manager_request::{
-    Asked, FromManager, Manner, PROTOCOL, Run, ServiceStatus, Span, ToManager, Verb,
+    FromManager, Manner, PROTOCOL, Run, ServiceStatus, ToManager, Verb,
 };
 use model::service::name::nearest;
 use model::time::Moment;
@@ -18,6 +19,7 @@ use os::service::manager_client::Conversion;
 use os::trouble::Trouble;
 
 use super::clients::{Told, Watched};
+use super::record::past;
 use super::update::Wanted;
 use super::{Program, conditions};
 
@@ -257,7 +259,7 @@ impl Program {
             client.tell(&FromManager::Asked(asked));
         }
         for service in services {
-            let told = how_it_is(&self.graph, service);
+            let told = how_it_is(&self.graph, &self.timeline, service);
             client.tell(&FromManager::Service(status(&self.live, service, told)));
             for (controller, condition) in self.conditions.of(service) {
                 let controller = self.live.name(controller);
@@ -274,20 +276,17 @@ impl Program {
         }
         let Some(client) = self.clients.get(number) else { return };
         let services = client.take_names();
-        let wanted = |service: &Index| services.is_empty() || services.contains(service);
-        for Asked { request, by, at } in self.askers.all() {
-            let request = self.timeline.change(request);
-            client.tell(&FromManager::Asked(Asked { request, by, at }));
-        }
-        if self.timeline.is_cut() {
-            client.tell(&FromManager::SpansCut);
-        }
-        for span in self.timeline.spans().filter(|span| wanted(&span.service)) {
-            let &timeline::Span { service, up, end, change, asked, begun, ended } = span;
-            let name = self.live.name(service);
-            client.tell(&FromManager::Span(Span { name, up, end, change, asked, begun, ended }));
-        }
-        for run in services.iter().filter_map(|&service| self.timeline.last_run(service)) {
+        let names: Vec<&str> = services.iter().map(|&it| self.live.name(it)).collect();
+        // Of all, where none is named.
+        let wanted = |message: &FromManager<'_>| match message {
+            FromManager::Span(span) => names.is_empty() || names.contains(&span.name),
+            _ => true,
+        };
+        past(&self.live, &self.askers, &self.timeline)
+            .filter(wanted)
+            .for_each(|message| client.tell(&message));
+        let runs = self.timeline.last_runs();
+        for run in runs.filter(|run| services.is_empty() || services.contains(&run.service)) {
             let &timeline::Run { service, begun, ended, exit } = run;
             let name = self.live.name(service);
             client.tell(&FromManager::Run(Run { name, begun, ended, exit }));
@@ -318,7 +317,7 @@ impl Program {
             let Some(client) = self.clients.get(number) else { continue };
             let mut watched = std::mem::take(&mut client.watched);
             for Watched { service, told } in &mut watched {
-                let is = how_it_is(&self.graph, *service);
+                let is = how_it_is(&self.graph, &self.timeline, *service);
                 if *told != Some(is) {
                     *told = Some(is);
                     client.tell(&FromManager::Service(status(&self.live, *service, is)));
@@ -351,14 +350,15 @@ impl Program {
     }
 }
 
-fn how_it_is(graph: &Manager, service: Index) -> Told {
+fn how_it_is(graph: &Manager, timeline: &Timeline, service: Index) -> Told {
+    let claim = graph.claim(service);
     Told {
         byte: graph.byte(service),
         goal: graph.goal(service),
         state: graph.state(service).copied(),
         trouble: graph.trouble(service),
         limit: graph.limit(service),
-        request: graph.claim(service),
+        request: if claim == 0 { 0 } else { timeline.change(claim) },
     }
 }
 

@@ -15,30 +15,36 @@ pub struct Askers {
 }
 
 struct Asker {
-    /// The place of its request in the order of all.
-    order: u32,
+    /// The number of its request, as [`Timeline::change`] counts.
+    ///
+    /// [`Timeline::change`]: engine::service::timeline::Timeline::change
+    request: u32,
     by: String,
     at: Moment,
 }
 
 impl Askers {
-    /// A process has made the request with this place; `because` is what it
+    /// A process has made the request with this number; `because` is what it
     /// says about that, after its name where it is a controller.
-    pub fn note(&mut self, order: u32, pid: u32, because: Option<String>, at: Moment) {
+    pub fn note(&mut self, request: u32, pid: u32, because: Option<String>, at: Moment) {
+        self.remember(request, because.unwrap_or_else(|| describe(pid)), at);
+    }
+
+    pub fn remember(&mut self, request: u32, by: String, at: Moment) {
         if self.known.len() >= ASKERS_MAX {
             self.known.pop_front();
         }
-        self.known.push_back(Asker { order, by: because.unwrap_or_else(|| describe(pid)), at });
+        self.known.push_back(Asker { request, by, at });
     }
 
     /// When a request was made.
-    pub fn at(&self, order: u32) -> Option<Moment> {
-        self.known.iter().rev().find(|one| one.order == order).map(|one| one.at)
+    pub fn at(&self, request: u32) -> Option<Moment> {
+        self.known.iter().rev().find(|one| one.request == request).map(|one| one.at)
     }
 
     /// Those that are remembered, the oldest first.
     pub fn all(&self) -> impl Iterator<Item = Asked<'_>> {
-        self.known.iter().map(|one| Asked { request: one.order, by: &one.by, at: one.at })
+        self.known.iter().map(|one| Asked { request: one.request, by: &one.by, at: one.at })
     }
 }
 
@@ -84,8 +90,8 @@ mod tests {
     #[test]
     fn only_the_newest_are_remembered() {
         let mut askers = Askers::default();
-        for order in 1..=1000 {
-            askers.note(order, u32::MAX, None, Moment::from_nanos(u64::from(order)));
+        for request in 1..=1000 {
+            askers.note(request, u32::MAX, None, Moment::from_nanos(u64::from(request)));
         }
         let known: Vec<u32> = askers.all().map(|asked| asked.request).collect();
         let first = 1001 - ASKERS_MAX as u32;

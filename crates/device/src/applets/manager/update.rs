@@ -27,7 +27,6 @@ use os::service::managed::LiveDir;
 use os::service::manager_client;
 use os::trouble::Trouble;
 
-use super::askers::Askers;
 use super::conditions::Conditions;
 use super::outputs::Outputs;
 use super::{OUTPUTS, Program};
@@ -410,6 +409,7 @@ impl Program {
             Some(Entry::Service(is)) => Some(is),
             _ => None,
         });
+        self.record.touch(self.now);
         self.graph = Manager::new(Graph::from(&self.live.database()), self.live.bytes());
         self.outputs = Outputs::new(&self.live, self.graph.graph());
         if let Some(watches) = self.outputs.watches() {
@@ -417,7 +417,6 @@ impl Program {
         }
         self.init.go_over(self.live.bytes().len());
         self.updates = Updates::default();
-        self.askers = Askers::default();
         self.conditions = Conditions::default();
         super::complain(live_upkeep::adopt(&self.live, Some(&before)));
         let keep: Vec<usize> = update.clients.iter().map(|(number, _)| *number).collect();

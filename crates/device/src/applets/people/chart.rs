@@ -70,7 +70,7 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     let file = read_database(&live)?;
     let database = open(&file)?;
     let now = clock::now();
-    let history = History::ask(&live, &database, &[], now).map_err(Failure::refused)?;
+    let history = History::ask(&live, &database, now).map_err(Failure::refused)?;
     let all = changes(&history.bars);
     if list && !json {
         out.write_all(listed(&history, &all, now).as_bytes())?;

@@ -7,18 +7,22 @@ use std::time::Duration;
 use cli::{Args, Command, Exit, Failure, Opt};
 use engine::deploy::store;
 use engine::doctor::{Facts, Finding, Generations, Service, examine, is_ill, summary};
+use engine::service::chart::Bar;
 use model::deploy::generation::CURRENT;
-use model::deploy::history::Outcome;
+use model::deploy::history::{Outcome, WANTED_BACK};
 use model::deploy::store_path::{STORE, StorePath};
 use model::deploy::trust;
+use model::service::database::{Entry, Index};
+use model::service::status::Exit as EndOf;
 use os::deploy::store_dir::StoreDir;
 use os::deploy::trusted;
 use os::service::client;
 use os::service::live_dir::SERVICE_DIRS;
 use os::{clock, facts, file_systems};
 
+use super::history::History;
 use super::screen::wrapped;
-use super::services::{Mood, Services, look};
+use super::services::{Mood, Services, look_back};
 use crate::applets::generation::kernel;
 use crate::applets::generation::state::{State, sentence};
 use crate::applets::json::Object;
@@ -52,6 +56,9 @@ const LIVE: &str = "/run/s6-rc";
 
 /// In this time deaths of a service count.
 const RECENT: Duration = Duration::from_secs(3600);
+
+/// How one ends that somebody ends, `SIGTERM`, also where the manager does not remember it.
+const TOLD: EndOf = EndOf::Signal(15);
 
 fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     let (mut json, mut live) = (false, PathBuf::from(LIVE));
@@ -115,14 +122,17 @@ pub fn gathered(live: &Path, logs: &Path) -> Facts {
         root_is_open: facts::root_is_open(),
         ..Facts::default()
     };
-    let looked = look(live, |services| {
-        facts.services = services_of(services, live);
+    let looked = look_back(live, |services, history| {
+        facts.service_dirs = live.join(SERVICE_DIRS).display().to_string();
+        facts.services = services_of(services, history, live);
+        facts.stopped = stopped(services);
         facts.manager = (!services.denied()).then_some(services.fresh);
         Ok(())
     });
     facts.no_services = looked.err().map(|failure| failure.message);
     // Where there are no services nobody misses their log.
     if facts.no_services.is_none() {
+        facts.log_place = logs.display().to_string();
         facts.log = match logs.join("current").metadata() {
             Ok(_) => Some(true),
             Err(error) if error.kind() == ErrorKind::NotFound => Some(false),
@@ -136,28 +146,65 @@ pub fn gathered(live: &Path, logs: &Path) -> Facts {
     facts
 }
 
-fn services_of(services: &Services<'_>, live: &Path) -> Vec<Service> {
-    let since = clock::today().label.saturating_sub(RECENT.as_secs());
+fn services_of(services: &Services<'_>, history: &History, live: &Path) -> Vec<Service> {
+    let today = clock::today().label;
     let all = services.database.services().map(|service| {
         let name = service.name().to_owned();
+        let ups = history.bars.iter().filter(|bar| bar.up && bar.name == name);
+        let recent = ups.filter(|bar| services.now.since(bar.begun) < RECENT);
+        // The tally has those as well that were told to end: it counts from the last start.
+        let age = recent.clone().next_back().map_or(RECENT, |bar| services.now.since(bar.begun));
+        let since = today.saturating_sub(age.as_secs());
         let deaths = client::deaths(&live.join(SERVICE_DIRS).join(&name)).unwrap_or_default();
+        let by_controller = |change| {
+            let mut askers = history.askers.iter().filter(|(of, _)| *of == change);
+            let (by, _) = askers.next()?.1.split_once(": ")?;
+            service.controlled_by().find(|it| it.service().name() == by)
+        };
+        // Down and up again by one request: otherwise it comes and goes, as with a device.
+        let again = |up: &&Bar| {
+            let mut bars = history.bars.iter();
+            bars.any(|bar| !bar.up && bar.change == up.change && bar.name == up.name)
+        };
         Service {
             failed: services.word(service.index()).1 == Mood::Bad,
-            deaths: deaths.iter().filter(|death| death.date.label >= since).count(),
+            deaths: deaths.iter().filter(|it| it.date.label >= since && it.exit != TOLD).count(),
+            restarts: recent
+                .filter(again)
+                .filter(|bar| by_controller(bar.change).is_some())
+                .count(),
             name,
         }
     });
     all.collect()
 }
 
+/// What `ward boot` brings up, and nobody wants up any more.
+fn stopped(services: &Services<'_>) -> Vec<String> {
+    let Some(Entry::Bundle(bundle)) = services.database.find("default") else { return Vec::new() };
+    let is_stopped = |index: &Index| {
+        let is_left_alone = services.database.service(*index).controlled_by().next().is_none();
+        services.word(*index).1 == Mood::Quiet
+            && is_left_alone
+            && services.held_back(*index).is_none()
+    };
+    let all = services.database.bundle(bundle).contents().filter(is_stopped);
+    all.map(|index| services.name(index).to_owned()).collect()
+}
+
 fn device(facts: &mut Facts) {
-    facts.maintenance = levitate::where_one_is();
+    facts.maintenance = levitate::where_one_is().and_then(|text| {
+        text.rsplit_once("; ").map(|(what, back)| (what.to_owned(), back.to_owned()))
+    });
     facts.watchdog_is_idle = facts::watchdog_is_idle();
     let own = std::env::current_exe();
     let is_ward = std::fs::read_link("/proc/1/exe").is_ok_and(|exe| {
         exe.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"ward"))
     });
-    facts.init_is_old = is_ward && own.is_ok_and(|own| facts::runs_another(1, &own) == Some(true));
+    facts.newer_ward = own
+        .ok()
+        .filter(|own| is_ward && facts::runs_another(1, own) == Some(true))
+        .map(|own| own.display().to_string());
     let real = |path: &Path| path.canonicalize().ok();
     let used = real(&Path::new(LIVE).join("compiled"));
     let next = real(Path::new("/etc/s6-rc/compiled/current"));
@@ -182,6 +229,7 @@ fn generations(state: &State) -> Generations {
     let last = records.max_by_key(|(one, record)| (record.ended, one.number));
     let failed =
         last.filter(|(one, record)| record.outcome == Outcome::Failed && one.path != state.running);
+    let failed = failed.filter(|(_, record)| !record.reason.contains(WANTED_BACK));
     known.failed = failed.map(|(one, record)| (one.number.to_string(), record.reason.clone()));
     match trusted::keys(Path::new("/")) {
         Err(why) => known.keys_damaged = Some(why),

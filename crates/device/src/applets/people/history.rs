@@ -35,16 +35,11 @@ pub struct Ended {
 }
 
 impl History {
-    /// Asks for all that is remembered, and the last ends of `names`.
-    pub fn ask(
-        live: &Path,
-        database: &Database<'_>,
-        names: &[&str],
-        now: Moment,
-    ) -> Result<Self, AskError> {
+    /// Asks for all that is remembered.
+    pub fn ask(live: &Path, database: &Database<'_>, now: Moment) -> Result<Self, AskError> {
         let asking = Asking {
             live,
-            names,
+            names: &[],
             wish: Wish::History,
             limit: Some(Duration::from_secs(2)),
             followed: &[],

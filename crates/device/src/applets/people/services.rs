@@ -17,8 +17,9 @@ use os::clock;
 use os::service::client;
 use os::service::database_file::DatabaseFile;
 use os::service::live_dir::SERVICE_DIRS;
-use os::service::manager_client::{AskError, Asking, Heard, Wish};
+use os::service::manager_client::{AskError, Asking, HISTORY, Heard, Wish};
 
+use super::history::History;
 use crate::applets::peers::s6_rc::list::{open, read_database, read_state};
 
 /// What is known of one service.
@@ -74,14 +75,32 @@ pub fn look<T>(
     with: impl FnOnce(&Services<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let file: DatabaseFile = read_database(live)?;
-    let database = open(&file)?;
+    with(&asked(live, open(&file)?, None)?)
+}
+
+/// The same, with what the manager remembers: of the same moment.
+pub fn look_back<T>(
+    live: &Path,
+    with: impl FnOnce(&Services<'_>, &History) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let file: DatabaseFile = read_database(live)?;
+    let mut history = History::default();
+    let services = asked(live, open(&file)?, Some(&mut history))?;
+    with(&services, &history)
+}
+
+fn asked<'a>(
+    live: &Path,
+    database: Database<'a>,
+    history: Option<&mut History>,
+) -> Result<Services<'a>, Failure> {
     let mut told = Told::new(database.len());
-    let asked = ask_manager(live, &database, &mut told);
+    let asked = ask_manager(live, &database, &mut told, history);
     let (fresh, denied) = (matches!(asked, Ok(true)), is_denied(&asked));
     if !fresh {
         told.read_files(live, &database)?;
     }
-    with(&Services::new(database, told, fresh, denied))
+    Ok(Services::new(database, told, fresh, denied))
 }
 
 fn is_denied(asked: &Result<bool, AskError>) -> bool {
@@ -89,19 +108,39 @@ fn is_denied(asked: &Result<bool, AskError>) -> bool {
 }
 
 /// `false`: the manager knows other services.
-fn ask_manager(live: &Path, database: &Database<'_>, told: &mut Told) -> Result<bool, AskError> {
+fn ask_manager(
+    live: &Path,
+    database: &Database<'_>,
+    told: &mut Told,
+    mut history: Option<&mut History>,
+) -> Result<bool, AskError> {
     let asking = Asking {
         live,
         names: &[],
-        wish: Wish::Status,
+        wish: if history.is_some() { Wish::StatusAndHistory } else { Wish::Status },
         limit: Some(Duration::from_secs(2)),
         followed: &[],
         ticks: false,
         patient: false,
     };
+    let now = clock::now();
+    // Both answers say who asked for something, each by numbers of its own: the end tells which it was.
+    let mut askers = Vec::new();
     let answered = asking.ask(&mut |heard| {
-        if let Heard::Manager(message) = heard {
-            told.hear(database, message);
+        let Heard::Manager(message) = heard else { return };
+        match (message, &mut history) {
+            (FromManager::Asked(Asked { request: number, by, at }), _) => {
+                askers.push(Request { number, by: by.to_owned(), at });
+            }
+            (FromManager::StatusEnd { id: HISTORY }, Some(history)) => {
+                history.askers = askers.drain(..).map(|it| (it.number, it.by)).collect();
+            }
+            (FromManager::StatusEnd { .. }, _) => told.requests = std::mem::take(&mut askers),
+            (_, Some(history)) => {
+                told.hear(database, message);
+                history.hear(database, message, now);
+            }
+            _ => told.hear(database, message),
         }
     });
     answered.map(|_| told.is_whole())

@@ -15,7 +15,7 @@ use os::log::reader::Reader;
 
 use super::history::{Ended, History};
 use super::screen::{COLUMNS, fitted, wrapped};
-use super::services::{Services, look, span};
+use super::services::{Services, look_back, span};
 use super::status::{choose, describe_control, describe_end};
 use crate::applets::json::Object;
 use crate::applets::logger;
@@ -66,15 +66,10 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         return Err(Failure::usage("it needs the name of a service"));
     }
     let wraps = std::io::stdout().is_terminal();
-    look(&live, |services| {
+    look_back(&live, |services, history| {
         let chosen = choose(services, &names)?;
         let chains: Vec<Chain> = chosen.iter().map(|&index| causes(services, index)).collect();
-        let last: Vec<&str> =
-            chains.iter().filter_map(|(chain, _)| Some(services.name(*chain.last()?))).collect();
-        // A manager that is away is told of below.
-        let history = History::ask(&live, &services.database, &last, services.now);
-        let history = history.unwrap_or_default();
-        let why = |chain| Why::of(services, chain, &history, &live, &logs);
+        let why = |chain| Why::of(services, chain, history, &live, &logs);
         let mut all = chains.into_iter().map(why);
         if json {
             let all: Vec<String> = all.map(|why| why.to_json(services)).collect();

@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use cli::{Exit, Failure};
 use engine::deploy::rollout::Settings;
 
+use crate::commands::build;
 use crate::fleet::inventory::{self, Target};
 use crate::fleet::{Fleet, Task};
 
@@ -118,22 +119,9 @@ fn count(matches: &ArgMatches, name: &str) -> usize {
 
 /// What was said for all of them, as words again.
 fn words(matches: &ArgMatches) -> Vec<OsString> {
-    let mut words = Vec::new();
-    for name in ["configuration", "device", "include"] {
-        for value in matches.get_many::<OsString>(name).into_iter().flatten() {
-            let option = if name == "include" { "-I".into() } else { format!("--{name}") };
-            words.extend([option.into(), value.clone()]);
-        }
-    }
-    for name in ["arg", "argstr"] {
-        let all: Vec<&OsString> = matches.get_many(name).into_iter().flatten().collect();
-        for pair in all.chunks(2) {
-            words.push(format!("--{name}").into());
-            words.extend(pair.iter().map(|word| (*word).clone()));
-        }
-    }
-    if let Some(store) = matches.get_one::<PathBuf>("store") {
-        words.extend(["--store".into(), store.clone().into()]);
+    let mut words = build::again(matches);
+    if let Some(key) = matches.get_one::<PathBuf>("sign") {
+        words.extend(["--sign".into(), key.clone().into()]);
     }
     for name in ["reboot", "no-confirm", "any-kernel"] {
         if matches.get_flag(name) {

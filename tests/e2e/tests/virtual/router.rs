@@ -34,7 +34,7 @@ fn who_is_at_home_gets_an_address_names_and_the_way_out() {
     executable(&script);
     let script = script.to_str().expect("text");
     // The line of the page, with this router's process, and with something to do about the address.
-    let steps = shown::blocks("docs/guide/virtual.md", "virtual_router.rs").remove(0);
+    let steps = shown::blocks("docs/guide/virtual.md", "virtual/router.rs").remove(0);
     let [line] = shown::lines(&steps).try_into().expect("one line");
     let found = vm.beside("client", &[]);
     let process = found.get_args().nth(1).and_then(|word| word.to_str()).expect("a number");

@@ -141,7 +141,9 @@ fn tell(what: &str, figure: impl std::fmt::Display) {
 
 /// What docs/guide/reinstall.md has for this test: the chapter, all of it at once, and how to write.
 fn page() -> [Vec<Step>; 3] {
-    shown::blocks("docs/guide/reinstall.md", "levitate.rs").try_into().expect("three blocks")
+    shown::blocks("docs/guide/reinstall.md", "virtual/levitate.rs")
+        .try_into()
+        .expect("three blocks")
 }
 
 /// What is typed on the device there, one after the other: `levitate`, `reboot`, two files to look at, `flashcp`
@@ -162,6 +164,12 @@ fn levitated(person: &Person<'_>) {
     tell("`levitate`", format_args!("{:.1} s\n{said}", took.as_secs_f32()));
     assert!(said.contains("/persist/ssh/host_key: taken along"), "{said}");
     assert!(person.ask("ward status").starts_with("maintenance is prepared"));
+    let doctor = person.ssh("ward doctor").expect(1).out;
+    assert!(
+        doctor
+            .contains("maintenance is prepared: `reboot` goes there\n         `levitate --cancel`"),
+        "{doctor}"
+    );
     let start = Instant::now();
     let _visit = person.leave(&reboot.command);
     person.wait(&banner.command, "MAINTENANCE");
@@ -179,6 +187,9 @@ fn is_maintenance(person: &Person<'_>) {
         assert!(!mounts.contains(flash), "{flash}:\n{mounts}");
     }
     assert!(person.ask("ward status").starts_with("maintenance: this system runs in memory"));
+    let doctor = person.ssh("ward doctor").expect(1).out;
+    assert!(doctor.contains("\n         `reboot` leaves it\n"), "{doctor}");
+    assert!(doctor.ends_with("\n1 thing is to be done\n"), "{doctor}");
     let users = "for it in jffs2 squashfs; do cat /sys/module/$it/refcnt || echo 0; done";
     assert_eq!(person.ask(users), "0\n0\n");
     assert!(!person.ask("ps").contains("jffs2_gcd"));
@@ -312,8 +323,9 @@ fn the_manuals_chapter_on_a_root_that_can_be_written_to() {
     let own = |more: &str| {
         person.home.write("my-configuration.nix", vm::configuration(&modules(more)));
     };
-    let [rebuild, write] =
-        shown::lines(&shown::blocks("README.md", "levitate.rs")[0]).try_into().expect("two lines");
+    let [rebuild, write] = shown::lines(&shown::blocks("README.md", "virtual/levitate.rs")[0])
+        .try_into()
+        .expect("two lines");
     own("");
     let said = person.types(&rebuild);
     assert!(said.contains("root@router runs generation 2"), "{said}");

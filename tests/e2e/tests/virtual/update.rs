@@ -120,6 +120,8 @@ fn text(output: &Output) -> String {
 fn an_update_goes_over_or_comes_back_and_the_exit_code_says_which() {
     let mut router = Router::start("update");
     let were = router.pids(&["dnsmasq", "ssh", "moves", "user"]);
+    let doctor = router.vm.ask("ward doctor");
+    assert!(doctor.ends_with("nothing is to be done\n"), "{doctor}");
 
     // What it would do, and nothing is done.
     let plan = router.rebuild(&modules(100_002, ""), &["--dry-run"]).output().expect("it runs");

@@ -72,7 +72,7 @@ fn what_is_plugged_in_has_its_service_and_what_is_pulled_out_has_none() {
     vm.order("device_add", stick.clone());
     // What needs it comes along.
     wait_up(&vm, "share", true);
-    let step = &shown::blocks("docs/guide/controllers.md", "virtual_hotplug.rs")[0][0];
+    let step = &shown::blocks("docs/guide/controllers.md", "virtual/hotplug.rs")[0][0];
     shown::compare(step, &vm.ask(&step.command));
     let first = vm.ask("ward output get backup instance");
     let card = json!({ "driver": "virtio-net-pci", "id": "card", "bus": "socket", "mac": "52:54:00:00:00:77" });
