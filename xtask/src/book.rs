@@ -3,6 +3,7 @@
 //! mdBook makes it of a copy of the pages in which everything lies where it does in the sources, so
 //! that links, also those to examples, lead to the same things in both.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +13,8 @@ use crate::shell::{Failed, Outcome, cargo, failed, root, run, target};
 
 /// The list of chapters, with links as they lead from where it is.
 pub const SUMMARY: &str = "docs/SUMMARY.md";
+/// What mdBook is told, and how pages look; beside the list.
+const SETTINGS: [&str; 2] = ["book.toml", "book.css"];
 /// What is made.
 const MADE: &str = "docs";
 
@@ -22,7 +25,16 @@ pub fn docs(_: &[String]) -> Outcome {
     run(cargo(None)
         .args(["run", "--quiet", "--package", "manual", "--", "reference"])
         .arg(reference))?;
+    chore(&[])
+}
+
+/// The book alone.
+pub fn chore(_: &[String]) -> Outcome {
     let site = build()?;
+    println!("links that lead elsewhere, which nobody follows here:");
+    for (url, page) in elsewhere().map_err(|error| failed(format!("docs: {error}")))? {
+        println!("  {url} ({page})");
+    }
     println!("{}", site.join("index.html").display());
     Ok(())
 }
@@ -70,11 +82,26 @@ pub fn build() -> Result<PathBuf, Failed> {
     }
 }
 
+/// Links to web servers, each with the first page that has it.
+fn elsewhere() -> std::io::Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for chapter in chapters() {
+        for link in pages::links(&fs::read_to_string(root().join(&chapter))?) {
+            if pages::resolve(&chapter, &link.target).is_none() {
+                found.entry(link.target).or_insert_with(|| chapter.display().to_string());
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Copies chapters, and all that they link to.
 fn lay_out(stage: &Path) -> std::io::Result<()> {
     let source = stage.join("src");
     fs::create_dir_all(&source)?;
-    fs::copy(root().join("docs/book.toml"), stage.join("book.toml"))?;
+    for name in SETTINGS {
+        fs::copy(root().join("docs").join(name), stage.join(name))?;
+    }
     let summary = fs::read_to_string(root().join(SUMMARY))?;
     let mut text = String::new();
     for line in summary.lines() {
@@ -101,9 +128,33 @@ fn lay_out(stage: &Path) -> std::io::Result<()> {
         }
         let place = source.join(renamed(&chapter.display().to_string()));
         fs::create_dir_all(place.parent().unwrap_or(&source))?;
-        fs::write(place, page)?;
+        fs::write(place, breakable(&page))?;
     }
     Ok(())
+}
+
+/// A page whose tables have names such as `updates.trustedKeys` in parts: a narrow screen breaks them
+/// between those, and the search, which knows words and their beginnings, finds each as well as the whole. Only
+/// the name that a row begins with is one to look up.
+fn breakable(page: &str) -> String {
+    let mut text = String::new();
+    for line in page.lines() {
+        let row = line.strip_prefix("| `").and_then(|rest| rest.split_once("` |"));
+        match row {
+            Some((name, rest)) if name.contains('.') && name.chars().all(is_plain) => {
+                let parts = name.replace('.', ".<wbr>");
+                text += &format!("| <span hidden>{name}</span><code>{parts}</code> |{rest}");
+            }
+            _ => text += line,
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Of names; anything else would mean something to Markdown.
+fn is_plain(letter: char) -> bool {
+    letter.is_alphanumeric() || matches!(letter, '.' | '-' | '[' | ']' | '…')
 }
 
 /// What a page is called in the book: one that stands for its folder is what a server shows of that,
@@ -193,6 +244,14 @@ fn attributes<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_rows_begin_with_are_made_of_parts() {
+        let page = "| `a.b[…].c` | x.y | `d.e` |\n| `a.*` | |\n`a.b` | `c`\n";
+        let parts = "<span hidden>a.b[…].c</span><code>a.<wbr>b[…].<wbr>c</code>";
+        let expected = format!("| {parts} | x.y | `d.e` |\n| `a.*` | |\n`a.b` | `c`\n");
+        assert_eq!(breakable(page), expected);
+    }
 
     #[test]
     fn attributes_are_found_wherever_they_stand() {

@@ -46,6 +46,7 @@ const CHORES: &[Chore] = &[
         "Make man pages, completions, the reference, and the book in target/docs",
         book::docs,
     ),
+    ("book", "", "Make the book in target/docs of pages as they are", book::chore),
     ("cross", "", "Build ward for other processors", cross::chore),
     ("install", "PREFIX", "Install doorward, man pages and completions", install::chore),
 ];

@@ -112,3 +112,24 @@ fn text(reader: &mut Option<JoinHandle<Vec<u8>>>) -> String {
     let bytes = reader.take().map(|reader| reader.join().expect("it only reads"));
     String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
 }
+
+/// Runs a command to its end, however long that is.
+pub fn patient(command: &mut Command) -> Said {
+    let output = command.stdin(std::process::Stdio::null()).output().expect("it can be started");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        out: text(&output.stdout),
+        err: text(&output.stderr),
+    }
+}
+
+/// A visit that is broken off at the end.
+pub struct Visit(pub std::process::Child);
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

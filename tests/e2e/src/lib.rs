@@ -21,6 +21,7 @@ pub mod pretend_init;
 pub mod process;
 pub mod rsyslog;
 pub mod shell;
+pub mod shown;
 pub mod ssh_server;
 pub mod store;
 pub mod transcript;

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -326,4 +327,43 @@ impl Drop for Vm {
 fn last(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(30)..].join("\n")
+}
+
+/// Root file systems of two systems, and where they lie in the flash.
+pub struct Roots {
+    pub images: [Vec<u8>; 2],
+    pub place: u64,
+}
+
+impl Roots {
+    /// Of what two devices were built into.
+    pub fn of(folders: &[PathBuf; 2]) -> Self {
+        let images = folders.each_ref().map(|folder| {
+            let firmware = fs::read(folder.join("firmware.bin")).expect("an image");
+            let manifest = model::flash::manifest::Manifest::of_file(&firmware)
+                .expect("whole")
+                .expect("it is there");
+            let part = manifest.parts.iter().find(|part| part.name == "rootfs").expect("a root");
+            firmware[part.offset as usize..][..part.bytes as usize].to_vec()
+        });
+        let text = fs::read_to_string(folders[0].join("vm.json")).expect("a description");
+        let description: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+        let place = description["flash"]["partitions"]["rootfs"]["offset"].as_u64();
+        Self { images, place: place.expect("it has a place") }
+    }
+
+    /// Which of them is in a flash; none while one is half written.
+    pub fn found(&self, flash: &Path) -> Option<usize> {
+        let file = fs::File::open(flash).expect("a flash");
+        self.images.iter().position(|image| {
+            let mut bytes = vec![0; image.len()];
+            file.read_exact_at(&mut bytes, self.place).expect("it is as large");
+            bytes == *image
+        })
+    }
+
+    pub fn put(&self, which: usize, flash: &Path) {
+        let file = fs::File::options().write(true).open(flash).expect("a flash");
+        file.write_all_at(&self.images[which], self.place).expect("it is as large");
+    }
 }

@@ -91,14 +91,20 @@ fn the_commands_of_the_manual_come_as_packages_and_in_a_shell() {
     let root = folder.join("machine");
     fs::create_dir(&root).expect("made");
     let (here, top) = (folder.path().display(), sources().display());
+    folder.write("default.nix", format!("import {top}"));
+    // The lines of the page, with the device's receiver, and where Doorward is.
+    let steps = e2e::shown::blocks("docs/guide/updates.md", "build.rs").remove(0);
+    let lines =
+        e2e::shown::lines(&steps).join("\n").replace("/where/doorward/is", &top.to_string());
+    let receiver = format!("min-copy-closure --receiver '{}' root@", device.receiver());
+    let lines = lines.replace("min-copy-closure root@", &receiver);
+    assert_eq!(lines.matches("--receiver").count(), 1, "{lines}");
     let script = format!(
         "cd {here}
          export HOME={here} DOORWARD_SSH={} NIX_SSHOPTS=
-         nix-build {top} -I liminix-config=./my-configuration.nix --arg device 'import ./devices/mydevice' -A pkgs.iana-etc
-         nix-shell -I nixpkgs={top} -p min-copy-closure --run \"min-copy-closure --receiver '{}' root@the-device result/\"
+         {lines}
          nix-shell {top}/shell.nix --run 'min-copy-closure --dry-run --receiver false root@the-device result/ || command -v liminix-rebuild'",
         device.folder.join("ssh").display(),
-        device.receiver(),
     );
     let mut machine = command("unshare");
     if !rustix::process::geteuid().is_root() {
@@ -106,8 +112,8 @@ fn the_commands_of_the_manual_come_as_packages_and_in_a_shell() {
     }
     machine.args(["--mount", "sh", "-ec", MACHINE, "machine"]).arg(&root).arg(store()).arg(script);
     let said = stdout(&mut machine);
-    let built = said.lines().find(|line| line.contains("-iana-etc-")).expect("it was built");
-    assert!(device.on_disk(built).join("etc/protocols").exists(), "{said}");
+    let built = said.lines().find(|line| line.contains("-tcpdump-")).expect("it was built");
+    assert!(device.on_disk(built).join("bin/tcpdump").exists(), "{said}");
     assert!(said.trim().ends_with("/bin/liminix-rebuild"), "{said}");
 }
 

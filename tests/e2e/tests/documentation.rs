@@ -2,7 +2,7 @@
 //!
 //! `xtask/pages` reads the marks that say where. Commands of one page follow each other in one shell,
 //! in a folder with copies of tests/cases/documentation; the tutorial's router is that of all pages
-//! that want one in QEMU.
+//! that want one in QEMU. What pages leave to other tests, those run (`e2e::shown`).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use e2e::machine::executable;
 use e2e::shell::Shell;
+use e2e::shown::matches;
 use e2e::{Folder, applets, doorward, nix, stdout, ward};
 use pages::{Block, Machine, Mark, Step, blocks, steps};
 
@@ -239,72 +240,6 @@ impl<'a> Typist<'a> {
 /// A word for a shell.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-/// Whether lines are as a page shows them: `…` stands for anything, on a line of its own for any number
-/// of lines; a number is as good as another, and blanks as others.
-fn matches(shown: &[String], said: &[String]) -> bool {
-    let Some((first, rest)) = shown.split_first() else { return said.is_empty() };
-    if first.trim() == "…" {
-        return (0..=said.len()).any(|skipped| matches(rest, &said[skipped..]));
-    }
-    match said.split_first() {
-        Some((line, behind)) => line_matches(&plain(first), &plain(line)) && matches(rest, behind),
-        None => first.is_empty() && matches(rest, said),
-    }
-}
-
-fn line_matches(shown: &str, said: &str) -> bool {
-    let mut parts = shown.split('…');
-    let Some(mut rest) = said.strip_prefix(parts.next().unwrap_or_default()) else { return false };
-    let parts: Vec<&str> = parts.collect();
-    for (at, part) in parts.iter().enumerate() {
-        let found = if at + 1 == parts.len() {
-            rest.ends_with(part).then(|| rest.len() - part.len())
-        } else {
-            rest.find(part)
-        };
-        let Some(start) = found else { return false };
-        rest = &rest[start + part.len()..];
-    }
-    rest.is_empty() || !parts.is_empty()
-}
-
-/// A line with `N` for each number and one blank for several.
-fn plain(line: &str) -> String {
-    let mut plain = String::new();
-    for letter in line.trim_end().chars() {
-        let last = plain.chars().next_back();
-        match letter {
-            _ if letter.is_ascii_digit() && last == Some('N') => {}
-            '.' | ',' if last == Some('N') => {}
-            _ if letter.is_ascii_digit() => plain.push('N'),
-            ' ' | '\t' if last == Some(' ') => {}
-            '\t' => plain.push(' '),
-            '\r' => {}
-            _ => plain.push(letter),
-        }
-    }
-    plain
-}
-
-#[test]
-fn lines_are_as_they_are_shown() {
-    let of = |lines: &[&str]| -> Vec<String> { lines.iter().map(|l| (*l).to_owned()).collect() };
-    for (shown, said, expected) in [
-        (vec!["up for 12 s"], vec!["up   for 3.5 s"], true),
-        (vec!["up for 12 s"], vec!["down for 3 s"], false),
-        (vec!["a … c"], vec!["a b c"], true),
-        (vec!["a … c"], vec!["a b d"], false),
-        (vec!["a …"], vec!["a b"], true),
-        (vec!["a", "…", "d"], vec!["a", "b", "c", "d"], true),
-        (vec!["a", "…", "d"], vec!["a", "b", "c"], false),
-        (vec!["a"], vec!["a", "b"], false),
-        (vec!["a", ""], vec!["a"], true),
-        (vec![], vec!["a"], false),
-    ] {
-        assert_eq!(matches(&of(&shown), &of(&said)), expected, "{shown:?} and {said:?}");
-    }
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use e2e::{Folder, applet, debian, stdout, wait_for};
+use e2e::device::Device;
+use e2e::{Folder, applet, debian, shown, stdout, wait_for, ward};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -405,6 +406,26 @@ fn is_root() -> bool {
 
 fn by_hand(why: &str) {
     eprintln!("not shown here: {why}");
+}
+
+#[test]
+fn the_init_of_a_container_ends_as_the_page_has_it() {
+    let device = Device::new("container");
+    device.longrun("a", "exec sleep 100000").bundle("default", &["a"]);
+    let database = device.compile();
+    let steps = shown::blocks("docs/guide/device.md", "init.rs").remove(0);
+    let [line] = shown::lines(&steps).try_into().expect("one line");
+    let line = line.replace("DATABASE", &database.display().to_string());
+    let mut words = line.split(' ');
+    assert_eq!(words.next(), Some("ward"));
+    let mut command = Command::new(ward());
+    // Beside others, and not in a root directory of its own.
+    command.args(words).arg("-l").arg(device.live()).arg("-L").arg(device.join("logs"));
+    device.run(command);
+    device.wait_pid("a");
+    send("TERM", device.init_pid());
+    let ended = wait_for("its end", PATIENCE, || device.ended());
+    assert_eq!(ended.code(), Some(0));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use e2e::documented::holds;
 use e2e::json::Json;
-use e2e::{Folder, doorward, nix, stdout, transcript};
+use e2e::{Folder, doorward, nix, shown, stdout, transcript};
 use serde_json::Value;
 
 /// Sources of their own, an archive, and a folder for what is fetched.
@@ -119,6 +119,27 @@ fn the_lock_file_has_what_is_wanted_and_its_libraries() {
     assert_eq!(amd64["tool"]["needs"], serde_json::json!(["libthing1"]));
     assert_eq!(amd64["tool"]["file"], "tool_1%3a1.0-1_amd64.deb");
     assert_eq!(lock.as_object().map(|lock| lock.len()), Some(1), "only what was asked for");
+}
+
+#[test]
+fn the_page_tells_how_packages_come() {
+    let archive = Archive::new();
+    archive.0.write("sources/nix/packages/wanted", "libssl3 amd64\n");
+    archive.has_as("stanza-older", "libssl3", "3.0-1", "", "the one before");
+    archive.has("libssl3", "3.0-2", "", "the newest");
+    assert!(archive.packages(&["lock"]).status.success());
+    let version = |lock: &str| archive.lock(lock)["amd64"]["libssl3"]["version"].clone();
+    let lines = shown::lines(&shown::blocks("docs/guide/configuration.md", "packages.rs")[0]);
+    let mut versions = Vec::new();
+    for line in &lines {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!(words[..2], ["doorward", "packages"], "{line}");
+        archive.said(&words[2..], 0);
+        versions.push(version("sources/nix/packages/lock.json"));
+    }
+    // Fetched, fetched, the newest, and the one before.
+    assert_eq!(versions, ["3.0-2", "3.0-2", "3.0-2", "3.0-1"]);
+    assert_eq!(archive.fetched("libssl3_3.0-2_amd64.deb").as_deref(), Some("the newest"));
 }
 
 #[test]

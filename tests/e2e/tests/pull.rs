@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use e2e::store::{Device, Store, noise, path, text};
-use e2e::{Folder, wait_for};
+use e2e::{Folder, shown, wait_for};
 
 /// nginx with one folder, at a port of its own.
 struct Nginx {
@@ -96,6 +96,32 @@ fn a_closure_comes_from_a_cache_compressed_or_not() {
         assert_eq!(device.told(&["verify"]), "2 paths are whole\n", "it is kept");
         assert_eq!(device.told(&["pull", &nginx.url(), &app]), "everything is there already\n");
     }
+}
+
+#[test]
+fn a_cache_is_made_and_asked_as_the_page_has_it() {
+    let (folder, store, device) = (Folder::new("cache"), Store::new(), Device::new());
+    // What it makes is a key, here, and a cache that the page's one is beside.
+    let [lib, app] = cache(&folder, &store, "xz");
+    let steps = shown::blocks("docs/guide/updates.md", "pull.rs").remove(0);
+    let [copy, pull] = shown::lines(&steps).try_into().expect("two lines");
+    let served = folder.join("served");
+    let copy = copy
+        .replace("/srv/nix", &served.display().to_string())
+        .replace("/root/home-1.secret", &folder.join("secret").display().to_string())
+        .replace("./result", &app);
+    let words = copy.strip_prefix("nix ").expect("it is Nix's").replace('\'', "");
+    let output = store.nix("nix").args(words.split(' ')).output().expect("nix runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let nginx = Nginx::new(&folder, &served);
+    let key = fs::read(folder.join("public")).expect("a key");
+    device.folder.write("root/etc/doorward/trusted-keys", key);
+    let pull = pull.replace("http://server/nix", &nginx.url()).replace("/nix/store/…-system", &app);
+    let words = pull.strip_prefix("ward store ").expect("it is ward's");
+    let told = device.told(&words.split(' ').collect::<Vec<_>>());
+    assert!(told.ends_with("2 paths came\n"), "{told}");
+    assert!(device.on_disk(&lib).exists());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use e2e::{Folder, doorward, stdout, transcript};
+use e2e::{Folder, doorward, shown, stdout, transcript};
 use model::digest::Digest;
 use model::flash::manifest::{Manifest, Part};
 
@@ -265,6 +265,25 @@ fn a_device_with_keys_gets_only_what_they_have_signed() {
     assert!(device.reads("asked").contains("flashcp -v --unsigned - mtd:firmware"));
     assert_eq!(device.image_came(), image());
 
+    // As the page has it: keys are made, the image is signed, looked at, and sent with its signature.
+    device.is("system", "/nix/store/old-system");
+    std::os::unix::fs::symlink("image-built", device.0.join("result")).expect("a link");
+    let lines = shown::lines(&shown::blocks("docs/guide/reinstall.md", "reflash.rs")[0]);
+    assert_eq!(lines.len(), 4);
+    for (line, said) in lines.iter().zip(["", "", "signed with the key home-1", NEW]) {
+        let mut shell = shown::shell(device.0.path());
+        shell.env("DOORWARD_SSH", format!("sh {}", device.0.join("ssh").display()));
+        let heard = shown::typed(&mut shell, line);
+        assert!(heard.contains(said), "{line}: {heard}");
+        if let Ok(key) = fs::read(device.0.join("key.pub")) {
+            // The device knows it from now on.
+            fs::write(device.0.join("keys"), key).expect("a file");
+        }
+    }
+    let asked = device.reads("asked");
+    assert!(asked.contains("flashcp -v - mtd:firmware"), "{asked}");
+    assert_ne!(device.image_came(), image(), "its signature came along");
+
     // The signature goes along.
     fs::write(device.0.join("keys"), fs::read(&public).expect("a key")).expect("a file");
     device.is("system", "/nix/store/old-system");
@@ -309,7 +328,6 @@ fn a_device_with_keys_gets_only_what_they_have_signed() {
     assert_eq!(image(&["sign", "--key", &word(&mine), &word(&built)]).0, Some(0));
     assert_eq!(verify(&built, &public).0, Some(0));
     let link = device.0.join("result");
-    std::os::unix::fs::symlink(&built, &link).expect("a link");
     let (code, said) = image(&["sign", "--key", &word(&mine), &word(&link)]);
     assert!(code == Some(100) && said.contains("-o says where"), "{said}");
     let mut damaged = fs::read(&built).expect("an image");

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use e2e::process::{alive, send};
 use e2e::vm::{LIMIT, Vm};
-use e2e::{Folder, stdout, wait_for};
+use e2e::{Folder, shown, stdout, wait_for};
 use model::flash::image::{self, Processor};
 use serde_json::json;
 
@@ -294,6 +294,36 @@ fn a_port_that_is_taken_is_an_error_where_it_was_asked_for_and_another_one_where
     let mut vm = Vm::new("taken", device.path());
     vm.start();
     vm.wait_said(&format!("port {port} (udp) cannot be had, a free one is taken: Address already"));
+}
+
+#[test]
+fn ports_of_this_machine_are_held_as_the_page_has_them() {
+    let (device, _) = built("wait");
+    let steps = shown::blocks("docs/guide/virtual.md", "vm.rs").remove(0);
+    for (number, line) in shown::lines(&steps).iter().enumerate() {
+        // The same with ports that nobody has here.
+        let tcp = TcpListener::bind("0.0.0.0:0").expect("there is a free port");
+        let udp = UdpSocket::bind("0.0.0.0:0").expect("there is a free port");
+        let [tcp_port, udp_port] =
+            [tcp.local_addr(), udp.local_addr()].map(|at| at.expect("an address").port());
+        drop((tcp, udp));
+        let line =
+            line.replace("8080", &tcp_port.to_string()).replace("5353", &udp_port.to_string());
+        let words = line.strip_prefix("doorward vm result ").expect("it runs a result");
+        let mut vm = Vm::new(&format!("forward-{number}"), device.path());
+        vm.option(&words.split(' ').collect::<Vec<_>>());
+        vm.start();
+        let held = match (words.contains("udp:"), words.contains(&tcp_port.to_string())) {
+            (true, _) => UdpSocket::bind(("127.0.0.1", udp_port)).is_err(),
+            (_, true) => TcpListener::bind(("127.0.0.1", tcp_port)).is_err(),
+            // Any: there is only its name, and that comes when ssh answers.
+            _ => words == "--forward 0:80",
+        };
+        assert!(held, "{line}: {}", vm.said());
+        if words.contains("0.0.0.0") {
+            assert!(TcpListener::bind(("127.0.0.2", tcp_port)).is_err(), "for everybody");
+        }
+    }
 }
 
 #[test]

@@ -48,7 +48,9 @@ pub fn fish(table: &[&Command]) -> String {
                 }
             }
             if takes_services(command) {
-                let _ = writeln!(text, "complete {place} -f -a '({SERVICES})'");
+                // Fish complains of a program that is not there, whatever becomes of its errors.
+                let services = format!("command -q s6-rc-db; and {SERVICES}");
+                let _ = writeln!(text, "complete {place} -f -a '({services})'");
             }
         }
     }

@@ -3,10 +3,11 @@
 use std::fmt::Write;
 use std::io;
 use std::path::Path;
-use std::process::Command;
+use std::process;
 
-use cli::Opt;
+use cli::{Command, Opt};
 use device::applets::TABLE;
+use device::install::is_word;
 use serde_json::Value;
 
 const MADE: &str =
@@ -27,7 +28,7 @@ pub fn pages() -> io::Result<Vec<(&'static str, String)>> {
 fn evaluated() -> io::Result<Value> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let expression = "(import ./default.nix { configuration = { }; nixpkgs = null; }).reference";
-    let mut command = Command::new("nix-instantiate");
+    let mut command = process::Command::new("nix-instantiate");
     command.current_dir(root).env_remove("NIX_REMOTE").env("NIX_PATH", "");
     command.env("NIX_CONFIG", "build-users-group =\nsubstituters =\n");
     // Nothing is put into it: any store will do, and this one needs no rights.
@@ -49,7 +50,7 @@ fn options(options: &Value) -> String {
     let mut text = format!(
         "# Options of a configuration\n\n{MADE}Each with the kind of its value, and what it is where \
          nobody says anything. [The guide](../guide/configuration.md) tells how they go together. \
-         `NAME` stands for a name of your choice, `[…]` for each element of a list. In the shell, \
+         `NAME` stands for a name of your choice, `[…]` for each element of a list. \
          `doorward build` says where a name or a value is wrong.\n"
     );
     let mut group = "";
@@ -70,12 +71,12 @@ fn options(options: &Value) -> String {
     text
 }
 
-const HEAD: &str = "| option | kind | without a word | is |\n|---|---|---|---|\n";
+const HEAD: &str = "| option | kind | default | is |\n|---|---|---|---|\n";
 
 fn row(text: &mut String, name: &str, option: &Value) {
     let word = |key: &str| option[key].as_str().map(cell);
     let default = match option["default"].as_str() {
-        Some(default) => format!("`{}`", cell(default)),
+        Some(default) => format!("`{}`", code(default)),
         None if option["readOnly"] == true => "given".to_owned(),
         None => String::new(),
     };
@@ -86,9 +87,14 @@ fn row(text: &mut String, name: &str, option: &Value) {
     let _ = writeln!(
         text,
         "| `{}` | {kind} | {default} | {} |",
-        cell(name),
+        code(name),
         word("description").unwrap_or_default()
     );
+}
+
+/// Code in a table: a tag is none there.
+fn code(text: &str) -> String {
+    text.replace('\n', "\\n").replace('|', "\\|")
 }
 
 /// A text in a table: in one line, and without what would end a cell or be a tag.
@@ -100,8 +106,7 @@ fn templates(templates: &Value) -> String {
     let mut text = format!(
         "# Templates of services\n\n{MADE}`svc.NAME.build {{ … }}` makes a service, with \
          `svc = config.system.service` or `pkgs.svc`. All take `name` and `dependencies` besides. \
-         What stands in the third column is taken where nothing is said; where it is empty, \
-         the parameter is needed.\n"
+         A parameter without a default is needed.\n"
     );
     for (name, template) in members(templates) {
         let about = template["description"].as_str().filter(|about| !about.is_empty());
@@ -139,15 +144,22 @@ fn capital(text: &str) -> String {
 
 fn ward() -> String {
     let mut text = format!(
-        "# Commands of `ward`\n\n{MADE}`ward NAME …`, or the name alone where there is a link of \
-         that name. `--help` as the first word prints the same as here; \
+        "# Commands of `ward`\n\n{MADE}`ward NAME …`. `--help` as the first word prints the same as here; \
          [exit codes](../guide/exit-codes.md) are in one table.\n\n"
     );
-    text.push_str("| command | does |\n|---|---|\n");
-    for applet in TABLE {
-        let _ = writeln!(text, "| [`{0}`](#{0}) | {1} |", applet.name, cell(applet.summary));
-    }
-    for applet in TABLE {
+    // As `ward --help` has them: first its own words, then names that others know.
+    let (own, names): (Vec<&Command>, Vec<&Command>) =
+        TABLE.iter().copied().partition(|applet| is_word(applet));
+    let list = |text: &mut String, applets: &[&Command]| {
+        text.push_str("| command | does |\n|---|---|\n");
+        for applet in applets {
+            let _ = writeln!(text, "| [`{0}`](#{0}) | {1} |", applet.name, cell(applet.summary));
+        }
+    };
+    list(&mut text, &own);
+    text.push_str("\nThese also by their own names, through links (`ward --install DIR`):\n\n");
+    list(&mut text, &names);
+    for applet in own.iter().chain(&names) {
         let _ = write!(text, "\n## {}\n\n{}.\n", applet.name, applet.summary);
         let options = applet.options.iter().map(|Opt(option, meaning)| (*option, *meaning));
         usage(&mut text, applet.usage, options);
@@ -288,7 +300,7 @@ mod tests {
         let text = options(&known);
         let (_, rest) = text.split_once("\n## `a`\n\n").expect("a group");
         let expected = format!(
-            "{HEAD}| `a.b` | a \\| b | `[ \"&lt;x>\" ]` | one |\n| `a.c` | an integer |  | two |\n\n\
+            "{HEAD}| `a.b` | a \\| b | `[ \"<x>\" ]` | one |\n| `a.c` | an integer |  | two |\n\n\
              ## `d`\n\n{HEAD}| `d` | a string | given |  |\n"
         );
         assert_eq!(rest, expected);

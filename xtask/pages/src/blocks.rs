@@ -3,7 +3,8 @@
 //! A mark is a comment: `<!-- run: namespace -->` is about the next block, `<!-- run below: … -->`
 //! about all blocks of the page that have none of their own, `<!-- not run: WHY -->` about the next
 //! one. Behind the machine may stand `, exits 1` (the last command ends with that code) and
-//! `, stays` (it goes on while the rest of the page is run).
+//! `, stays` (it goes on while the rest of the page is run). `<!-- run: by levitate.rs -->` names another
+//! test of tests/e2e/tests, which takes the commands from the page.
 
 /// Where commands are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +27,8 @@ pub enum Mark {
         exits: u8,
         stays: bool,
     },
+    /// The test with this name reads the block out of the page, and runs it.
+    By(String),
     /// Nobody can run it, for this reason.
     Not(String),
     /// Nothing is said, or nothing that can be understood: this.
@@ -101,6 +104,9 @@ fn comment(line: &str) -> Option<&str> {
 }
 
 fn run(text: &str) -> Mark {
+    if let Some(test) = text.strip_prefix("by ") {
+        return Mark::By(test.to_owned());
+    }
     let mut words = text.split(", ");
     let on = match words.next() {
         Some("here") => Machine::Here,
@@ -230,7 +236,8 @@ mod tests {
         let page = "<!-- run: here -->\n```sh\na\n```\n\n```text\nb\n```\n\
                     <!-- run below: namespace, exits 3 -->\n\n```console\n# c\n```\n\
                     <!-- not run: it never ends -->\n```sh\nd\n```\n\
-                    <!-- run: router -->\nwords\n```sh\ne\n```\n<!-- run: moon -->\n```sh\nf\n```\n";
+                    <!-- run: router -->\nwords\n```sh\ne\n```\n<!-- run: moon -->\n```sh\nf\n```\n\
+                    <!-- run: by x.rs -->\n```sh\ng\n```\n";
         let marks: Vec<Mark> = blocks(page).into_iter().map(|block| block.mark).collect();
         let run = |on, exits| Mark::Run { on, exits, stays: false };
         let expected = [
@@ -240,6 +247,7 @@ mod tests {
             Mark::Not("it never ends".to_owned()),
             run(Machine::Namespace, 3),
             Mark::Missing(Some("moon".to_owned())),
+            Mark::By("x.rs".to_owned()),
         ];
         assert_eq!(marks, expected);
     }

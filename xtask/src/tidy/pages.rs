@@ -1,5 +1,5 @@
 //! The pages of the documentation: links lead somewhere, each page is in the book, and commands are
-//! run by a test (`tests/e2e/tests/documentation.rs`) or say why they cannot be.
+//! run by a test (`tests/e2e/tests/documentation.rs`, or one that the page names) or say why they cannot be.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::book;
 use crate::shell::{cargo, root, target};
 
 /// How many blocks of commands may be run by nobody.
-const NOT_RUN_MAX: usize = 20;
+const NOT_RUN_MAX: usize = 8;
 
 pub fn check(findings: &mut Findings) {
     let Ok(all) = pages::all(root()) else {
@@ -73,6 +73,15 @@ fn blocks(path: &Path, text: &str, not_run: &mut Vec<String>, findings: &mut Fin
                 findings.add(format!("{at}: cannot understand the mark `run: {text}`"));
             }
             (Mark::Not(_), true) => not_run.push(at),
+            (Mark::By(test), _) => {
+                let source = Path::new("tests/e2e/tests").join(test);
+                let text = std::fs::read_to_string(root().join(&source)).unwrap_or_default();
+                let page = format!("shown::blocks(\"{}\"", path.display());
+                if !text.contains(&page) {
+                    let source = source.display();
+                    findings.add(format!("{at}: {source} does not run it: it has no {page}"));
+                }
+            }
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 //! network device, and all of them pulled out again.
 
 use e2e::vm::{self, LIMIT, Vm};
-use e2e::wait_for;
+use e2e::{shown, wait_for};
 use serde_json::json;
 
 const CONFIGURATION: &str = r#"{ config, pkgs, lib, ... }:
@@ -32,8 +32,8 @@ in
     };
     ssh = svc.ssh.build { address = "192.168.7.1"; dependencies = [ int ]; };
     early = disk "early";
-    late = disk "late";
-    share = waits "share" [ late ];
+    backup = disk "backup";
+    share = waits "share" [ backup ];
     card = svc.uevent-rule.build {
       service = oneshot { name = "card"; };
       terms = { subsystem = "net"; attrs.address = "52:54:00:00:00:77"; };
@@ -57,19 +57,24 @@ fn what_is_plugged_in_has_its_service_and_what_is_pulled_out_has_none() {
     };
     // It was there before anybody listened.
     wait_up(&vm, "early", true);
-    for absent in ["late", "share", "card"] {
+    for absent in ["backup", "share", "card"] {
         wait_up(&vm, absent, false);
     }
     assert!(vm.ask("ward output get early devname").starts_with("/dev/sd"));
     let node = vm.ask("ward output get early devname");
     assert_eq!(vm.ask("readlink /dev/disk-early").trim(), node.trim());
 
-    vm.order("blockdev-add", json!({ "driver": "null-co", "node-name": "late", "size": 8 << 20 }));
-    let stick = json!({ "driver": "usb-storage", "id": "stick", "bus": "usb.0", "drive": "late", "serial": "late" });
+    vm.order(
+        "blockdev-add",
+        json!({ "driver": "null-co", "node-name": "backup", "size": 8 << 20 }),
+    );
+    let stick = json!({ "driver": "usb-storage", "id": "stick", "bus": "usb.0", "drive": "backup", "serial": "backup" });
     vm.order("device_add", stick.clone());
     // What needs it comes along.
     wait_up(&vm, "share", true);
-    let first = vm.ask("ward output get late instance");
+    let step = &shown::blocks("docs/guide/controllers.md", "virtual/hotplug.rs")[0][0];
+    shown::compare(step, &vm.ask(&step.command));
+    let first = vm.ask("ward output get backup instance");
     let card = json!({ "driver": "virtio-net-pci", "id": "card", "bus": "socket", "mac": "52:54:00:00:00:77" });
     vm.order("device_add", card);
     wait_up(&vm, "card", true);
@@ -77,11 +82,11 @@ fn what_is_plugged_in_has_its_service_and_what_is_pulled_out_has_none() {
 
     vm.order("device_del", json!({ "id": "stick" }));
     wait_up(&vm, "share", false);
-    wait_up(&vm, "late", false);
-    assert_eq!(vm.visit("readlink /dev/disk-late").code, 1);
+    wait_up(&vm, "backup", false);
+    assert_eq!(vm.visit("readlink /dev/disk-backup").code, 1);
     vm.order("device_add", stick);
     wait_up(&vm, "share", true);
-    assert_ne!(vm.ask("ward output get late instance"), first, "it is another one");
+    assert_ne!(vm.ask("ward output get backup instance"), first, "it is another one");
     vm.order("device_del", json!({ "id": "card" }));
     wait_up(&vm, "card", false);
     // The controller is killed, and nothing changes but its number.
@@ -93,5 +98,5 @@ fn what_is_plugged_in_has_its_service_and_what_is_pulled_out_has_none() {
     ));
     wait_up(&vm, "early", true);
     wait_up(&vm, "share", true);
-    assert!(vm.ask("ward why late").contains("/block/sd"));
+    assert!(vm.ask("ward why backup").contains("/block/sd"));
 }

@@ -3,17 +3,16 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use e2e::client::Said;
+use e2e::client::{Said, Visit, patient};
 use e2e::dice::Dice;
 use e2e::nix::{self, sources, store};
-use e2e::vm::{self, LIMIT, Vm};
-use e2e::{Folder, doorward, wait_for};
-use model::flash::manifest::Manifest;
+use e2e::vm::{self, LIMIT, Roots, Vm};
+use e2e::{Folder, doorward, shown, wait_for};
+use pages::Step;
 
 /// The manual's configuration, with the example's services.
 fn router(more: &str) -> PathBuf {
@@ -101,6 +100,14 @@ impl Person<'_> {
         patient(&mut self.command(line))
     }
 
+    /// Types a line of a page there.
+    fn types(&self, line: &str) -> String {
+        let own = self.command("");
+        let words = own.get_args().filter_map(|word| word.to_str());
+        let words: Vec<&str> = words.take_while(|word| !word.starts_with("root@")).collect();
+        shown::typed(&mut shown::shell_for_device(self.home.path(), &words), line)
+    }
+
     /// Says this, and does not wait for an answer: nobody tells the connection that the device is gone.
     fn leave(&self, line: &str) -> Visit {
         let mut command = self.command(line);
@@ -127,37 +134,33 @@ impl Person<'_> {
     }
 }
 
-/// A visit that is broken off at the end.
-struct Visit(Child);
-
-impl Drop for Visit {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Runs a command to its end, however long that is.
-fn patient(command: &mut Command) -> Said {
-    let output = command.stdin(Stdio::null()).output().expect("it can be started");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Said {
-        code: output.status.code().unwrap_or(-1),
-        out: text(&output.stdout),
-        err: text(&output.stderr),
-    }
-}
-
 /// One figure for the report.
 fn tell(what: &str, figure: impl std::fmt::Display) {
     eprintln!("levitate: {what}: {figure}");
 }
 
+/// What docs/guide/reinstall.md has for this test: the chapter, all of it at once, and how to write.
+fn page() -> [Vec<Step>; 3] {
+    shown::blocks("docs/guide/reinstall.md", "virtual/levitate.rs")
+        .try_into()
+        .expect("three blocks")
+}
+
+/// What is typed on the device there, one after the other: `levitate`, `reboot`, two files to look at, `flashcp`
+/// and `reboot`.
+fn chapter() -> [Step; 6] {
+    let [chapter, ..] = page();
+    let typed: Vec<Step> = chapter.into_iter().filter(|step| step.on_device).collect();
+    typed.try_into().expect("six commands")
+}
+
 /// Into maintenance, as a person types it; back once that is sure.
 fn levitated(person: &Person<'_>) {
+    let [levitate, reboot, banner, parts, ..] = chapter();
     let start = Instant::now();
-    let said = person.ask("levitate");
+    let said = person.ask(&levitate.command);
     let took = start.elapsed();
+    shown::compare(&levitate, &said);
     tell("`levitate`", format_args!("{:.1} s\n{said}", took.as_secs_f32()));
     assert!(said.contains("/persist/ssh/host_key: taken along"), "{said}");
     assert!(person.ask("ward status").starts_with("maintenance is prepared"));
@@ -168,9 +171,12 @@ fn levitated(person: &Person<'_>) {
         "{doctor}"
     );
     let start = Instant::now();
-    let _visit = person.leave("reboot");
-    person.wait("cat /etc/banner", "MAINTENANCE");
+    let _visit = person.leave(&reboot.command);
+    person.wait(&banner.command, "MAINTENANCE");
     let took = start.elapsed();
+    for step in [&banner, &parts] {
+        shown::compare(step, &person.ask(&step.command));
+    }
     tell("`reboot` to ssh in maintenance", format_args!("{:.1} s", took.as_secs_f32()));
 }
 
@@ -281,7 +287,10 @@ fn send(person: &Person<'_>, image: &Path, name: &str) {
 
 fn write(person: &Person<'_>) {
     let start = Instant::now();
-    let said = person.ask("flashcp -v firmware.bin mtd:firmware");
+    let [_, _, _, _, write, _] = chapter();
+    let [_, _, alone] = page();
+    assert_eq!(shown::lines(&alone), [write.command.as_str()]);
+    let said = person.ask(&write.command);
     tell("flashcp", format_args!("{:.1} s\n{said}", start.elapsed().as_secs_f32()));
 }
 
@@ -310,16 +319,29 @@ fn the_manuals_chapter_on_a_root_that_can_be_written_to() {
     let person = Person { vm: &vm, home: &home };
     is_at_home(&person, "jffs2", true);
 
-    // The same from the build machine, back to the first system.
-    let start = Instant::now();
-    let first = ["--image".into(), folder.join("firmware.bin").into()];
-    let again = |words: &[&str]| patient(&mut reflash(&person, &first, words, false)).expect(0).err;
-    let said = again(&["-n"]);
+    // From the build machine, as README has it: to the first system while it runs, and then by the flash.
+    let own = |more: &str| {
+        person.home.write("my-configuration.nix", vm::configuration(&modules(more)));
+    };
+    let [rebuild, write] = shown::lines(&shown::blocks("README.md", "virtual/levitate.rs")[0])
+        .try_into()
+        .expect("two lines");
+    own("");
+    let said = person.types(&rebuild);
+    assert!(said.contains("root@router runs generation 2"), "{said}");
+    assert_eq!(person.ssh("cat /etc/second").code, 1);
+    let first = ["--image".into(), other.join("firmware.bin").into()];
+    let said = patient(&mut reflash(&person, &first, &["-n"], false)).expect(0).err;
     assert!(said.contains("nothing was changed"), "{said}");
-    let said = again(&[]);
+    own(SECOND);
+    let start = Instant::now();
+    let said = person.types(&write);
     tell("doorward reflash", format_args!("{:.1} s\n{said}", start.elapsed().as_secs_f32()));
-    is_at_home(&person, "jffs2", false);
-    let said = again(&[]);
+    is_at_home(&person, "jffs2", true);
+    // As the guide has it: nothing is done twice.
+    let [_, all_at_once, _] = page();
+    let [all_at_once] = shown::lines(&all_at_once).try_into().expect("one line");
+    let said = person.types(&all_at_once);
     assert!(said.contains("there is nothing to do"), "{said}");
     // All that the machine went through were two starts and this restart: no watchdog has bitten.
     assert_eq!(vm.said().matches("it restarts").count(), 1, "{}", vm.said());
@@ -383,43 +405,6 @@ fn the_manuals_chapter_on_a_squashfs_root_of_a_device_that_wants_signatures() {
     let _visit = person.leave("reboot");
     is_at_home(&person, "squashfs", false);
     assert_eq!(vm.said().matches("it restarts").count(), 2, "{}", vm.said());
-}
-
-/// Root file systems of two systems, and where they lie in the flash.
-struct Roots {
-    images: [Vec<u8>; 2],
-    place: u64,
-}
-
-impl Roots {
-    /// Of what two devices were built into.
-    fn of(folders: &[PathBuf; 2]) -> Self {
-        let images = folders.each_ref().map(|folder| {
-            let firmware = fs::read(folder.join("firmware.bin")).expect("an image");
-            let manifest = Manifest::of_file(&firmware).expect("whole").expect("it is there");
-            let part = manifest.parts.iter().find(|part| part.name == "rootfs").expect("a root");
-            firmware[part.offset as usize..][..part.bytes as usize].to_vec()
-        });
-        let text = fs::read_to_string(folders[0].join("vm.json")).expect("a description");
-        let description: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
-        let place = description["flash"]["partitions"]["rootfs"]["offset"].as_u64();
-        Self { images, place: place.expect("it has a place") }
-    }
-
-    /// Which of them is in a flash; none while one is half written.
-    fn found(&self, flash: &Path) -> Option<usize> {
-        let file = fs::File::open(flash).expect("a flash");
-        self.images.iter().position(|image| {
-            let mut bytes = vec![0; image.len()];
-            file.read_exact_at(&mut bytes, self.place).expect("it is as large");
-            bytes == *image
-        })
-    }
-
-    fn put(&self, which: usize, flash: &Path) {
-        let file = fs::File::options().write(true).open(flash).expect("a flash");
-        file.write_all_at(&self.images[which], self.place).expect("it is as large");
-    }
 }
 
 /// Where on its way a device is when the plug is pulled, and how long a moment in it may be.

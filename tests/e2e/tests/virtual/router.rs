@@ -10,7 +10,7 @@ use std::time::Duration;
 use e2e::machine::executable;
 use e2e::nix::sources;
 use e2e::vm::{self, LIMIT, Vm};
-use e2e::{Folder, doorward, stdout, wait_for};
+use e2e::{Folder, doorward, shown, stdout, wait_for};
 
 /// The example, which lets the key of trials in.
 fn router() -> PathBuf {
@@ -33,8 +33,16 @@ fn who_is_at_home_gets_an_address_names_and_the_way_out() {
     let script = folder.write("event", format!("#!/bin/sh\n{event}\n"));
     executable(&script);
     let script = script.to_str().expect("text");
-    let words = ["busybox", "udhcpc", "-f", "-q", "-n", "-i", "cable", "-s", script];
-    let lease = stdout(&mut vm.beside("client", &words));
+    // The line of the page, with this router's process, and with something to do about the address.
+    let steps = shown::blocks("docs/guide/virtual.md", "virtual/router.rs").remove(0);
+    let [line] = shown::lines(&steps).try_into().expect("one line");
+    let found = vm.beside("client", &[]);
+    let process = found.get_args().nth(1).and_then(|word| word.to_str()).expect("a number");
+    let mut line = line.replace("PROCESS", process) + &format!(" -f -s {script}");
+    if !rustix::process::geteuid().is_root() {
+        line = line.replace("nsenter", "nsenter -U --preserve-credentials");
+    }
+    let lease = stdout(Command::new("sh").args(["-c", &line]));
     assert!(lease.starts_with("192.168.7.1"), "{lease}");
     assert!(lease.trim().ends_with(" 192.168.7.1 192.168.7.1"), "{lease}");
 
