@@ -16,6 +16,7 @@ use super::build::{self, Build};
 use crate::archive::lock::Lock;
 use crate::copy::line::Target;
 use crate::places;
+use crate::ssh::quoted;
 use crate::watch::checkup::{Device, Here, NEEDS, examine};
 use crate::watch::questions::{self, Known};
 
@@ -104,7 +105,7 @@ fn words(matches: &ArgMatches) -> String {
         let is_plain = |c: char| c.is_alphanumeric() || "-_./=:@+,".contains(c);
         text += &match word.chars().all(is_plain) {
             true => format!(" {word}"),
-            false => format!(" '{}'", word.replace('\'', r"'\''")),
+            false => format!(" {}", quoted(&*word)),
         };
     }
     text
