@@ -45,7 +45,8 @@ pub struct Generations {
     /// The last one that was tried and is gone, and why; nothing once another one was kept, or where
     /// somebody wanted it so.
     pub failed: Option<(String, String)>,
-    /// Whether what runs is signed by a key that is trusted here; `None`: no keys are, or it is no store path.
+    /// Whether what runs is signed by a key that is trusted here; `None`: no keys are, it is no store path, or it
+    /// came in the image, which is signed as a whole.
     pub signed: Option<bool>,
     /// Whether anybody's signature is wanted.
     pub keys: bool,

@@ -14,6 +14,9 @@ pub const BOOT: &str = "/boot/system";
 /// Links to generations, by their numbers, and beside each its record.
 pub const FOLDER: &str = "/boot/generations";
 
+/// Who wanted the one that was there from the beginning.
+pub const IMAGE: &str = "the image";
+
 /// What stands in the reason of one that did not fail by itself.
 pub const WANTED_BACK: &str = "wanted it back";
 

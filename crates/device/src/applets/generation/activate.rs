@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cli::{Args, Exit, Failure};
 use engine::deploy::deeds;
-use model::deploy::history::{FOLDER, Number, Outcome, Record, WANTED_BACK};
+use model::deploy::history::{FOLDER, IMAGE, Number, Outcome, Record, WANTED_BACK};
 use model::deploy::trial::{DEADLINE, Id, Pending, Phase, Plan, Way, start_max};
 use model::limits::{FIELD_BYTES_MAX, TRIAL_DEADLINE_MAX};
 use os::clock;
@@ -232,7 +232,7 @@ fn note(here: &Generations, state: &State, path: &str, wanted: &Wanted) -> Resul
         outcome: Outcome::Committed,
         made: 0,
         ended: 0,
-        by: "the image".into(),
+        by: IMAGE.into(),
         from: None,
         why: String::new(),
         id: String::new(),

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use cli::{Args, Exit, Failure};
 use model::deploy::generation::CURRENT;
-use model::deploy::history::Number;
+use model::deploy::history::{IMAGE, Number};
 use model::deploy::trial::{Pending, Plan, Progress};
 use os::clock;
 use os::deploy::generations::{self, Numbered};
@@ -25,6 +25,13 @@ pub struct State {
 }
 
 impl State {
+    /// Whether what runs came in the image that was written to the flash, not by an update.
+    pub fn is_of_image(&self) -> bool {
+        let is_it = |one: &&Numbered| one.path == self.running;
+        let record = self.all.iter().find(is_it).map(|one| one.record.as_ref());
+        record.is_none_or(|record| record.is_some_and(|record| record.by == IMAGE))
+    }
+
     pub fn read() -> Result<Self, Failure> {
         let here = generations::here();
         let all = here.all().map_err(|error| {

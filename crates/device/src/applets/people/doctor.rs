@@ -236,7 +236,9 @@ fn generations(state: &State) -> Generations {
         Ok(keys) => {
             known.keys = !keys.is_empty();
             let path = state.running.strip_prefix(STORE).and_then(|path| path.strip_prefix('/'));
-            let path = path.and_then(|path| StorePath::parse(path).ok()).filter(|_| known.keys);
+            let path = path
+                .and_then(|path| StorePath::parse(path).ok())
+                .filter(|_| known.keys && !state.is_of_image());
             known.signed = path.and_then(|path| {
                 let mut disk = StoreDir::open(Path::new("/")).ok()?;
                 let info = store::info(&mut disk, &path).ok()?;
