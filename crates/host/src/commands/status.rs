@@ -91,7 +91,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
             devices.iter().map(|(name, known)| table::object(name, known)).collect();
         writeln!(out, "{:#}", Value::from(all))?;
     } else {
-        for line in table::lines(&devices, terminal && colours(), columns(terminal)) {
+        for line in table::lines(&devices, colours(), columns(terminal)) {
             writeln!(out, "{line}")?;
         }
     }
@@ -128,7 +128,7 @@ struct Screen {
 
 impl Screen {
     fn show(&mut self, devices: &[(String, Known)]) -> std::io::Result<()> {
-        let lines = table::lines(devices, self.terminal && colours(), columns(self.terminal));
+        let lines = table::lines(devices, colours(), columns(self.terminal));
         let mut text = String::new();
         if self.height > 0 {
             text += &format!("\x1b[{}A", self.height);

@@ -230,8 +230,8 @@ fn attached_to_flash() -> Vec<String> {
 
 /// Processes that have something of these file systems open, or run from there.
 pub fn users(points: &[PathBuf]) -> Vec<String> {
-    let device = |path: &Path| fs::metadata(path).ok().map(|found| found.dev());
-    let devices: BTreeSet<u64> = points.iter().filter_map(|point| device(point)).collect();
+    let found = points.iter().filter_map(|point| fs::metadata(point).ok());
+    let devices: BTreeSet<u64> = found.map(|found| found.dev()).collect();
     let uses = |pid: u32| processes::held(pid).iter().any(|held| devices.contains(&held.st_dev));
     let using = named().into_iter().filter(|(pid, _)| uses(*pid));
     using.map(|(pid, name)| format!("{name} (process {pid})")).collect()
