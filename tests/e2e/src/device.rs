@@ -252,13 +252,17 @@ impl Device {
 
     /// What Debian's `s6-svstat -o` says of a longrun.
     pub fn svstat(&self, name: &str, fields: &str) -> String {
-        let said = Client::run(debian("s6-svstat").args(["-o", fields]).arg(self.dir(name)));
-        said.expect(0).out.trim().to_owned()
+        self.ask_svstat(name, fields).expect(0).out.trim().to_owned()
     }
 
-    /// The process of a longrun, as Debian's `s6-svstat` has it.
+    fn ask_svstat(&self, name: &str, fields: &str) -> Said {
+        Client::run(debian("s6-svstat").args(["-o", fields]).arg(self.dir(name)))
+    }
+
+    /// The process of a longrun, as Debian's `s6-svstat` has it: none where it
+    /// does not run, or where nobody supervises it yet.
     pub fn pid(&self, name: &str) -> Option<u32> {
-        self.svstat(name, "pid").parse().ok()
+        self.ask_svstat(name, "pid").out.trim().parse().ok()
     }
 
     /// What `ward status --json` says of every service.
