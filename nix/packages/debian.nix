@@ -56,10 +56,13 @@ let
   # What of a package a device has no use for, as patterns below its root. (What nobody uses, such
   # as manual pages, unpack.sh leaves out of all of them.)
   unused = {
-    # Character sets, and the parts for debuggers and profilers: two thirds of it.
-    glibc = "bin libexec lib/gconv lib/audit lib/libBrokenLocale* lib/libc_malloc_debug*"
-      + " lib/libmemusage* lib/libmvec* lib/libnsl* lib/libnss_compat* lib/libnss_hesiod*"
-      + " lib/libpcprofile* lib/libthread_db* share";
+    # Character sets, the parts for debuggers and profilers, and names of libraries that are parts of
+    # libc by now: two thirds of it.
+    glibc = "bin libexec lib/gconv lib/audit lib/libBrokenLocale* lib/libanl* lib/libc_malloc_debug*"
+      + " lib/libmemusage* lib/libmvec* lib/libnsl* lib/libnss_* lib/libpcprofile* lib/librt.so*"
+      + " lib/libthread_db* lib/libutil* share";
+    # For programs with threads that change their capabilities.
+    libcap2 = "lib/libpsx*";
     # The server and what makes its key. `dropbear-bin` is the whole of it, with a client.
     dropbear = "bin/dropbearconvert bin/dbclient";
     # For programs that compile descriptions of terminals.

@@ -68,6 +68,7 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
                 "-no-progress",
                 "-quiet",
                 "-no-xattrs",
+                "-no-exports", // For NFS.
             ]);
             command.args(["-root-uid", "0", "-root-gid", "0", "-root-mode", "755"]);
             command.args(["-all-time", "1", "-mkfs-time", "1"]);
