@@ -1,8 +1,9 @@
 //! What `--json` prints is what docs/formats/json.md says.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use e2e::device::Device;
 use e2e::documented::{holds, page};
@@ -102,7 +103,20 @@ fn words_outputs_and_generations_are_as_documented() {
     device.ward("output set net dns \"9\\.9").expect(0);
     let outputs = json("output --json list net");
     assert_eq!(outputs, Json::parse(r#"{"dns":"\"9\\.9"}"#), "`ward output --json list`");
-    device.ward("output --json get net dns").expect(100);
+    let one = Json::parse(device.ward("output --json get net dns").expect(0).out.trim());
+    assert_eq!(one, outputs);
+    device.ward("output --json get net none").expect(1);
+    let mut watch = device.ward_command("output --json watch net");
+    let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().expect("it is piped")).lines();
+    let mut next = || Json::parse(&lines.next().expect("it goes on").unwrap());
+    assert_eq!(next().text("value"), Some("\"9\\.9"));
+    device.ward("output unset net dns").expect(0);
+    let gone = next();
+    holds("`ward output --json watch`", &gone);
+    assert_eq!((gone.text("key"), gone.get("value")), (Some("dns"), Some(&Json::Null)));
+    watch.kill().expect("it runs");
+    watch.wait().expect("it ends");
     let generation = |words: &[&str]| {
         let output = Command::new(ward()).arg("generation").args(words).output().unwrap();
         Json::parse(String::from_utf8_lossy(&output.stdout).trim())
@@ -174,7 +188,14 @@ fn what_is_collected_and_an_image_are_as_documented() {
         assert_eq!(paths[0].text("path"), Some(&*format!("/{path}")));
     }
     assert!(!folder.join(path).exists());
-    said(&["store", "query", "--json"], 100);
+    // Of what nobody has copied there is neither a hash nor a size.
+    folder.write(format!("{path}/file"), "old");
+    let there = Json::parse(&said(&["store", "query", "--json", "--root", &root], 0));
+    holds("`ward store --json query`", &there);
+    let [one] = there.get("paths").unwrap().items() else { panic!("{there:?}") };
+    holds("Each of the `paths` that are there", one);
+    assert_eq!((one.text("path"), one.get("hash")), (Some(&*format!("/{path}")), None));
+    said(&["store", "keep", "--json", "name", &format!("/{path}")], 100);
 
     let digest = Digest::of(b"kernel");
     let part = Part {
