@@ -294,6 +294,24 @@ fn what_is_broken_is_said_and_its_cure_helps() {
     }
     assert_eq!(street.run(&["status", "a", "b"]).expect(0).lines().len(), 3);
 
+    // Keys that cannot be read: those of the generation before can.
+    vm.ask("echo nonsense >/run/keys; mount --bind /run/keys $(readlink -f /etc/doorward/trusted-keys)");
+    let damaged = found(vm, "keys");
+    assert!(damaged.weight == "bad" && damaged.what.contains("cannot be read"), "{damaged:?}");
+    vm.visit(commands(&damaged.cure)[0]).expect(0);
+    let codes = || -> Vec<String> {
+        findings(&vm.visit("ward doctor --json").out).into_iter().map(|it| it.code).collect()
+    };
+    wait_for("the generation before", LIMIT, || (codes() == ["password", "unsigned"]).then_some(()));
+
+    // The live directory is gone.
+    let vm = &mut street.b;
+    vm.ask("mv /run/s6-rc /run/away");
+    let gone = found(vm, "no-services");
+    assert_eq!((gone.weight.as_str(), commands(&gone.cure)[0]), ("bad", "reboot"));
+    vm.reboot();
+    is_well(vm);
+
     street.b.cut_power();
     let said = street.run(&["status", "a", "b"]).expect(1);
     assert!(
