@@ -20,8 +20,8 @@ pub fn check(generation: &Path) -> Result<(), Failure> {
                  would not load"
             );
             Err(Failure::not_achieved(why).hint(
-                "the kernel lies in a partition of its own, which is written as a whole: `levitate` \
-                 and `flashcp` do that (outputs.firmware); --any-kernel tries it all the same",
+                "the kernel lies in a partition of its own, which is written as a whole: `doorward reflash` \
+                 does that, or `levitate` and `flashcp` here; --any-kernel tries it all the same",
             ))
         }
         _ => Ok(()),
