@@ -264,7 +264,8 @@ fn what_is_broken_is_said_and_its_cure_helps() {
     let said = is_cured(vm, "true", "update-failed", "did not work", "true", "generation delete");
     assert!(said.contains("is forgotten"), "{said}");
 
-    // Root without a password, and keys from then on: both are said, and the next update brings both.
+    // Root without a password, words for the kernel, and keys from then on: all is said, and the next
+    // update is signed and has neither.
     let public = {
         let (secret, public) = (street.folder.join("secret"), street.folder.join("public"));
         let mut make = nix::command("nix-store");
@@ -273,12 +274,15 @@ fn what_is_broken_is_said_and_its_cure_helps() {
         std::fs::read_to_string(public).expect("it was made")
     };
     let keys = format!("updates.trustedKeys = [ \"{}\" ];", public.trim());
-    let open = format!("{keys} users.root.passwd = lib.mkForce \"\";");
+    let open =
+        format!("{keys} users.root.passwd = lib.mkForce \"\"; boot.commandLine = [ \"seen=1\" ];");
     let open = street.configuration("open.nix", STAYS, &open);
-    street.with(&["rebuild", "a"], &open).expect(0);
+    let said = street.with(&["rebuild", "a"], &open).expect(0);
+    let warning = "words for the kernel come with `doorward reflash`, not with an update: seen=1\n";
+    assert!(said.err.contains(warning) || said.out.contains(warning), "{said:?}");
     let said = findings(&vm.visit("ward doctor --json").expect(1).out);
     let codes: Vec<&str> = said.iter().map(|it| it.code.as_str()).collect();
-    assert_eq!(codes, ["password", "unsigned"], "{said:?}");
+    assert_eq!(codes, ["password", "unsigned", "command-line"], "{said:?}");
     let good = street.configuration("good.nix", "exec sleep 100003", &keys);
     let said = street.with(&rollout, &good).expect(1);
     assert!(said.err.contains("not signed by a key that this device trusts"), "{}", said.err);
@@ -299,7 +303,7 @@ fn what_is_broken_is_said_and_its_cure_helps() {
         findings(&vm.visit("ward doctor --json").out).into_iter().map(|it| it.code).collect()
     };
     wait_for("the generation before", LIMIT, || {
-        (codes() == ["password", "unsigned"]).then_some(())
+        (codes() == ["password", "unsigned", "command-line"]).then_some(())
     });
 
     // The live directory is gone.
