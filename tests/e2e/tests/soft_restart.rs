@@ -81,6 +81,20 @@ fn pid_1_moves_into_memory_with_its_log_and_the_keys_of_ssh() {
     holds("`levitate --json`", &made);
     assert!(truth(&made, "prepared") && made.number("bytes") > Some(1e6), "{made:?}");
     assert!(truth(&json(&router, &["--status"]), "prepared"));
+    let undone = json(&router, &["--cancel"]);
+    holds("`levitate --json --status`", &undone);
+    assert!(!truth(&undone, "prepared"), "{undone:?}");
+
+    // Where there is no memory for it, nothing is begun.
+    let little =
+        "echo 'MemAvailable: 3000 kB' >/run/little; mount --bind /run/little /proc/meminfo";
+    assert!(router.ask(&["sh", "-c", little]).is_some());
+    let refused = json(&router, &[]);
+    holds("`levitate --json`", &refused);
+    assert_eq!(refused.number("available_bytes"), Some(3_072_000.0));
+    assert_eq!((truth(&refused, "fits"), truth(&refused, "prepared")), (false, false));
+    assert_eq!(router.ask(&["levitate"]), None);
+    assert!(router.ask(&["umount", "/proc/meminfo"]).is_some());
     let said = router.ask(&["levitate"]).unwrap_or_else(|| panic!("{}", router.log()));
     assert!(said.contains("host_key: taken along"), "{said}");
     assert!(router.ask(&["levitate"]).is_some(), "again is no mistake");
