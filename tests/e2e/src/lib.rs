@@ -17,6 +17,7 @@ pub mod manual;
 pub mod nix;
 pub mod page;
 pub mod peer_tree;
+pub mod pretend_device;
 pub mod pretend_init;
 pub mod process;
 pub mod rsyslog;
