@@ -14,7 +14,8 @@ use e2e::alone::alone_after;
 use e2e::client::{Client, Said};
 use e2e::device::{Device, PATIENCE, alive, signal};
 use e2e::process::{descriptors, memory, switches};
-use e2e::{applet, wait_for};
+use e2e::{applet, shown, wait_for};
+use pages::Step;
 use rustix::process::Signal;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -474,6 +475,38 @@ fn each_probe_tells_what_it_was_answered() {
     let said = probe("icmp 9.9.9.9").expect(1);
     assert!(said.out.contains("unreachable"), "{said:?}");
     assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn of_two_targets_the_silent_one_is_told_as_the_page_shows_it() {
+    if !alone_after("of_two_targets_the_silent_one_is_told_as_the_page_shows_it", NETWORKS) {
+        return;
+    }
+    let [why, probed] =
+        shown::blocks("docs/health.md", "health.rs").concat().try_into().expect("two commands");
+    // Here the cable has another name.
+    let here = |text: &str| text.replace("ppp0", "a0");
+    let shown = |step: &Step| -> Vec<String> {
+        step.expected.iter().flatten().map(|line| here(line)).collect()
+    };
+    let device = Device::new("health-page");
+    device.sleeper("wan");
+    let own = "check icmp 9.9.9.9 interface a0\ncheck icmp 1.1.1.1 interface a0\n";
+    checked_by(&device, "wan-health", own);
+    device.bundle("default", &["wan-health"]);
+    device.start();
+    let words = why.command.strip_prefix("ward ").expect("it is ward's");
+    // It takes a question or two until it is so.
+    let said = || device.ward(words).expect(0).out.lines().map(str::to_owned).collect();
+    let (begun, mut lines): (_, Vec<String>) = (Instant::now(), said());
+    while !shown::matches(&shown(&why), &lines) {
+        assert!(begun.elapsed() < PATIENCE, "shown {:#?}, said {lines:#?}", shown(&why));
+        thread::sleep(Duration::from_millis(100));
+        lines = said();
+    }
+    let words = here(&probed.command);
+    let said = probe(words.strip_prefix("ward probe ").expect("a probe")).expect(1).out;
+    assert_eq!(said.lines().collect::<Vec<_>>(), shown(&probed));
 }
 
 #[test]
