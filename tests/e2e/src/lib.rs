@@ -20,6 +20,7 @@ pub mod peer_tree;
 pub mod pretend_device;
 pub mod pretend_init;
 pub mod process;
+pub mod providers;
 pub mod rsyslog;
 pub mod shell;
 pub mod shown;
