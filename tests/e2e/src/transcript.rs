@@ -97,14 +97,16 @@ fn plain(line: &str) -> String {
             _ if is_boot(rest) => (36, "BOOT"),
             _ if is_hash(rest) && words.concat().ends_with("/nix/store/") => (32, "HASH"),
             1.. if begins && rest.as_bytes()[0].is_ascii_digit() => {
-                let unit = ["ms", "min", "s", "h", "d"].into_iter().find(|unit| {
+                let unit = ["ms", "min", "seconds", "s", "h", "d"].into_iter().find(|unit| {
                     let after = rest[number..].strip_prefix(&format!(" {unit}"));
                     after.is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric()))
                 });
                 let of = |what: &str| words.concat().ends_with(what);
                 match unit {
                     Some(unit) => (number + 1 + unit.len(), "T"),
-                    _ if of("process ") || of("pid\":") => (number, "N"),
+                    _ if of("process ") || of("pid\":") || of("(pid ") || of(" pgid ") => {
+                        (number, "N")
+                    }
                     _ if of("_ms\":") || of("ms\": ") => (number, "T"),
                     // An address, or a day, or the time of one.
                     _ if of(":") || rest[..number].bytes().filter(|b| *b == b'.').count() >= 2 => {
@@ -147,6 +149,11 @@ fn is_boot(text: &str) -> bool {
             true => byte == b'-',
             false => byte.is_ascii_hexdigit(),
         })
+}
+
+/// What was said and how it ended, as a script says it of a command: of one that a test has called itself.
+pub fn answer(out: &str, err: &str, code: i32) -> String {
+    format!("{MARK}{out}{MARK}{err}{MARK}{code}{MARK}\n")
 }
 
 /// The commands of one file, which `run` has a shell do: what is printed by a script.
@@ -205,6 +212,7 @@ mod tests {
             ("last exit (125), v0.1.0, web2 s", "last exit (125), v0.1.0, web2 s"),
             ("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-web-2 it", "/nix/store/HASH-web-2 it"),
             ("at 127.0.0.1:8080", "at 127.0.0.1:8080"),
+            ("up (pid 12 pgid 12) 4 seconds", "up (pid N pgid N) T"),
             ("{\"pid\":12,\"for_ms\":55.5}", "{\"pid\":N,\"for_ms\":T}"),
         ] {
             assert_eq!(plain(line), expected);
