@@ -97,7 +97,7 @@ fn plain(line: &str) -> String {
             _ if is_boot(rest) => (36, "BOOT"),
             _ if is_hash(rest) && words.concat().ends_with("/nix/store/") => (32, "HASH"),
             1.. if begins && rest.as_bytes()[0].is_ascii_digit() => {
-                let unit = ["ms", "min", "seconds", "s", "h", "d"].into_iter().find(|unit| {
+                let unit = ["ms", "min", "s", "h", "d"].into_iter().find(|unit| {
                     let after = rest[number..].strip_prefix(&format!(" {unit}"));
                     after.is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric()))
                 });
@@ -106,6 +106,10 @@ fn plain(line: &str) -> String {
                     Some(unit) => (number + 1 + unit.len(), "T"),
                     _ if of("process ") || of("pid\":") || of("(pid ") || of(" pgid ") => {
                         (number, "N")
+                    }
+                    // As s6-svstat has it.
+                    _ if of(") ") && rest[number..].starts_with(" seconds") => {
+                        (number + " seconds".len(), "T")
                     }
                     _ if of("_ms\":") || of("ms\": ") => (number, "T"),
                     // An address, or a day, or the time of one.
@@ -212,6 +216,7 @@ mod tests {
             ("last exit (125), v0.1.0, web2 s", "last exit (125), v0.1.0, web2 s"),
             ("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-web-2 it", "/nix/store/HASH-web-2 it"),
             ("at 127.0.0.1:8080", "at 127.0.0.1:8080"),
+            ("within 10 seconds", "within 10 seconds"),
             ("up (pid 12 pgid 12) 4 seconds", "up (pid N pgid N) T"),
             ("{\"pid\":12,\"for_ms\":55.5}", "{\"pid\":N,\"for_ms\":T}"),
         ] {
