@@ -92,6 +92,8 @@ in
       profile = map (package: "${package}") config.defaultProfile.packages;
       init = "${pkgs.ward}/bin/ward";
       inherit services levitate;
+      # Maintenance runs on the kernel that has been started.
+      commandLine = if outer == null then config.boot.commandLine else null;
       modules = if modules == [ ] then null else step "${config.hostname}-modules" {
         step = "modules";
         kernel = kernelPackage;

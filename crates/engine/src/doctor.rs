@@ -84,6 +84,8 @@ pub struct Facts {
     pub maintenance: Option<(String, String)>,
     /// The kernel that runs, and the one that its modules are for.
     pub kernels: Option<(String, String)>,
+    /// What the system wants on the kernel's command line, and is not there.
+    pub kernel_lacks: Option<String>,
     /// Root needs no password.
     pub root_is_open: bool,
     /// There is a watchdog, and nobody feeds it.
@@ -386,6 +388,17 @@ impl List {
                 "kernel",
                 what,
                 "the kernel is flashed with the whole image (docs/guide/reinstall.md)",
+            );
+        }
+        if let Some(words) = &facts.kernel_lacks {
+            let what = format!(
+                "the kernel was started without words that this system has for it: {words}"
+            );
+            self.add(
+                Weight::Warning,
+                "command-line",
+                what,
+                "they lie beside the kernel, where updates do not come: `doorward reflash` writes both (docs/guide/reinstall.md)",
             );
         }
         if let Some((what, back)) = &facts.maintenance {

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use e2e::nix::{prepare_devices, sources};
-use e2e::vm::{self, LIMIT, Vm};
+use e2e::vm::{self, LIMIT, Vm, WAY_IN};
 
 use crate::bench::Bench;
 use crate::boot::start;
@@ -81,18 +81,10 @@ fn number(text: &str) -> f64 {
     text.trim().parse().unwrap_or_else(|_| panic!("no number: {text:?}"))
 }
 
-const DEVICE: &str = r#"({ config, pkgs, ... }: let svc = config.system.service; in {
+const DEVICE: &str = r#"({ pkgs, ... }: {
   hostname = "flashes";
   hardware.kernel.modules = [ MODULES ];
   defaultProfile.packages = [ pkgs.mtdutils ];
-  services = rec {
-    int = svc.network.address.build {
-      interface = config.hardware.networkInterfaces.lan;
-      address = "192.168.7.1";
-      prefixLength = 24;
-    };
-    ssh = svc.ssh.build { address = "192.168.7.1"; dependencies = [ int ]; };
-  };
 })"#;
 
 /// What every script begins with.
@@ -167,7 +159,7 @@ fn written(bench: &Bench, kind: &Kind) -> Vec<Row> {
     if kind.device != "qemu-x86_64" {
         prepare_devices();
     }
-    let modules = DEVICE.replace("MODULES", kind.modules);
+    let modules = format!("{WAY_IN} {}", DEVICE.replace("MODULES", kind.modules));
     let device: &Path = &vm::build(&modules, kind.device);
     let (vm, _) = start(device);
     let again = format!("n=$(number '{partition}'); d=/dev/mtd$n;");

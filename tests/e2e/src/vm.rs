@@ -47,6 +47,14 @@ pub fn build(modules: &str, device: &str) -> PathBuf {
     nix::on_disk(paths.first().expect("one path"))
 }
 
+/// A module with what a small device needs to be visited: an address at home, and ssh there.
+pub const WAY_IN: &str = r#"({ config, pkgs, ... }: {
+  services.int = pkgs.svc.network.address.build {
+    interface = config.hardware.networkInterfaces.lan; address = "192.168.7.1"; prefixLength = 24;
+  };
+  services.ssh = pkgs.svc.ssh.build { address = "192.168.7.1"; dependencies = [ config.services.int ]; };
+})"#;
+
 /// The text of that configuration.
 pub fn configuration(modules: &str) -> String {
     let key = stdout(Command::new(doorward()).args(["vm", "key"]));

@@ -3,7 +3,7 @@
 //! what runs goes on.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
@@ -326,22 +326,25 @@ fn whatever_lies_in_a_supervise_directory_its_service_goes_on() {
     for round in 0..60 {
         let name = ["status", "status.new", "death_tally", "death_tally.new", "../down"];
         let victim = supervise.join(name[dice.roll(5) as usize]);
-        let _ = fs::remove_file(&victim).or_else(|_| fs::remove_dir(&victim));
         let what = dice.roll(6);
-        match what {
-            0 => {}
+        let noise: Vec<u8> = (0..dice.roll(300)).map(|_| dice.roll(256) as u8).collect();
+        let put = || match what {
+            0 => Ok(()),
             1 => {
-                stdout(Command::new("mkfifo").arg(&victim));
+                let made = Command::new("mkfifo").arg(&victim).stderr(Stdio::null()).status()?;
+                made.success().then_some(()).ok_or(ErrorKind::AlreadyExists.into())
             }
-            2 => fs::create_dir(&victim).unwrap(),
-            3 => symlink("/dev/full", &victim).unwrap(),
+            2 => fs::create_dir(&victim),
+            3 => symlink("/dev/full", &victim),
             // Larger than the memory of any device, and nothing in it.
-            4 => fs::File::create(&victim).unwrap().set_len(1 << 40).unwrap(),
-            _ => {
-                let noise: Vec<u8> = (0..dice.roll(300)).map(|_| dice.roll(256) as u8).collect();
-                fs::write(&victim, noise).unwrap();
-            }
-        }
+            4 => fs::File::create(&victim)?.set_len(1 << 40),
+            _ => fs::write(&victim, &noise),
+        };
+        // News of the death before may come between the two.
+        wait_for("room for it", PATIENCE, || {
+            let _ = fs::remove_file(&victim).or_else(|_| fs::remove_dir(&victim));
+            put().ok()
+        });
         let about = format!("round {round}: {what} as {}", victim.display());
         // Readers say something, or that they cannot.
         for program in ["s6-svstat", "s6-svdt"] {

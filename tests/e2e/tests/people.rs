@@ -341,6 +341,29 @@ fn why_names_the_limit_that_was_over_and_the_program_that_is_missing() {
 }
 
 #[test]
+fn how_it_ended_is_told_also_of_what_was_started_again_at_once() {
+    let device = house("again");
+    // One that died in its first second would wait for its next start.
+    wait_for("a second", PATIENCE, || {
+        device.status()["net"].number("for_ms").filter(|age| *age > 1_100.0)
+    });
+    let pid = device.pid("net");
+    assert_eq!(device.status()["net"].number("last_signal"), None);
+    signal(pid.unwrap(), Signal::KILL);
+    wait_for("another process", PATIENCE, || device.pid("net").filter(|now| Some(*now) != pid));
+    let net = wait_for("the news", PATIENCE, || {
+        let net = device.status().remove("net")?;
+        net.number("last_signal").is_some().then_some(net)
+    });
+    assert_eq!((net.number("last_signal"), net.get("up")), (Some(9.0), Some(&Json::Bool(true))));
+    // How long it ran only the manager knows, which saw it begin; root alone can read tallies.
+    let why = Json::parse(&device.ward("why --json net").expect(0).out);
+    let [why] = why.items() else { panic!("{why:?}") };
+    assert_eq!(why.number("last_signal"), Some(9.0));
+    assert!(why.number("ran_ms").is_some_and(|ran| ran >= 1_000.0), "{why:?}");
+}
+
+#[test]
 fn where_the_manager_is_away_files_say_how_things_are() {
     let device = house("away");
     let manager = device.manager_pid();

@@ -264,7 +264,7 @@ fn numbers_are_as_prometheus_reads_them() {
     let numbers = wait_for("the numbers", PATIENCE, || Some(metrics()).filter(counted));
     assert!(numbers[&of("service_phase_seconds", "net")] < 60.0);
     // People are told as well, although all is well again.
-    get("/").has(", restarts: 1</i>");
+    get("/").has(", restarts: 1, it was killed by signal 9 before</i>");
     // Counted on, not again.
     assert_eq!(metrics()[lines], 1_000.0);
     device.ward("start web").expect(1);

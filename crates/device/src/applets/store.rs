@@ -45,8 +45,8 @@ much room is left.
 verify reads every path as it lies on the disk, and names those that are not what they were.
 
 collect removes what no generation, no kept path, no running process and no copy needs. It can be
-done beside a copy, and be cut off at any moment. With --keep it first forgets all generations but so
-many that can be gone back to, and what is needed anyway; those that have failed are no such.
+done beside a copy, and be cut off at any moment. With --keep it first forgets all generations but the
+newest so many that work, the one that runs included, and what is needed anyway.
 
 pull fetches a path, with all that it needs, from a Nix binary cache by HTTP: one that is served
 by any web server, of files that are compressed with xz or not at all. It needs up to 9 MB of memory.

@@ -72,6 +72,7 @@ fn each_finding_has_its_cause() {
         (Facts { root_is_open: true, ..Facts::default() }, Bad, "password"),
         (Facts { watchdog_is_idle: true, ..Facts::default() }, Note, "watchdog"),
         (Facts { kernels: Some(("6.1".into(), "6.2".into())), ..Facts::default() }, Bad, "kernel"),
+        (Facts { kernel_lacks: Some("quiet".into()), ..Facts::default() }, Warning, "command-line"),
         (
             Facts {
                 maintenance: Some(("maintenance".into(), "`reboot`".into())),

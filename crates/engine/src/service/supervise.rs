@@ -307,7 +307,6 @@ impl Supervisor {
         self.spawn_failures = 0;
         self.state.gave_up = None;
         self.state.starts = self.state.starts.wrapping_add(1);
-        self.state.exit = None;
         self.state.since = now;
         actions.push(Action::Announce(b'u'));
     }

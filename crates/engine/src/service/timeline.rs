@@ -144,7 +144,8 @@ impl Timeline {
         self.spans.push_back(span);
     }
 
-    /// How init says that a service is, and how it was.
+    /// How init says that a service is, and how it was. Both may be apart by
+    /// more than one step: of several ends between them the last is heard of.
     pub fn told(
         &mut self,
         now: Moment,
@@ -156,21 +157,19 @@ impl Timeline {
         if self.begun.len() <= at {
             self.begun.resize(at + 1, None);
         }
+        let has_ended = was.is_some_and(|was| ends(was) != ends(state));
+        if let (Some(exit), true) = (state.exit, has_ended) {
+            if self.runs.len() >= RUNS_MAX {
+                self.runs.pop_front();
+            }
+            // Its start may have been missed by a manager that came later.
+            let begun = self.begun[at].take();
+            self.runs.push_back(Run { service, begun, ended: now, exit });
+        }
+        // It may have been started again before anybody heard of its end.
         if state.phase == Phase::Up {
             self.begun[at] = Some(state.since);
         }
-        let Some(was) = was else { return };
-        let (Some(exit), false) =
-            (state.exit, was.exit == state.exit && was.starts == state.starts)
-        else {
-            return;
-        };
-        if self.runs.len() >= RUNS_MAX {
-            self.runs.pop_front();
-        }
-        // Its start may have been missed by a manager that came later.
-        let begun = self.begun[at].take();
-        self.runs.push_back(Run { service, begun, ended: now, exit });
     }
 
     /// Another database is in use: services have other numbers, and requests are counted anew.
@@ -212,6 +211,12 @@ impl Timeline {
     pub fn is_cut(&self) -> bool {
         self.forgotten
     }
+}
+
+/// How often the process or script of a service ended, as its starts and its process tell.
+fn ends(state: &SlotState) -> u32 {
+    let runs = state.pid != 0 && state.phase != Phase::Finishing;
+    state.starts.wrapping_sub(runs.into())
 }
 
 #[cfg(test)]
@@ -278,39 +283,55 @@ mod tests {
     #[test]
     fn a_run_is_from_its_start_to_its_end_also_where_it_was_ready_between() {
         let mut timeline = Timeline::default();
-        let state = |phase, starts, since, exit| SlotState {
+        let state = |phase, starts, pid, since, exit| SlotState {
             phase,
             starts,
+            pid,
             since: at(since),
             exit,
             ..SlotState::default()
         };
-        let exit = Some(Exit::Code(7));
-        let steps = [
-            state(Phase::Up, 1, 10, None),
-            state(Phase::Ready, 1, 12, None),
-            state(Phase::Finishing, 1, 15, exit),
-            state(Phase::Waiting, 1, 16, exit), // its finish script has ended
-            state(Phase::Up, 2, 20, None),
-        ];
-        let mut was = None;
-        for (step, state) in steps.iter().enumerate() {
-            timeline.told(at([10, 12, 15, 16, 20][step]), 3, was, state);
-            was = Some(state);
-        }
         let last =
             |of: &Timeline, service| of.last_runs().find(|run| run.service == service).copied();
+        let exit = Some(Exit::Code(7));
+        let mut was = None;
+        let mut tell = |timeline: &mut Timeline, now, state: SlotState| {
+            timeline.told(at(now), 3, was.as_ref(), &state);
+            was = Some(state);
+        };
+        tell(&mut timeline, 10, state(Phase::Up, 1, 50, 10, None));
+        tell(&mut timeline, 12, state(Phase::Ready, 1, 50, 12, None));
+        tell(&mut timeline, 15, state(Phase::Finishing, 1, 51, 15, exit));
+        tell(&mut timeline, 16, state(Phase::Waiting, 1, 0, 16, exit)); // its finish script has ended
+        tell(&mut timeline, 20, state(Phase::Up, 1, 0, 20, exit)); // no process yet
+        tell(&mut timeline, 20, state(Phase::Up, 2, 52, 20, exit));
         let run = last(&timeline, 3).unwrap();
         assert_eq!((run.begun, run.ended, run.exit), (Some(at(10)), at(15), Exit::Code(7)));
         assert_eq!(timeline.runs.len(), 1);
+        // It is started again before anybody hears that it ended, in the same way.
+        tell(&mut timeline, 33, state(Phase::Up, 3, 53, 33, exit));
+        let run = last(&timeline, 3).unwrap();
+        assert_eq!((run.begun, run.ended, timeline.runs.len()), (Some(at(20)), at(33), 2));
+        tell(&mut timeline, 34, state(Phase::Down, 3, 0, 34, exit));
+        assert_eq!(last(&timeline, 3).unwrap().begun, Some(at(33)));
+        // A script has been counted before it has a process, and has not ended for that.
+        let script = [
+            state(Phase::Up, 1, 0, 40, None),
+            state(Phase::Up, 1, 60, 40, None),
+            state(Phase::Down, 1, 0, 41, exit),
+        ];
+        timeline.told(at(40), 0, Some(&SlotState::default()), &script[0]);
+        timeline.told(at(40), 0, Some(&script[0]), &script[1]);
         assert_eq!(last(&timeline, 0), None);
+        timeline.told(at(41), 0, Some(&script[1]), &script[2]);
+        assert_eq!(last(&timeline, 0).unwrap().ended, at(41));
         // What a new manager hears first of a process that ended long ago is no end that it saw.
         let mut later = Timeline::default();
-        later.told(at(99), 0, None, &state(Phase::Down, 1, 50, exit));
+        later.told(at(99), 0, None, &state(Phase::Down, 1, 0, 50, exit));
         assert_eq!(last(&later, 0), None);
         for end in 0..10_000 {
-            let (up, down) = (state(Phase::Up, end, 1, None), state(Phase::Down, end, 2, exit));
-            timeline.told(at(2), 1, Some(&up), &down);
+            let up = state(Phase::Up, end, 70, 1, None);
+            timeline.told(at(2), 1, Some(&up), &state(Phase::Down, end, 0, 2, exit));
         }
         assert_eq!(timeline.runs.len(), RUNS_MAX);
     }

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use model::deploy::generation::{self, LOG_OPTIONS, Line, Preparation};
+use model::deploy::generation::{self, COMMAND_LINE, LOG_OPTIONS, Line, Preparation};
 
 use super::attributes::{Attribute, Wrong, output};
 use super::layout::{self, Content};
@@ -66,6 +66,9 @@ pub fn make(attributes: &Attribute<'_>) -> Result<(), Wrong> {
         ("boot", text_of("boot", &boot(attributes)?)?),
     ] {
         write(&out.join(name), text)?;
+    }
+    if let Some(words) = attributes.maybe("commandLine") {
+        write(&out.join(COMMAND_LINE), words.texts()?.join(" ") + "\n")?;
     }
     Ok(())
 }

@@ -12,6 +12,9 @@ use crate::log::policy::{FILE_BYTES_MAX, FILE_BYTES_MIN};
 /// The generation that runs: a link that early boot and activation make.
 pub const CURRENT: &str = "/run/current-system";
 
+/// The file in a generation with the kernel's command line that belongs to it.
+pub const COMMAND_LINE: &str = "command-line";
+
 /// What must be in the device's root directory: a line of `filesystem`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {

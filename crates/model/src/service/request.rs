@@ -146,7 +146,8 @@ pub struct SlotState {
     pub ticket: u32,
     /// The process of `run`, `finish` or the script; 0: none.
     pub pid: u32,
-    /// How the last `run` or script ended, if one did since it was started.
+    /// How the last `run` ended, also while the next one runs; of a script
+    /// only once it has ended.
     pub exit: Option<Exit>,
     /// Since when it is in this phase.
     pub since: Moment,

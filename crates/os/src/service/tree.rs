@@ -557,13 +557,16 @@ fn event_of(held: &Held) -> CString {
 fn status_of(held: &Held, unit: &Unit) -> Status {
     let state = unit.state();
     let down = matches!(state.phase, Phase::Down | Phase::Waiting);
+    let finishing = state.phase == Phase::Finishing;
+    // Of a process that runs they say nothing.
+    let exit = state.exit.filter(|_| state.pid == 0 || finishing);
     Status {
         changed: Date::from_bytes(held.dates[0]),
         readied: Date::from_bytes(held.dates[1]),
         pid: u64::from(state.pid),
-        wait_status: state.exit.map_or(0, Exit::to_wait_status),
+        wait_status: exit.map_or(0, Exit::to_wait_status),
         paused: state.paused || (down && state.starts == 0),
-        finishing: state.phase == Phase::Finishing,
+        finishing,
         wanted_up: state.wanted_up,
         ready: down || state.phase == Phase::Ready,
     }

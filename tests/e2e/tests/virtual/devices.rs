@@ -6,13 +6,12 @@ use std::fmt::Write as _;
 
 use e2e::manual::{LOG, SERVICES, answers, script};
 use e2e::nix::prepare_devices;
-use e2e::vm::{self, LIMIT, Vm};
+use e2e::vm::{self, LIMIT, Vm, WAY_IN};
 use e2e::wait_for;
 
-/// The services of the manual, and a way in.
+/// The services of the manual.
 const CONFIGURATION: &str = r#"{ config, pkgs, ... }:
 let
-  svc = config.system.service;
   inherit (pkgs.svc) bundle longrun oneshot;
   waits = name: dependencies: longrun { inherit name dependencies; run = "exec sleep 100000\n"; };
 in
@@ -20,12 +19,6 @@ in
   hostname = "manual";
   logging.persistent.enable = config.hardware.ramoops != null;
   services = rec {
-    int = svc.network.address.build {
-      interface = config.hardware.networkInterfaces.lan;
-      address = "192.168.7.1";
-      prefixLength = 24;
-    };
-    ssh = svc.ssh.build { address = "192.168.7.1"; dependencies = [ int ]; };
     burrow = waits "burrow" [ ];
     grass = oneshot { name = "grass"; up = "echo grows\n"; };
     wombat = longrun {
@@ -36,7 +29,7 @@ in
     den = waits "den" [ wombat ];
     usb = oneshot { name = "usb"; };
     plugged = waits "plugged" [ wombat usb ];
-    default = bundle { name = "default"; contents = [ ssh den ]; };
+    default = bundle { name = "default"; contents = [ config.services.ssh den ]; };
   };
 }
 "#;
@@ -86,7 +79,7 @@ const AARCH64: Kind = Kind {
 /// The device as it runs, from what was built of the configuration.
 fn device(kind: &Kind) -> Vm {
     prepare_devices();
-    let folder = vm::build(&format!("({CONFIGURATION})"), kind.name);
+    let folder = vm::build(&format!("{WAY_IN} ({CONFIGURATION})"), kind.name);
     Vm::new(kind.name, &folder)
 }
 

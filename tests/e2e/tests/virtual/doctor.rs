@@ -8,19 +8,15 @@ use std::time::{Duration, Instant};
 use e2e::client::{Client, Said};
 use e2e::json::Json;
 use e2e::nix::{self, prepare_modules, store};
-use e2e::vm::{self, LIMIT, Vm};
+use e2e::vm::{self, LIMIT, Vm, WAY_IN};
 use e2e::{Folder, doorward, wait_for};
 
-/// An address at home and ssh, a watchdog, and a service that ends as long as a file is there.
+/// A way in, a watchdog, and a service that ends as long as a file is there.
 fn modules(moves: &str, more: &str) -> String {
     format!(
-        r#"({{ config, pkgs, lib, ... }}:
+        r#"{WAY_IN} ({{ pkgs, lib, ... }}:
 let svc = pkgs.svc; in
 {{
-  services.int = svc.network.address.build {{
-    interface = config.hardware.networkInterfaces.lan; address = "192.168.7.1"; prefixLength = 24;
-  }};
-  services.ssh = svc.ssh.build {{ address = "192.168.7.1"; dependencies = [ config.services.int ]; }};
   services.moves = svc.longrun {{ name = "moves"; run = "[ ! -e /run/restless ] || exit 7\n{moves}\n"; }};
   services.watchdog = svc.watchdog.build {{ timeout = 20; }};
   {more}
@@ -268,7 +264,8 @@ fn what_is_broken_is_said_and_its_cure_helps() {
     let said = is_cured(vm, "true", "update-failed", "did not work", "true", "generation delete");
     assert!(said.contains("is forgotten"), "{said}");
 
-    // Root without a password, and keys from then on: both are said, and the next update brings both.
+    // Root without a password, words for the kernel, and keys from then on: all is said, and the next
+    // update is signed and has neither.
     let public = {
         let (secret, public) = (street.folder.join("secret"), street.folder.join("public"));
         let mut make = nix::command("nix-store");
@@ -277,12 +274,15 @@ fn what_is_broken_is_said_and_its_cure_helps() {
         std::fs::read_to_string(public).expect("it was made")
     };
     let keys = format!("updates.trustedKeys = [ \"{}\" ];", public.trim());
-    let open = format!("{keys} users.root.passwd = lib.mkForce \"\";");
+    let open =
+        format!("{keys} users.root.passwd = lib.mkForce \"\"; boot.commandLine = [ \"seen=1\" ];");
     let open = street.configuration("open.nix", STAYS, &open);
-    street.with(&["rebuild", "a"], &open).expect(0);
+    let said = street.with(&["rebuild", "a"], &open).expect(0);
+    let warning = "words for the kernel come with `doorward reflash`, not with an update: seen=1\n";
+    assert!(said.err.contains(warning) || said.out.contains(warning), "{said:?}");
     let said = findings(&vm.visit("ward doctor --json").expect(1).out);
     let codes: Vec<&str> = said.iter().map(|it| it.code.as_str()).collect();
-    assert_eq!(codes, ["password", "unsigned"], "{said:?}");
+    assert_eq!(codes, ["password", "unsigned", "command-line"], "{said:?}");
     let good = street.configuration("good.nix", "exec sleep 100003", &keys);
     let said = street.with(&rollout, &good).expect(1);
     assert!(said.err.contains("not signed by a key that this device trusts"), "{}", said.err);
@@ -293,6 +293,26 @@ fn what_is_broken_is_said_and_its_cure_helps() {
         assert_eq!(vm.ask("ward doctor"), "nothing is to be done\n");
     }
     assert_eq!(street.run(&["status", "a", "b"]).expect(0).lines().len(), 3);
+
+    // Keys that cannot be read: those of the generation before can.
+    vm.ask("echo nonsense >/run/keys; mount --bind /run/keys $(readlink -f /etc/doorward/trusted-keys)");
+    let damaged = found(vm, "keys");
+    assert!(damaged.weight == "bad" && damaged.what.contains("cannot be read"), "{damaged:?}");
+    vm.visit(commands(&damaged.cure)[0]).expect(0);
+    let codes = || -> Vec<String> {
+        findings(&vm.visit("ward doctor --json").out).into_iter().map(|it| it.code).collect()
+    };
+    wait_for("the generation before", LIMIT, || {
+        (codes() == ["password", "unsigned", "command-line"]).then_some(())
+    });
+
+    // The live directory is gone.
+    let vm = &mut street.b;
+    vm.ask("mv /run/s6-rc /run/away");
+    let gone = found(vm, "no-services");
+    assert_eq!((gone.weight.as_str(), commands(&gone.cure)[0]), ("bad", "reboot"));
+    vm.reboot();
+    is_well(vm);
 
     street.b.cut_power();
     let said = street.run(&["status", "a", "b"]).expect(1);

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use e2e::client::Said;
 use e2e::nix::prepare_devices;
-use e2e::vm::{self, Vm};
+use e2e::vm::{self, Vm, WAY_IN};
 use e2e::{Folder, documented, doorward, stdout, transcript};
 use model::digest::Digest;
 use model::flash::manifest::{Manifest, Part};
@@ -14,23 +14,13 @@ use serde_json::Value;
 
 fn configuration(modules: &str) -> String {
     format!(
-        r#"({{ config, pkgs, ... }}:
-let svc = config.system.service; in
-{{
+        r#"{WAY_IN} ({{ pkgs, ... }}: {{
   hostname = "flashes";
   hardware.kernel.modules = [ {modules} ];
   hardware.vm.memory = 512;
   defaultProfile.packages = [ pkgs.mtdutils ];
   # Keys come here while that is tried.
   filesystem."/etc/doorward/trusted-keys".text = "\n";
-  services = rec {{
-    int = svc.network.address.build {{
-      interface = config.hardware.networkInterfaces.lan;
-      address = "192.168.7.1";
-      prefixLength = 24;
-    }};
-    ssh = svc.ssh.build {{ address = "192.168.7.1"; dependencies = [ int ]; }};
-  }};
 }})"#
     )
 }

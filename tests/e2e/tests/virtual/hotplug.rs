@@ -1,7 +1,7 @@
 //! Devices that are plugged into a router in QEMU: a USB disk before the boot and one after it, a
 //! network device, and all of them pulled out again.
 
-use e2e::vm::{self, LIMIT, Vm};
+use e2e::vm::{self, LIMIT, Vm, WAY_IN};
 use e2e::{shown, wait_for};
 use serde_json::json;
 
@@ -25,12 +25,6 @@ in
     "-device" "usb-storage,bus=usb.0,drive=early,serial=early"
   ];
   services = rec {
-    int = svc.network.address.build {
-      interface = config.hardware.networkInterfaces.lan;
-      address = "192.168.7.1";
-      prefixLength = 24;
-    };
-    ssh = svc.ssh.build { address = "192.168.7.1"; dependencies = [ int ]; };
     early = disk "early";
     backup = disk "backup";
     share = waits "share" [ backup ];
@@ -44,7 +38,7 @@ in
 
 #[test]
 fn what_is_plugged_in_has_its_service_and_what_is_pulled_out_has_none() {
-    let folder = vm::build(&format!("({CONFIGURATION})"), "qemu-x86_64");
+    let folder = vm::build(&format!("{WAY_IN} ({CONFIGURATION})"), "qemu-x86_64");
     let mut vm = Vm::new("hotplug", &folder);
     vm.start();
     vm.wait_open();

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use e2e::vm::{self, LIMIT, Vm};
+use e2e::vm::{self, LIMIT, Vm, WAY_IN};
 use e2e::{Folder, stdout, wait_for};
 use serde_json::json;
 
@@ -32,11 +32,7 @@ let
   };
 in
 rec {
-  services.int = svc.network.address.build {
-    interface = config.hardware.networkInterfaces.lan; address = "192.168.7.1"; prefixLength = 24;
-  };
-  services.ssh = svc.ssh.build { address = "192.168.7.1"; dependencies = [ services.int ]; };
-  services.default = svc.bundle { name = "default"; contents = with services; [ int ssh ]; };
+  services.default = svc.bundle { name = "default"; contents = with config.services; [ int ssh ]; };
 
   services.wan = svc.pppoe.build {
     name = "wan"; interface = line; username = "me@isp"; password = "it's \"me\"";
@@ -46,7 +42,7 @@ rec {
     name = "user"; dependencies = [ services.wan ];
     up = "echo \"has $(cat ${services.wan}/address)\"\n";
   };
-  services.firewall = svc.firewall.build { inner = [ services.int ]; outer = [ services.wan ]; };
+  services.firewall = svc.firewall.build { inner = [ config.services.int ]; outer = [ services.wan ]; };
   services.forwarding = svc.network.forward.build { dependencies = [ services.firewall ]; };
   services.router = svc.bundle { name = "router"; contents = with services; [ user forwarding ]; };
 
@@ -126,7 +122,7 @@ const SESSION: &str = "true\naddress:100.64.0.2\ndns:192.0.2.53\nifname:ppp0\n\
 
 #[test]
 fn an_uplink_by_pppoe_is_ready_with_an_address_lets_everybody_out_and_comes_back() {
-    let built = vm::build(&format!("({CONFIGURATION})"), "qemu-x86_64");
+    let built = vm::build(&format!("{WAY_IN} ({CONFIGURATION})"), "qemu-x86_64");
     let (mut router, mut provider) = (Vm::new("pppoe", &built), Vm::new("provider", &built));
     router.option(&["--network", "real"]);
     router.start();

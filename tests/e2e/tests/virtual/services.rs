@@ -7,18 +7,13 @@ use std::time::{Duration, Instant};
 
 use e2e::json::Json;
 use e2e::nix::prepare_modules;
-use e2e::vm::{self, LIMIT, Vm};
+use e2e::vm::{self, LIMIT, Vm, WAY_IN};
 use e2e::wait_for;
 
-/// An address at home and ssh, and services with something the matter with each.
+/// Services with something the matter with each.
 const CONFIGURATION: &str = r#"{ config, pkgs, ... }:
 let svc = pkgs.svc; in
 rec {
-  services.int = svc.network.address.build {
-    interface = config.hardware.networkInterfaces.lan; address = "192.168.7.1"; prefixLength = 24;
-  };
-  services.ssh = svc.ssh.build { address = "192.168.7.1"; dependencies = [ services.int ]; };
-
   # Ready three seconds after its start, and gone with a lot of noise.
   services.slow = svc.longrun {
     name = "slow"; notification-fd = 3;
@@ -33,14 +28,14 @@ rec {
   services.hopeful = svc.oneshot { name = "hopeful"; dependencies = [ services.silent ]; up = "echo too early\n"; };
   services.watchdog = svc.watchdog.build { timeout = 6; interval = 1; };
   # All but those that cannot become ready.
-  services.default = svc.bundle { name = "default"; contents = with services; [ int ssh user watchdog ]; };
+  services.default = svc.bundle { name = "default"; contents = with config.services; [ int ssh user watchdog ]; };
   logging = { fileSize = 5000; files = 3; persistent.enable = true; };
 }
 "#;
 
 fn device() -> PathBuf {
     prepare_modules();
-    vm::build(&format!("({CONFIGURATION})"), "qemu-x86_64")
+    vm::build(&format!("{WAY_IN} ({CONFIGURATION})"), "qemu-x86_64")
 }
 
 fn log(vm: &Vm) -> Vec<String> {

@@ -211,7 +211,7 @@ fn what_is_killed_is_seen(vm: &Vm) {
     let next = next.expect("it goes on").replace("&amp;", "&");
     get(vm, &next).lacks("ticks");
     vm.ask("kill -9 $(s6-svstat -o pid /run/service/clock)");
-    let page = shown(vm, "/", ", restarts: 1</i>");
+    let page = shown(vm, "/", ", restarts: 1, it was killed by signal 9 before</i>");
     page.has("2 not as it should be");
     // What it said since then, and nothing else.
     assert_eq!(shown(vm, &next, "ticks").body.matches("ticks").count(), 1);
@@ -220,7 +220,9 @@ fn what_is_killed_is_seen(vm: &Vm) {
         "/metrics",
         "doorward_service_restarts_total{service=\"clock\",type=\"longrun\"} 1\n",
     );
-    get(vm, "/service?name=clock").has(", restarts: 1</p>").has("ticks");
+    get(vm, "/service?name=clock")
+        .has(", restarts: 1, it was killed by signal 9 before</p>")
+        .has("ticks");
     // The page itself comes back as what it was.
     let pid = || vm.ask("s6-svstat -o pid /run/service/status-page");
     let before = pid();

@@ -162,7 +162,7 @@ pub fn delete(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     Ok(Exit::DONE)
 }
 
-/// Forgets all but so many that can be gone back to; `is_dry`: only says which. Those that would be or are
+/// Forgets all but the newest so many that work; `is_dry`: only says which. Those that would be or are
 /// forgotten.
 pub fn forget_all_but(
     keep: usize,

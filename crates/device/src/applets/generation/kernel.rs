@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use cli::Failure;
+use model::deploy::generation::COMMAND_LINE;
 use os::facts;
 
 /// Modules say for which kernel they are, behind this (`MODULE_INFO(vermagic)` in Linux).
@@ -20,12 +21,25 @@ pub fn check(generation: &Path) -> Result<(), Failure> {
                  would not load"
             );
             Err(Failure::not_achieved(why).hint(
-                "the kernel lies in a partition of its own, which is written as a whole: `levitate` \
-                 and `flashcp` do that (outputs.firmware); --any-kernel tries it all the same",
+                "the kernel lies in a partition of its own, which is written as a whole: `doorward reflash` \
+                 does that, or `levitate` and `flashcp` here; --any-kernel tries it all the same",
             ))
         }
         _ => Ok(()),
     }
+}
+
+/// What a generation wants on the kernel's command line, and the one that was started with does not
+/// have. It lies beside the kernel in the flash, for whoever loads that.
+pub fn lacks(generation: &Path) -> Option<String> {
+    let wanted = fs::read_to_string(generation.join(COMMAND_LINE)).ok()?;
+    missing(&wanted, &fs::read_to_string("/proc/cmdline").ok()?)
+}
+
+fn missing(wanted: &str, has: &str) -> Option<String> {
+    let is_there = |word: &str| has.split_whitespace().any(|it| it == word);
+    let missing: Vec<&str> = wanted.split_whitespace().filter(|word| !is_there(word)).collect();
+    (!missing.is_empty()).then(|| missing.join(" "))
 }
 
 /// The kernel that the modules in a folder are for; `None`: there are none.
@@ -49,6 +63,17 @@ fn release(module: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_missed_one_by_one_and_those_of_others_are_not_asked_after() {
+        let has = "console=ttyS0 root=mtd:rootfs quiet memmap=512K$240M\n";
+        assert_eq!(missing("root=mtd:rootfs console=ttyS0\n", has), None);
+        assert_eq!(
+            missing("console=ttyS1 quiet panic=5", has).as_deref(),
+            Some("console=ttyS1 panic=5")
+        );
+        assert_eq!((missing("", has), missing("a", "").as_deref()), (None, Some("a")));
+    }
 
     #[test]
     fn a_module_says_for_which_kernel_it_is() {

@@ -211,6 +211,7 @@ fn device(facts: &mut Facts) {
     facts.database_is_old = used.is_some() && next.is_some() && used != next;
     let wanted = kernel::wanted(&Path::new(CURRENT).join("modules"));
     facts.kernels = facts::kernel().zip(wanted);
+    facts.kernel_lacks = kernel::lacks(Path::new(CURRENT));
     facts.generations = State::read().ok().map(|state| generations(&state));
 }
 

@@ -152,6 +152,10 @@ fn remark(services: &Services<'_>, at: Index) -> String {
     if let Some(times @ 1..) = restarts(services, at) {
         let comma = if said.is_empty() { "" } else { ", " };
         said += &format!("{comma}restarts: {times}");
+        let state = services.seen[at as usize].state.filter(|state| state.pid != 0);
+        if let Some(exit) = state.and_then(|state| state.exit) {
+            said += &format!(", it {exit} before");
+        }
     }
     said
 }

@@ -21,6 +21,7 @@ use os::service::init_client;
 use os::service::manager_client::{AskError, Asking, Ending, Heard, Wish};
 use os::sys::children;
 
+use crate::applets::generation::kernel;
 use crate::applets::init::early::{carry_out, read};
 use crate::applets::logger;
 
@@ -71,6 +72,11 @@ impl Going<'_> {
 
     /// Modules and mounts that the other generation did not want.
     fn prepare(&mut self, warnings: &mut Vec<String>) {
+        warnings.extend(kernel::lacks(self.to).map(|words| {
+            format!(
+                "words for the kernel come with `doorward reflash`, not with an update: {words}"
+            )
+        }));
         let lines = |generation: &Path| read::<Preparation>(&generation.join("boot"), &mut |_| {});
         let before = lines(self.from);
         for preparation in lines(self.to).into_iter().filter(|one| !before.contains(one)) {
