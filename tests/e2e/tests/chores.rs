@@ -108,7 +108,7 @@ fn stories_are_played_again_and_more_often_as_the_page_has_it() {
     let steps = shown::blocks("docs/proof.md", "chores.rs").remove(0);
     let [story, often] = shown::lines(&steps).try_into().expect("two lines");
     // Built as the tests have been, which is there already.
-    let play = |line: &str| shown::typed(shell().env("PROFILE", "dev"), line);
+    let play = |line: &str| shown::typed(shell().env("SIM_PROFILE", "dev"), line);
     let said = play(&story);
     assert!(said.contains("manager: ") && said.contains("test result: ok. 1 passed"), "{said}");
     // Twice as many instead of a hundred times, and of one story.
