@@ -6,6 +6,7 @@
 use model::service::database::{Database, Index, Reaction};
 
 pub mod dot;
+pub mod json;
 mod layout;
 pub mod svg;
 pub mod text;

@@ -1,11 +1,18 @@
-//! What `doorward` tells a person while it works.
+//! What `doorward` tells a person, or a program, while it works.
 
 use std::fmt::Arguments;
 use std::time::Duration;
 
+use serde_json::Value;
+
 /// One line, beside what a command prints.
 pub fn say(words: Arguments<'_>) {
     eprintln!("doorward: {words}");
+}
+
+/// A line for programs: an event.
+pub fn event(event: &Value) {
+    println!("{event}");
 }
 
 /// A time as people read it.

@@ -1,6 +1,7 @@
 //! A device in QEMU that `doorward vm` runs: its console, its flash, visits by ssh, and programs
 //! in the networks around it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -69,6 +70,7 @@ pub struct Vm {
     name: String,
     description: PathBuf,
     options: Vec<String>,
+    environment: Vec<(&'static str, OsString)>,
     folder: Folder,
     running: Option<Child>,
     /// How much of the console was waited for.
@@ -85,6 +87,7 @@ impl Vm {
             name: name.to_owned(),
             description: folder.join("vm.json"),
             options: Vec::new(),
+            environment: Vec::new(),
             folder: Folder::new("vm"),
             running: None,
             read: 0,
@@ -95,6 +98,11 @@ impl Vm {
     /// More words for `doorward vm`.
     pub fn option(&mut self, words: &[&str]) {
         self.options.extend(words.iter().map(|word| (*word).to_owned()));
+    }
+
+    /// A variable of its environment.
+    pub fn environment(&mut self, name: &'static str, value: impl Into<OsString>) {
+        self.environment.push((name, value.into()));
     }
 
     /// Starts it on its flash, and waits until its console says something.
@@ -123,11 +131,12 @@ impl Vm {
         let said = said.expect("a file can be made");
         self.opened = self.count_open();
         self.read = 0;
+        let printed = fs::File::create(self.folder.join("printed")).expect("a file can be made");
         let mut command = Command::new(doorward());
-        command.arg("vm").arg(&self.description);
+        command.arg("vm").arg(&self.description).envs(self.environment.clone());
         command.arg("--flash").arg(self.flash()).arg("--console").arg(self.folder.join("console"));
         command.arg("--qmp").arg(self.folder.join("qmp")).args(&self.options);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        command.stdin(Stdio::null()).stdout(printed).stderr(said);
         // The console of the start before this one is not for this one.
         let _ = fs::remove_file(self.folder.join("console"));
         self.running = Some(command.spawn().expect("doorward runs"));
@@ -146,6 +155,11 @@ impl Vm {
     /// What `doorward` has said, in all starts.
     pub fn said(&self) -> String {
         fs::read_to_string(self.folder.join("said")).unwrap_or_default()
+    }
+
+    /// What it has printed for programs since the last start.
+    pub fn printed(&self) -> String {
+        fs::read_to_string(self.folder.join("printed")).unwrap_or_default()
     }
 
     /// Waits until the console says this, behind what was waited for before.

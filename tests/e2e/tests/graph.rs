@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::{Command, Output};
 
+use e2e::documented::holds;
 use e2e::house::House;
+use e2e::json::Json;
 use e2e::{doorward, nix};
 
 fn graph(words: &[&str]) -> Output {
@@ -58,6 +60,14 @@ user [up]
 wrong [failed] (oneshot)
 ";
     assert_eq!(text(asked(&["root@router", "--format", "text"])), tree);
+    let told = Json::parse(text(asked(&["root@router", "--json"])).trim());
+    told.items().iter().for_each(|one| holds("`doorward services graph --json`", one));
+    let state =
+        |one: &Json| format!("{} {}", one.text("name").unwrap(), one.text("state").unwrap());
+    let states: Vec<String> = told.items().iter().map(state).collect();
+    for state in ["wrong failed", "bridged up", "never down"] {
+        assert!(states.iter().any(|found| found == state), "no {state} in {states:?}");
+    }
     let drawn = text(asked(&["root@router", "-f", "svg"]));
     for (class, count) in [("it good", 3), ("it quiet", 2), ("it bad", 1)] {
         let legend = 1;

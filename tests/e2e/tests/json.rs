@@ -1,8 +1,9 @@
 //! What `--json` prints is what docs/formats/json.md says.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use e2e::device::Device;
 use e2e::documented::{holds, page};
@@ -102,7 +103,20 @@ fn words_outputs_and_generations_are_as_documented() {
     device.ward("output set net dns \"9\\.9").expect(0);
     let outputs = json("output --json list net");
     assert_eq!(outputs, Json::parse(r#"{"dns":"\"9\\.9"}"#), "`ward output --json list`");
-    device.ward("output --json get net dns").expect(100);
+    let one = Json::parse(device.ward("output --json get net dns").expect(0).out.trim());
+    assert_eq!(one, outputs);
+    device.ward("output --json get net none").expect(1);
+    let mut watch = device.ward_command("output --json watch net");
+    let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().expect("it is piped")).lines();
+    let mut next = || Json::parse(&lines.next().expect("it goes on").unwrap());
+    assert_eq!(next().text("value"), Some("\"9\\.9"));
+    device.ward("output unset net dns").expect(0);
+    let gone = next();
+    holds("`ward output --json watch`", &gone);
+    assert_eq!((gone.text("key"), gone.get("value")), (Some("dns"), Some(&Json::Null)));
+    watch.kill().expect("it runs");
+    watch.wait().expect("it ends");
     let generation = |words: &[&str]| {
         let output = Command::new(ward()).arg("generation").args(words).output().unwrap();
         Json::parse(String::from_utf8_lossy(&output.stdout).trim())
@@ -174,7 +188,14 @@ fn what_is_collected_and_an_image_are_as_documented() {
         assert_eq!(paths[0].text("path"), Some(&*format!("/{path}")));
     }
     assert!(!folder.join(path).exists());
-    said(&["store", "query", "--json"], 100);
+    // Of what nobody has copied there is neither a hash nor a size.
+    folder.write(format!("{path}/file"), "old");
+    let there = Json::parse(&said(&["store", "query", "--json", "--root", &root], 0));
+    holds("`ward store --json query`", &there);
+    let [one] = there.get("paths").unwrap().items() else { panic!("{there:?}") };
+    holds("Each of the `paths` that are there", one);
+    assert_eq!((one.text("path"), one.get("hash")), (Some(&*format!("/{path}")), None));
+    said(&["store", "keep", "--json", "name", &format!("/{path}")], 100);
 
     let digest = Digest::of(b"kernel");
     let part = Part {
@@ -229,6 +250,116 @@ fn what_is_checked_is_as_documented() {
         assert_eq!(mistakes.is_empty(), sound);
         mistakes.iter().for_each(|one| holds("Each of `mistakes`", one));
     }
+}
+
+#[test]
+fn what_is_compiled_and_drawn_is_as_documented() {
+    let folder = Folder::new("json-compile");
+    for (file, text) in [
+        ("good/web/type", "longrun"),
+        ("good/web/run", "#!/bin/sh\nexec sleep 9\n"),
+        ("good/web/dependencies.d/net", ""),
+        ("good/web/on-restart.d/net", "notify\n"),
+        ("good/web/producer-for", "writer"),
+        ("good/writer/type", "longrun"),
+        ("good/writer/run", "#!/bin/sh\nexec cat\n"),
+        ("good/writer/consumer-for", "web"),
+        ("good/net/type", "oneshot"),
+        ("good/net/up", "true"),
+        ("good/hand/type", "longrun"),
+        ("good/hand/run", "#!/bin/sh\nexec sleep 9\n"),
+        ("good/hand/controller", "kind other\n"),
+        ("good/hand/controls.d/net", ""),
+        ("good/default/type", "bundle"),
+        ("good/default/contents.d/web", ""),
+        ("good/default/contents.d/hand", ""),
+        ("bad/web/type", "longrn"),
+    ] {
+        folder.write(file, text);
+    }
+    let said = |words: &[&str], code: i32| {
+        let mut command = Command::new(doorward());
+        let output = command.arg("services").args(words).current_dir(folder.path()).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {output:?}");
+        Json::parse(String::from_utf8_lossy(&output.stdout).trim())
+    };
+    for (sources, code) in [("bad", 1), ("good", 0)] {
+        let one = said(&["compile", "--json", "db", sources], code);
+        holds("`doorward services compile --json`", &one);
+        assert_eq!(one.text("database"), (code == 0).then_some("db"), "{one:?}");
+        assert_eq!(folder.join("db/db").exists(), code == 0);
+        let mistakes = one.get("mistakes").unwrap().items();
+        assert_eq!(mistakes.is_empty(), code == 0);
+        mistakes.iter().for_each(|one| holds("Each of `mistakes`", one));
+    }
+    let mut again = Command::new(doorward());
+    again.args(["services", "compile", "--json", "db", "good"]).current_dir(folder.path());
+    let again = again.output().unwrap();
+    assert!(again.status.code() == Some(111) && again.stdout.is_empty(), "{again:?}");
+
+    let drawn = said(&["graph", "--json", "good"], 0);
+    assert_eq!(drawn, said(&["graph", "--json", "db"], 0));
+    drawn.items().iter().for_each(|one| holds("`doorward services graph --json`", one));
+    let one = |name: &str| {
+        let found = drawn.items().iter().find(|one| one.text("name") == Some(name));
+        found.unwrap_or_else(|| panic!("{name} is not in {drawn:?}"))
+    };
+    let names = |name: &str, field: &str| -> Vec<Json> {
+        one(name).get(field).map(Json::items).unwrap_or_default().to_vec()
+    };
+    let text = |name: &str| vec![Json::Text(name.into())];
+    assert_eq!(names("web", "notified_by"), text("net"));
+    assert_eq!(names("hand", "starts"), text("net"));
+    assert_eq!(names("default", "holds").len(), 2, "{drawn:?}");
+    assert_eq!(one("web").text("pipe"), Some("writer"));
+    assert_eq!(one("default").text("type"), Some("bundle"));
+}
+
+/// Nobody has to try which commands print JSON: each does, or the page says why not.
+#[test]
+fn every_command_prints_json_or_the_page_says_why_not() {
+    let page = page();
+    let (_, without) = page.split_once("Commands without `--json`").expect("it is there");
+    let commands = without.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let without: Vec<&str> = commands.collect();
+    let help = |program: &Path, words: &[&str]| {
+        let output = Command::new(program).args(words).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let mut seen = [0, 0];
+    let mut look = |names: &[String], help: &str| {
+        let prints = help.contains("--json");
+        let is_named = |row: &&str, name: &String| row.contains(&format!("`{name}`"));
+        let explained = without.iter().any(|row| names.iter().any(|name| is_named(row, name)));
+        assert!(prints != explained, "{names:?}: it prints {prints}, it is explained {explained}");
+        seen[usize::from(prints)] += 1;
+    };
+    let list = Command::new(ward()).arg("--list").output().unwrap().stdout;
+    for name in String::from_utf8_lossy(&list).lines().filter(|name| !name.starts_with("s6-")) {
+        look(&[name.to_owned(), format!("ward {name}")], &help(ward(), &[name]));
+    }
+    // Commands stand in help between two lines, and some have others below them.
+    let below = |help: &str| -> Vec<String> {
+        let Some((_, rest)) = help.split_once("Commands:\n") else { return Vec::new() };
+        let lines = rest.lines().take_while(|line| line.starts_with("  "));
+        let lines = lines.filter(|line| !line.starts_with("   "));
+        let names = lines.filter_map(|line| line.split_whitespace().next());
+        names.filter(|name| *name != "help").map(str::to_owned).collect()
+    };
+    for name in below(&help(doorward(), &[])) {
+        let own = help(doorward(), &[&name]);
+        let inner = below(&own);
+        for verb in &inner {
+            look(&[format!("doorward {name} {verb}")], &help(doorward(), &[&name, verb]));
+        }
+        // Of `vm` both are commands.
+        if inner.is_empty() || name == "vm" {
+            look(&[format!("doorward {name}")], &own);
+        }
+    }
+    assert!(seen[0] > 15 && seen[1] > 40, "{seen:?}");
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use e2e::documented::holds;
+use e2e::json::Json;
 use e2e::store::{Device, Store, noise, path, text};
 use e2e::{Folder, shown, wait_for};
 
@@ -83,8 +85,22 @@ fn a_closure_comes_from_a_cache_compressed_or_not() {
             "root/etc/doorward/trusted-keys",
             fs::read(folder.join("public")).expect("a key"),
         );
-        let told = device.told(&["pull", "--keep", "app", &nginx.url(), &app]);
-        assert!(told.ends_with("2 paths came\n"), "{told}");
+        let told = device.told(&["pull", "--keep", "app", "--json", &nginx.url(), &app]);
+        let came = Json::parse(told.trim());
+        holds("`ward store --json pull`", &came);
+        let paths = came.get("paths").expect("they came").items();
+        assert_eq!(paths.len(), 2, "{told}");
+        paths.iter().for_each(|one| holds("Each of `paths`", one));
+        let there = Json::parse(device.told(&["query", "--json"]).trim());
+        holds("`ward store --json query`", &there);
+        for one in there.get("paths").expect("they are there").items() {
+            holds("Each of the `paths` that are there", one);
+            let hash = one.text("hash").expect("somebody has said it");
+            assert!(hash.starts_with("sha256:"), "{hash}");
+            let same = |came: &&Json| came.text("path") == one.text("path");
+            let came = paths.iter().find(same).expect("it came");
+            assert_eq!(came.number("bytes"), one.number("bytes"));
+        }
         for path in [&lib, &app] {
             let (here, there) = (store.on_disk(path), device.on_disk(path));
             let same =

@@ -6,6 +6,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use e2e::documented::{events, holds};
+use e2e::json::Json;
 use e2e::{Folder, doorward, shown, stdout, transcript};
 use model::digest::Digest;
 use model::flash::manifest::{Manifest, Part};
@@ -15,7 +17,8 @@ const NEW: &str = "/nix/store/new-system";
 
 /// A device: `system`, `boot` and `where` (nothing, or `maintenance: ...`) are what it says of itself. Files
 /// say what fails: `levitate`, `stuck` (it does not restart), `elsewhere` (it restarts to its old system),
-/// `breaks` (so many connections break while the image is sent), `writes` (flashcp ends so), `mute`.
+/// `breaks` (so many connections break while the image is sent), `writes` (flashcp ends so), `mute`; `says` is
+/// what flashcp prints.
 const DEVICE: &str = r#"
 cd "$(dirname "$0")"
 for word; do line=$word; done
@@ -38,6 +41,7 @@ reboot)
 flashcp*)
     test ! -s breaks || { sed -i 1d breaks; exit 255; }
     test ! -e writes || exit $(cat writes)
+    test ! -e says || cat says
     cat > image; echo /nix/store/new-system > written ;;
 *) exit 127 ;;
 esac
@@ -75,14 +79,18 @@ impl Pretend {
 
     /// The exit code, and what was said.
     fn reflash(&self, words: &[&str]) -> (Option<i32>, String) {
+        let output = self.command(words).output().expect("doorward runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said + &String::from_utf8_lossy(&output.stdout))
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(doorward());
         command.args(["reflash", "root@pretend", "--wait", "2", "--image"]);
         command.arg(self.0.join("image-built")).args(words);
         command.env("DOORWARD_SSH", format!("sh {}", self.0.join("ssh").display()));
         command.env("NIX_SSHOPTS", "-o Person=yes");
-        let output = command.output().expect("doorward runs");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output.status.code(), said + &String::from_utf8_lossy(&output.stdout))
+        command
     }
 
     #[track_caller]
@@ -192,6 +200,30 @@ fn each_step_that_fails_says_how_the_device_is_and_the_next_try_goes_on_there() 
     device.no_more("stuck");
     device.ends(0, &[], &["in maintenance already", "runs /nix/store/new-system after"]);
     device.ends(0, &[], &["there is nothing to do"]);
+}
+
+#[test]
+fn programs_are_told_each_step() {
+    let device = Pretend::new();
+    device.is("levitate", "");
+    let told = |code: i32, words: &[&str], expected: &[&str]| {
+        let output = device.command(&[&["--json"], words].concat()).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        events("`doorward reflash --json`", &told, expected);
+        let last = Json::parse(told.lines().last().expect("it has said something"));
+        assert_eq!(last.text("event"), expected.last().copied(), "{told}");
+        last
+    };
+    let last = told(1, &[], &["found", "failed"]);
+    assert!(last.text("why").expect("why").contains("nothing was changed on it"), "{last:?}");
+    device.no_more("levitate");
+    told(0, &["-n"], &["found", "fits"]);
+    // What `flashcp` says there is for people.
+    device.is("says", "100 %\n");
+    let last = told(0, &[], &["found", "maintenance", "written", "runs"]);
+    assert_eq!(last.text("path"), Some(NEW));
+    told(0, &[], &["found", "runs"]);
 }
 
 #[test]
@@ -325,7 +357,12 @@ fn a_device_with_keys_gets_only_what_they_have_signed() {
     assert_eq!(image(&["verify", &word(&changed)]).0, Some(1));
     assert_eq!(image(&["verify", &word(&theirs)]).0, Some(0));
     // In its own place; a link is not followed into a store, and nobody signs what is damaged.
-    assert_eq!(image(&["sign", "--key", &word(&mine), &word(&built)]).0, Some(0));
+    let (code, said) = image(&["sign", "--json", "--key", &word(&mine), &word(&built)]);
+    assert_eq!(code, Some(0), "{said}");
+    let signed = Json::parse(said.trim());
+    holds("`doorward image verify --json`", &signed);
+    assert_eq!(signed, Json::parse(image(&["verify", "--json", &word(&built)]).1.trim()));
+    assert!(signed.text("signature").expect("it has one").starts_with("signed"), "{signed:?}");
     assert_eq!(verify(&built, &public).0, Some(0));
     let link = device.0.join("result");
     let (code, said) = image(&["sign", "--key", &word(&mine), &word(&link)]);

@@ -5,7 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use e2e::documented::holds;
 use e2e::generation::Generation;
+use e2e::json::Json;
 use e2e::nix::{SMALL, built, try_build};
 use e2e::{Folder, wait_for};
 
@@ -36,12 +38,25 @@ fn boot() -> Generation {
     generation
 }
 
+/// What `levitate` prints for programs, and nothing beside it.
+fn json(router: &Generation, words: &[&str]) -> Json {
+    let output = router.inside(&[&["levitate", "--json"], words].concat()).output();
+    Json::parse(String::from_utf8_lossy(&output.expect("nsenter runs").stdout).trim())
+}
+
+fn truth(object: &Json, field: &str) -> bool {
+    object.get(field) == Some(&Json::Bool(true))
+}
+
 #[test]
 fn pid_1_moves_into_memory_with_its_log_and_the_keys_of_ssh() {
     let router = boot();
     let status = router.ask(&["ward", "status"]).expect("a status");
     assert!(!status.contains("maintenance"), "{status}");
     assert!(router.ask(&["levitate", "-n"]).expect("it fits").contains("store paths"));
+    let asked = json(&router, &["-n"]);
+    holds("`levitate --json`", &asked);
+    assert_eq!((truth(&asked, "fits"), truth(&asked, "prepared")), (true, false), "{asked:?}");
     assert!(!router.file("/run/maintenance/maintenance").exists(), "it was only asked");
 
     // Killed at any moment it is whole or it is nothing.
@@ -57,7 +72,15 @@ fn pid_1_moves_into_memory_with_its_log_and_the_keys_of_ssh() {
     assert!(!router.ask(&["cat", "/proc/mounts"]).expect("mounts").contains("maintenance"));
     assert_eq!(router.ask(&["levitate", "--cancel"]).as_deref(), Some("nothing was prepared\n"));
 
+    let state = json(&router, &["--status"]);
+    holds("`levitate --json --status`", &state);
+    assert_eq!((truth(&state, "maintenance"), truth(&state, "prepared")), (false, false));
+
     let key = router.ask(&["sha256sum", "/persist/ssh/host_key"]).expect("a key");
+    let made = json(&router, &[]);
+    holds("`levitate --json`", &made);
+    assert!(truth(&made, "prepared") && made.number("bytes") > Some(1e6), "{made:?}");
+    assert!(truth(&json(&router, &["--status"]), "prepared"));
     let said = router.ask(&["levitate"]).unwrap_or_else(|| panic!("{}", router.log()));
     assert!(said.contains("host_key: taken along"), "{said}");
     assert!(router.ask(&["levitate"]).is_some(), "again is no mistake");
@@ -85,7 +108,9 @@ fn pid_1_moves_into_memory_with_its_log_and_the_keys_of_ssh() {
     // There is no second one inside of it, and its own `ward` can start itself anew.
     assert!(router.ask(&["levitate"]).is_none());
     assert!(router.ask(&["ward", "reexec", "--fault"]).is_some(), "{}", router.log());
-    assert!(router.ask(&["levitate", "--stay"]).is_some());
+    let stays = json(&router, &["--stay"]);
+    holds("`levitate --json --status`", &stays);
+    assert!(truth(&stays, "maintenance") && truth(&stays, "stays"), "{stays:?}");
     assert_eq!(router.end(), Some(0));
 }
 

@@ -91,6 +91,14 @@ fn activate(device: &Generation, path: &str, words: &[&str]) -> Said {
     generation(device, &[&["activate", "--any-kernel", "--id", ID], words, &[path]].concat())
 }
 
+/// What `activate` and its kin print for programs: how far it is, and why.
+fn told(said: &Said) -> (String, String) {
+    let object = Json::parse(said.out.trim());
+    holds("`ward generation activate --json`", &object);
+    let text = |field| object.text(field).expect("it is there").to_owned();
+    (text("phase"), text("reason"))
+}
+
 fn status(device: &Generation) -> Value {
     let said = generation(device, &["status", "--json"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
@@ -192,7 +200,11 @@ fn what_did_not_change_is_not_touched_and_what_is_confirmed_stays() {
     runs(&device, &new, &new);
     assert_eq!(outcome(&device, 1), ("committed".into(), String::new()), "the image");
     assert_eq!(outcome(&device, 2).0, "committed");
-    assert_eq!(generation(&device, &["confirm", ID]).code, Some(0), "twice is as good");
+    let said = generation(&device, &["confirm", "--json", ID]);
+    assert_eq!((said.code, told(&said).0.as_str()), (Some(0), "committed"), "twice is as good");
+    let said = activate(&device, &new, &["--json"]);
+    assert_eq!((said.code, told(&said).0.as_str()), (Some(0), "committed"), "it runs already");
+    assert!(said.err.contains("runs already"), "{}", said.err);
     assert_eq!(device.ask(&["ls", "/run/service"]).map(|l| l.contains("doorward")), Some(false));
     let list = generation(&device, &["list"]).out;
     assert!(list.contains("tester"), "{list}");
@@ -230,12 +242,16 @@ fn what_did_not_change_is_not_touched_and_what_is_confirmed_stays() {
     let said = generation(&device, &["rollback"]);
     assert_eq!(said.code, Some(1), "its kernel is another one's: {}", said.out);
     assert!(said.err.contains("levitate"), "{}", said.err);
-    let said = generation(&device, &["activate", "--any-kernel", "--no-confirm", "1"]);
-    assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+    let said = generation(&device, &["activate", "--any-kernel", "--no-confirm", "--json", "1"]);
+    assert_eq!((said.code, told(&said).0.as_str()), (Some(0), "committed"), "{}", said.err);
+    assert!(said.err.contains("generation 1 is on trial"), "{}", said.err);
     runs(&device, &old, &old);
     let said = generation(&device, &["delete", "1"]);
     assert_eq!(said.code, Some(1), "{}", said.out);
-    assert_eq!(generation(&device, &["delete", "2"]).code, Some(0));
+    let said = generation(&device, &["delete", "--json", "2"]);
+    let object = Json::parse(&said.out);
+    holds("`ward generation delete --json`", &object);
+    assert_eq!((said.code, &*said.out), (Some(0), "{\"forgotten\":[2]}\n"));
     assert_eq!(device.end(), Some(0));
 }
 
@@ -260,9 +276,21 @@ fn what_nobody_confirms_is_gone_after_its_deadline() {
     let late = generation(&device, &["confirm", ID]);
     assert_eq!(late.code, Some(1), "{}", late.out);
     assert!(late.err.contains("generation 2 is not kept"), "{}", late.err);
+    let late = generation(&device, &["confirm", "--json", ID]);
+    assert!(late.code == Some(1) && late.err.contains("is not kept"), "{}", late.err);
+    let (phase, reason) = told(&late);
+    assert!(phase == "returned" && reason.contains("nobody confirmed it"), "{phase}: {reason}");
     let notice = generation(&device, &["notice"]).out;
     assert!(notice.contains("Generation 2 was tried and is gone again"), "{notice}");
     assert!(notice.contains("The log ended with:"), "{notice}");
+    // Once more, and somebody ends it.
+    let said = activate(&device, &new, &["--json"]);
+    assert_eq!((said.code, told(&said).0.as_str()), (Some(0), "awaiting"), "{}", said.err);
+    let said = generation(&device, &["rollback", "--json"]);
+    let (phase, reason) = told(&said);
+    assert_eq!((said.code, phase.as_str()), (Some(0), "returned"), "{}", said.err);
+    assert!(reason.contains("root wanted it back"), "{reason}");
+    runs(&device, &old, &old);
     let shown = device.ask(&["sh", "-lc", "true"]).expect("a login");
     assert_eq!(shown, "", "nobody reads it who has no terminal");
     assert_eq!(device.end(), Some(0));
@@ -273,9 +301,11 @@ fn what_breaks_a_service_that_was_up_comes_back_by_itself_and_says_why() {
     let (old, new) = (before(), broken());
     let device = booted(&old);
     let began = Instant::now();
-    let said = activate(&device, &new, &[]);
+    let said = activate(&device, &new, &["--json"]);
     assert_eq!(said.code, Some(1), "{}{}\n{}", said.out, said.err, device.log());
     assert!(said.err.contains("moves"), "{}", said.err);
+    let (phase, reason) = told(&said);
+    assert!(phase == "returned" && reason.contains("moves"), "{phase}: {reason}");
     assert!(began.elapsed() < Duration::from_secs(30), "nobody waits for the deadline");
     runs(&device, &old, &old);
     let (is, why) = outcome(&device, 2);
@@ -388,8 +418,8 @@ fn restarted(mut device: Generation) -> Generation {
 fn a_restart_tries_it_once_it_is_confirmed_it_starts_again() {
     let (old, new) = (before(), after());
     let device = booted(&old);
-    let said = activate(&device, &new, &["--reboot"]);
-    assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+    let said = activate(&device, &new, &["--reboot", "--json"]);
+    assert_eq!((said.code, told(&said).0.as_str()), (Some(0), "restarting"), "{}", said.err);
     let device = restarted(device);
     device.wait_until_up("more");
     runs(&device, &new, &old);
@@ -403,12 +433,20 @@ fn a_restart_tries_it_once_it_is_confirmed_it_starts_again() {
     let device = device.boot_again();
     device.wait_until_up("more");
     assert_eq!(status(&device)["pending"]["attempts"], 2);
+    let pending = fs::read(device.flash("trial")).expect("it is there until it is confirmed");
     let said = generation(&device, &["confirm", ID]);
     assert_eq!(said.code, Some(0), "{}\n{}", said.err, device.log());
     assert!(!device.flash("trial").exists());
     let device = device.boot_again();
     device.wait_until_up("more");
     runs(&device, &new, &new);
+    // Somebody wants back what the next start would try.
+    fs::write(device.flash("trial"), pending).expect("it can be written");
+    let said = generation(&device, &["rollback", "--json"]);
+    let (phase, reason) = told(&said);
+    assert_eq!((said.code, phase.as_str()), (Some(0), "returned"), "{}", said.err);
+    assert!(reason.contains("before it was started"), "{reason}");
+    assert!(!device.flash("trial").exists());
     assert_eq!(device.end(), Some(0));
 }
 

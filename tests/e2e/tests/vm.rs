@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use e2e::documented::{events, holds};
+use e2e::json::Json;
 use e2e::process::{alive, send};
 use e2e::vm::{LIMIT, Vm};
 use e2e::{Folder, shown, stdout, transcript, wait_for};
@@ -121,6 +123,7 @@ fn write_kernel(flash: &Path, bytes: &[u8]) {
 fn what_was_written_into_the_flash_boots_next() {
     let (device, kernel) = built("wait 1");
     let mut vm = Vm::new("next", device.path());
+    vm.option(&["--json"]);
     vm.start();
     vm.wait_console("wait 1\n");
     write_kernel(&vm.flash(), &image(&kernel, "restart 2"));
@@ -132,6 +135,8 @@ fn what_was_written_into_the_flash_boots_next() {
     vm.wait_console("off 3\n");
     assert!(vm.wait_end().success(), "{}", vm.said());
     vm.wait_said("it has powered itself off");
+    events("`doorward vm --json`", &vm.printed(), &["starts", "restarts", "ended"]);
+    assert!(vm.printed().contains("\"how\":\"off\""), "{}", vm.printed());
 }
 
 #[test]
@@ -171,9 +176,12 @@ fn a_kernel_that_cannot_boot_is_told_from_others() {
         let mut flash = vec![0xff; 4 * MIB];
         flash[KERNEL..KERNEL + bytes.len()].copy_from_slice(&bytes);
         fs::write(vm.flash(), flash).expect("it can be written");
+        vm.option(&["--json"]);
         vm.run();
         assert_eq!(vm.wait_end().code(), Some(1), "{}", vm.said());
         vm.wait_said(expected);
+        events("`doorward vm --json`", &vm.printed(), &["failed"]);
+        assert!(vm.printed().contains(expected), "{}", vm.printed());
         vm.wait_said("--fresh writes the firmware into the flash anew");
     }
 }
@@ -235,7 +243,12 @@ fn with_namespace(name: &str) -> usize {
 fn providers_give_names_and_visitors_find_the_way_home() {
     let (device, _) = built("wait");
     let mut vm = Vm::new("networks", device.path());
-    vm.option(&["--network", "real"]);
+    vm.option(&["--network", "real", "--json", "--forward", "0:80"]);
+    // Who answers as ssh does lets nobody in: what would be read there comes from another program.
+    device.write("bin/ssh", "#!/bin/sh\nprintf 'kernel\\t0.5\\nup\\t4.25\\n'\n");
+    e2e::machine::executable(&device.join("bin/ssh"));
+    let path = std::env::var("PATH").expect("there is a PATH");
+    vm.environment("PATH", format!("{}:{path}", device.join("bin").display()));
     vm.start();
     for (network, address) in [("provider", "198.51.100.1"), ("provider2", "203.0.113.1")] {
         let lookup = ["busybox", "nslookup", "-type=a", "www.example.net", address];
@@ -248,8 +261,24 @@ fn providers_give_names_and_visitors_find_the_way_home() {
     let mut play = vm.beside("client", &["sh", "-c", play]).spawn().expect("nsenter runs");
     vm.wait_said("ssh answers after");
     vm.wait_open();
+    vm.wait_said("since its kernel began: kernel 0.50 s, up 4.25 s");
     let _ = play.kill();
     let _ = play.wait();
+    vm.stop();
+    let told = vm.printed();
+    events("`doorward vm --json`", &told, &["starts", "open", "phases", "ended"]);
+    let of = |name: &str| {
+        let objects = told.lines().map(Json::parse);
+        objects.into_iter().find(|it| it.text("event") == Some(name)).expect("it is told")
+    };
+    let forwards = of("open").get("forwards").expect("there are some").items().to_vec();
+    assert_eq!(forwards.len(), 1, "{told}");
+    forwards.iter().for_each(|one| holds("Each of `forwards`", one));
+    let phases = of("phases").get("phases").expect("there are some").items().to_vec();
+    phases.iter().for_each(|one| holds("`ward phases --json`", one));
+    assert_eq!(phases[1].number("at_ms"), Some(4250.0));
+    assert_eq!(of("ended").text("how"), Some("unplugged"));
+    assert!(of("starts").number("networks").is_some(), "{told}");
 }
 
 #[test]
@@ -346,5 +375,18 @@ fn the_key_of_trials_is_made_once() {
     let first = key();
     assert!(first.starts_with("ssh-ed25519 "), "{first}");
     assert_eq!(first, key());
-    assert!(home.join("doorward/vm/key").exists());
+    let private = home.join("doorward/vm/key");
+    assert!(private.exists());
+    let mut command = Command::new(e2e::doorward());
+    command.args(["vm", "key", "--json"]).env("XDG_CACHE_HOME", home.path());
+    let told = Json::parse(stdout(&mut command).trim());
+    holds("`doorward vm key --json`", &told);
+    assert_eq!(told.text("public"), Some(first.trim_end()));
+    assert_eq!(told.text("private_file"), private.to_str());
+    for words in
+        [&["--json", "vm.json", "--", "true"][..], &["--json", "--console", "-", "vm.json"]]
+    {
+        let output = Command::new(e2e::doorward()).arg("vm").args(words).output().expect("it runs");
+        assert!(!output.status.success(), "{words:?}");
+    }
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use e2e::client::{Client, Said};
 use e2e::device::{Device, PATIENCE};
+use e2e::documented::holds;
 use e2e::json::Json;
 use e2e::{Folder, debian, doorward, transcript, wait_for, ward};
 
@@ -112,6 +113,8 @@ fn the_picture_of_a_chart_marks_the_critical_path() {
     assert!(
         house.run("chart --from chart.json").expect(0).out.contains("critical path: net → web")
     );
+    let told = Json::parse(house.run("chart root@router --json").expect(0).out.trim());
+    holds("`ward chart --json`", &told);
     house.run("chart root@router -n 7").expect(1).has("remembers 1 change");
     house.run("chart root@barn").expect(111).has("no route");
     house.folder.write("odd.json", "{\"took_ms\": 5}");

@@ -129,7 +129,7 @@ fn run_phases(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         let all = reached(&noted).map(|(phase, at)| {
             let mut object = Object::begin();
             object.text("phase", phase);
-            object.raw("at_ms", &at.to_string());
+            object.number("at_ms", at);
             object.end()
         });
         writeln!(out, "[{}]", all.collect::<Vec<_>>().join(",\n "))?;

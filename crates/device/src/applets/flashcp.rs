@@ -385,10 +385,10 @@ impl<'a> Teller<'a> {
             let mut object = Object::begin();
             object.text("event", "start");
             object.text("image", &name.to_string_lossy());
-            object.raw("bytes", &image.bytes.to_string());
+            object.number("bytes", image.bytes);
             object.text("partition", &partition.name);
             object.text("device", &format!("/dev/mtd{}", partition.number));
-            object.raw("block_bytes", &partition.erase_bytes.to_string());
+            object.number("block_bytes", partition.erase_bytes.into());
             if let Some(manifest) = &image.manifest {
                 object.text("for", &manifest.device);
                 object.text("system", &manifest.generation);
@@ -447,12 +447,12 @@ impl<'a> Teller<'a> {
         if self.json {
             let mut object = Object::begin();
             object.text("event", "progress");
-            object.raw("blocks", &progress.blocks.to_string());
-            object.raw("of", &progress.of.to_string());
-            object.raw("bytes", &(u64::from(progress.blocks) * self.block_bytes).to_string());
-            object.raw("bytes_per_second", &rate.to_string());
+            object.number("blocks", progress.blocks.into());
+            object.number("of", progress.of.into());
+            object.number("bytes", u64::from(progress.blocks) * self.block_bytes);
+            object.number("bytes_per_second", rate);
             if let Some(left) = progress.left {
-                object.raw("left_ms", &left.as_millis().to_string());
+                object.millis("left_ms", left);
             }
             return self.line(&object.end());
         }
@@ -493,7 +493,7 @@ impl<'a> Teller<'a> {
                         ("marked", tally.marked),
                         ("corrected_bits", tally.corrected),
                     ] {
-                        object.raw(key, &value.to_string());
+                        object.number(key, value.into());
                     }
                 }
                 Err(failure) => {
@@ -502,7 +502,7 @@ impl<'a> Teller<'a> {
                     object.text("hint", failure.hint.as_deref().unwrap_or_default());
                 }
             }
-            object.raw("ms", &millis.to_string());
+            object.number("ms", millis as u64);
             return self.line(&object.end());
         }
         if let (true, Ok(tally)) = (self.verbose, outcome) {

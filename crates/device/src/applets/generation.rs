@@ -34,6 +34,7 @@ pub const COMMAND: Command = Command {
         Opt("  --detach", "Do not wait"),
         Opt("  --any-kernel", "Even if its modules are for another kernel"),
         Opt("  --by TEXT, --why TEXT", "Who wants it, and what for"),
+        Opt("  --json", "Print one object; confirm, rollback and delete take it, too"),
         Opt("confirm ID", "Keep the generation that is on trial"),
         Opt("rollback [N]", "End the trial, or go back to the generation before (or to N)"),
         Opt("delete N...", "Forget these; `ward store collect` frees their room"),

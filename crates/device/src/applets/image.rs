@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use cli::{Args, Command, Exit, Failure, text};
+use cli::{Args, Command, Exit, Failure, Opt, text};
 use model::deploy::trust::{Signer, TrustedKey, signer};
 use model::flash::manifest::Manifest;
 use os::deploy::trusted;
@@ -15,7 +15,7 @@ pub const COMMAND: Command = Command {
     name: "image",
     summary: "Check whether an image of the flash is whole, and for this device",
     usage: "ward image verify [--json] IMAGE",
-    options: &[],
+    options: &[Opt("--json", "Print one object")],
     about: "\
 Shows what the image says of itself, and reads all of it: every part must have \
 its digest, and nothing may lie between them. Where /etc/doorward/trusted-keys has \
@@ -103,9 +103,9 @@ fn object(manifest: &Manifest, signer: &Signer<'_>) -> String {
     let parts = manifest.parts.iter().map(|part| {
         let mut object = Object::begin();
         object.text("name", &part.name);
-        object.raw("offset", &part.offset.to_string());
-        object.raw("size", &part.size.to_string());
-        object.raw("bytes", &part.bytes.to_string());
+        object.number("offset", part.offset);
+        object.number("size", part.size);
+        object.number("bytes", part.bytes);
         object.text("sha256", &part.digest.to_string());
         object.end()
     });
@@ -114,9 +114,9 @@ fn object(manifest: &Manifest, signer: &Signer<'_>) -> String {
     object.text("device", &manifest.device);
     object.text("system", &manifest.generation);
     object.text("partition", &manifest.partition);
-    object.raw("size", &manifest.size.to_string());
-    object.raw("bytes", &manifest.bytes.to_string());
-    object.raw("block_bytes", &manifest.erase_bytes.to_string());
+    object.number("size", manifest.size);
+    object.number("bytes", manifest.bytes);
+    object.number("block_bytes", manifest.erase_bytes.into());
     object.list("parts", &parts);
     object.text("signature", &signer.to_string());
     object.end()

@@ -1,5 +1,32 @@
 //! What applets print for programs: JSON, an object a line.
 
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// Where a command that can print an object speaks. What is written to it is for people: with `json` it is
+/// beside the object, on standard error.
+pub struct Speaker<'a> {
+    pub out: &'a mut dyn Write,
+    pub json: bool,
+}
+
+impl Speaker<'_> {
+    /// Prints the object, if a program asked.
+    pub fn object(&mut self, object: Object) -> io::Result<()> {
+        if self.json { writeln!(self.out, "{}", object.end()) } else { Ok(()) }
+    }
+}
+
+impl Write for Speaker<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.json { io::stderr().write(bytes) } else { self.out.write(bytes) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 /// One JSON object on one line.
 pub struct Object(String);
 
@@ -17,6 +44,15 @@ impl Object {
 
     pub fn text(&mut self, key: &str, value: &str) {
         self.raw(key, &quoted(value));
+    }
+
+    pub fn number(&mut self, key: &str, value: u64) {
+        self.raw(key, &value.to_string());
+    }
+
+    /// A time in milliseconds.
+    pub fn millis(&mut self, key: &str, time: Duration) {
+        self.number(key, time.as_millis() as u64);
     }
 
     pub fn truth(&mut self, key: &str, value: bool) {

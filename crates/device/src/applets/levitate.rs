@@ -14,10 +14,12 @@ use model::limits::GENERATION_FILE_BYTES_MAX;
 use os::flash::{ramdisk, somebody::Somebody};
 use os::sys::lock;
 
+use super::json::{Object, Speaker};
+
 pub const LEVITATE: Command = Command {
     name: "levitate",
     summary: "Prepare a system in memory, for the next reboot to go there and leave the flash alone",
-    usage: "levitate [-n] [--new-host-key] [--timeout SECONDS] | --cancel | --status | --stay",
+    usage: "levitate [-n] [--new-host-key] [--timeout SECONDS] [--json] | --cancel | --status | --stay",
     options: &[
         Opt("-n, --dry-run", "Only tell what it would hold, and whether there is memory for it"),
         Opt("--new-host-key", "Have ssh make another key there, instead of taking ours along"),
@@ -28,6 +30,7 @@ pub const LEVITATE: Command = Command {
         Opt("--cancel", "Undo it: the next reboot is one again"),
         Opt("--status", "Tell where one is, and where the next reboot goes"),
         Opt("--stay", "In maintenance: somebody is here, so do not restart by yourself"),
+        Opt("--json", "Print one object, also of the other three"),
     ],
     about: "\
 What runs there is what the configuration of this system says \
@@ -64,6 +67,7 @@ const RESERVE: u64 = 4 << 20;
 
 #[derive(Default)]
 struct Wanted {
+    json: bool,
     dry: bool,
     new_key: bool,
     timeout: Option<u32>,
@@ -82,6 +86,7 @@ fn run_levitate(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     while let Some(option) = args.option()? {
         match option.as_str() {
             "n" | "dry-run" => wanted.dry = true,
+            "json" => wanted.json = true,
             "new-host-key" => wanted.new_key = true,
             "timeout" => {
                 let seconds: u32 = args.parsed()?;
@@ -99,18 +104,35 @@ fn run_levitate(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     if args.operand().is_some() {
         return Err(Failure::usage("it takes no words but options"));
     }
-    match wanted.other {
-        Some(Other::Status) => status(out),
-        Some(Other::Stay) => stay(out),
+    let out = &mut Speaker { out, json: wanted.json };
+    let (said, exit) = match wanted.other {
+        Some(Other::Status) => match where_one_is() {
+            Some(text) => (text, Exit::DONE),
+            None => {
+                ("the usual system runs, and the next reboot is one".into(), Exit::NOT_ACHIEVED)
+            }
+        },
+        Some(Other::Stay) => {
+            stay()?;
+            ("maintenance stays until `reboot`".into(), Exit::DONE)
+        }
         Some(Other::Cancel) => {
             let _alone = alone()?;
             let there = ramdisk::remove().map_err(Failure::refused)?;
             let said = if there { "the next reboot is one again" } else { "nothing was prepared" };
-            writeln!(out, "{said}")?;
-            Ok(Exit::DONE)
+            (said.into(), Exit::DONE)
         }
-        None => prepare(&args.called, &wanted, out),
+        None => return prepare(&args.called, &wanted, out),
+    };
+    if !wanted.json {
+        writeln!(out, "{said}")?;
     }
+    let mut object = Object::begin();
+    object.truth("maintenance", ramdisk::runs_here());
+    object.truth("stays", Path::new(STAY).exists());
+    object.truth("prepared", ramdisk::is_ready());
+    out.object(object)?;
+    Ok(exit)
 }
 
 /// What is to be said of maintenance, if anything.
@@ -129,26 +151,11 @@ pub fn where_one_is() -> Option<String> {
     })
 }
 
-fn status(out: &mut dyn Write) -> Result<Exit, Failure> {
-    match where_one_is() {
-        Some(text) => {
-            writeln!(out, "{text}")?;
-            Ok(Exit::DONE)
-        }
-        None => {
-            writeln!(out, "the usual system runs, and the next reboot is one")?;
-            Ok(Exit::NOT_ACHIEVED)
-        }
-    }
-}
-
-fn stay(out: &mut dyn Write) -> Result<Exit, Failure> {
+fn stay() -> Result<(), Failure> {
     if !ramdisk::runs_here() {
         return Err(Failure::not_achieved("this is no maintenance system"));
     }
-    note_somebody().map_err(Failure::refused)?;
-    writeln!(out, "maintenance stays until `reboot`")?;
-    Ok(Exit::DONE)
+    note_somebody().map_err(Failure::refused)
 }
 
 fn note_somebody() -> std::io::Result<()> {
@@ -192,7 +199,7 @@ fn read_plan(called: &Path) -> Result<Plan, Failure> {
         .map_err(|error| Failure::refused(format!("{}: {error}", file.display())))
 }
 
-fn prepare(called: &Path, wanted: &Wanted, out: &mut dyn Write) -> Result<Exit, Failure> {
+fn prepare(called: &Path, wanted: &Wanted, out: &mut Speaker<'_>) -> Result<Exit, Failure> {
     if ramdisk::runs_here() {
         return Err(Failure::not_achieved("this is the maintenance system already")
             .hint("`reboot` leaves it"));
@@ -205,9 +212,13 @@ fn prepare(called: &Path, wanted: &Wanted, out: &mut dyn Write) -> Result<Exit, 
     if !wanted.dry {
         ramdisk::remove().map_err(Failure::refused)?;
     }
-    fits(&plan, out)?;
-    if wanted.dry {
-        return Ok(Exit::DONE);
+    let mut object = Object::begin();
+    let fits = fits(&plan, out, &mut object);
+    if wanted.dry || fits.is_err() {
+        object.truth("fits", fits.is_ok());
+        object.truth("prepared", false);
+        out.object(object)?;
+        return fits.map(|()| Exit::DONE);
     }
     // Some of what was counted may be larger here; much larger is a mistake.
     let most = plan.bytes() + plan.bytes() / 4 + (1 << 20);
@@ -228,12 +239,22 @@ fn prepare(called: &Path, wanted: &Wanted, out: &mut dyn Write) -> Result<Exit, 
          {}, it restarts into this system. `levitate --cancel` undoes it.",
         spell(patience)
     )?;
+    object.truth("fits", true);
+    object.truth("prepared", true);
+    object.number("bytes", made.bytes);
+    object.texts("carried", made.carried.iter().map(String::as_str));
+    object.texts("missing", made.missing.iter().map(String::as_str));
+    object.truth("new_host_key", wanted.new_key);
+    object.millis("timeout_ms", patience);
+    out.object(object)?;
     Ok(Exit::DONE)
 }
 
 /// Tells what it takes, and refuses where that is more than there is.
-fn fits(plan: &Plan, out: &mut dyn Write) -> Result<(), Failure> {
+fn fits(plan: &Plan, out: &mut dyn Write, object: &mut Object) -> Result<(), Failure> {
     let needed = plan.bytes().saturating_add(plan.spare);
+    object.number("paths", plan.stores.len() as u64);
+    object.number("needed_bytes", needed);
     let parts = format!(
         "{} for {} store paths, {} for what runs",
         megabytes(plan.bytes()),
@@ -244,6 +265,7 @@ fn fits(plan: &Plan, out: &mut dyn Write) -> Result<(), Failure> {
         writeln!(out, "it needs {} of memory ({parts})", megabytes(needed))?;
         return Ok(());
     };
+    object.number("available_bytes", available);
     if needed.saturating_add(RESERVE) <= available {
         writeln!(
             out,

@@ -15,13 +15,13 @@ use os::deploy::store_dir::StoreDir;
 use os::trouble::Trouble;
 
 use crate::applets::generation;
-use crate::applets::json::Object;
+use crate::applets::json::{Object, Speaker};
 
 pub const COMMAND: Command = Command {
     name: "store",
     summary: "Receive store paths, look at them, and collect what nobody needs",
-    usage: "ward store receive | query | verify [--repair] [--json] | collect [--keep COUNT] [--dry-run] \
-            [--json] | keep NAME PATH | forget NAME | pull [--unsigned] [--keep NAME] URL PATH [--root DIR]",
+    usage: "ward store receive | query [--json] | verify [--repair] [--json] | collect [--keep COUNT] [--dry-run] \
+            [--json] | keep NAME PATH | forget NAME | pull [--unsigned] [--keep NAME] [--json] URL PATH [--root DIR]",
     options: &[
         Opt("--dry-run", "Only say what would be collected"),
         Opt(
@@ -31,7 +31,7 @@ pub const COMMAND: Command = Command {
         Opt("--unsigned", "Take what nobody has signed, where no key is trusted"),
         Opt("--keep NAME", "pull: have the path stay under this name"),
         Opt("--keep COUNT", "collect: forget all generations but the newest that work, first"),
-        Opt("--json", "verify and collect: print one object"),
+        Opt("--json", "query, verify, collect and pull: print one object"),
         Opt("--root DIR", "The root directory of another system (default: /)"),
     ],
     about: "\
@@ -125,12 +125,12 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         options.add(args)?;
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    if options.json && !matches!(words[..], ["collect" | "verify"]) {
-        return Err(Failure::usage("--json is for verify and collect"));
+    if options.json && !matches!(words[..], ["query" | "verify" | "collect"] | ["pull", ..]) {
+        return Err(Failure::usage("--json is for query, verify, collect and pull"));
     }
     match words[..] {
         ["receive"] => receive(&options.root),
-        ["query"] => query(&options.root, out),
+        ["query"] => query(&options, out),
         ["verify"] => verify(&options, out),
         ["collect"] => collect(&options, out),
         ["pull", url, path] => pull(&options, url, path, out),
@@ -160,32 +160,56 @@ fn receive(root: &Path) -> Result<Exit, Failure> {
     }
 }
 
-fn query(root: &Path, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let mut disk = StoreDir::open(root).map_err(refused)?;
+fn query(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let mut disk = StoreDir::open(&options.root).map_err(refused)?;
     let room = disk.room().map_err(refused)?;
-    for (path, info) in store::contents(&mut disk).map_err(refused)?.all() {
-        match info {
-            Some(info) => writeln!(out, "path {STORE}/{path} {} {}", info.hash, info.size)?,
-            None => writeln!(out, "unknown {STORE}/{path}")?,
-        }
-    }
-    writeln!(out, "free-bytes {}", room.bytes)?;
-    if let Some(files) = room.files {
-        writeln!(out, "free-files {files}")?;
-    }
-    writeln!(out, "block-bytes {}", room.block_bytes)?;
-    if room.erase_bytes > 0 {
-        writeln!(out, "erase-bytes {}", room.erase_bytes)?;
-    }
+    let contents = store::contents(&mut disk).map_err(refused)?;
     let kind = match room.file_system {
         FileSystem::Jffs2 => "jffs2",
         FileSystem::Ubifs => "ubifs",
         FileSystem::Memory => "memory",
         FileSystem::Other => "other",
     };
+    let numbers = [
+        ("free-bytes", Some(room.bytes)),
+        ("free-files", room.files),
+        ("block-bytes", Some(room.block_bytes.into())),
+        ("erase-bytes", Some(room.erase_bytes.into()).filter(|bytes| *bytes > 0)),
+    ];
+    let memory = os::memory::available().unwrap_or(0);
+    let numbers = numbers.iter().filter_map(|(name, number)| Some((*name, (*number)?)));
+    if options.json {
+        let paths = contents.all().iter().map(|(path, info)| {
+            let mut object = Object::begin();
+            object.text("path", &format!("{STORE}/{path}"));
+            if let Some(info) = info {
+                object.text("hash", &info.hash.to_string());
+                object.number("bytes", info.size);
+            }
+            object.end()
+        });
+        let paths: Vec<String> = paths.collect();
+        let mut object = Object::begin();
+        object.list("paths", &paths);
+        numbers.for_each(|(name, number)| object.number(&name.replace('-', "_"), number));
+        object.text("file_system", kind);
+        object.truth("writable", !room.is_read_only);
+        object.number("memory_bytes", memory);
+        writeln!(out, "{}", object.end())?;
+        return Ok(Exit::DONE);
+    }
+    for (path, info) in contents.all() {
+        match info {
+            Some(info) => writeln!(out, "path {STORE}/{path} {} {}", info.hash, info.size)?,
+            None => writeln!(out, "unknown {STORE}/{path}")?,
+        }
+    }
+    for (name, number) in numbers {
+        writeln!(out, "{name} {number}")?;
+    }
     writeln!(out, "file-system {kind}")?;
     writeln!(out, "writable {}", if room.is_read_only { "no" } else { "yes" })?;
-    writeln!(out, "memory-bytes {}", os::memory::available().unwrap_or(0))?;
+    writeln!(out, "memory-bytes {memory}")?;
     Ok(Exit::DONE)
 }
 
@@ -220,8 +244,8 @@ fn verify(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
     outcome?;
     if options.json {
         let mut object = Object::begin();
-        object.raw("whole", &whole.to_string());
-        object.raw("unknown", &unknown.to_string());
+        object.number("whole", whole);
+        object.number("unknown", unknown);
         object.list("broken", &objects);
         writeln!(out, "{}", object.end())?;
         return Ok(if broken > 0 { Exit::NOT_ACHIEVED } else { Exit::DONE });
@@ -257,17 +281,12 @@ fn collect(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
             .hint("try again in a moment: what it needs is not known yet"));
     }
     if options.json {
-        let path = |(path, bytes): &(_, u64)| {
-            let mut object = Object::begin();
-            object.text("path", &format!("{STORE}/{path}"));
-            object.raw("bytes", &bytes.to_string());
-            object.end()
-        };
-        let paths: Vec<String> = collected.gone.iter().map(path).collect();
+        let paths = collected.gone.iter().map(|(path, bytes)| sized(path, *bytes));
+        let paths: Vec<String> = paths.collect();
         let mut object = Object::begin();
         object.truth("removed", !options.is_dry);
         object.list("paths", &paths);
-        object.raw("freed", &collected.freed.to_string());
+        object.number("freed", collected.freed);
         writeln!(out, "{}", object.end())?;
         return Ok(Exit::DONE);
     }
@@ -286,6 +305,14 @@ fn collect(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
     Ok(Exit::DONE)
 }
 
+/// A path and its bytes, for programs.
+fn sized(path: &StorePath, bytes: u64) -> String {
+    let mut object = Object::begin();
+    object.text("path", &format!("{STORE}/{path}"));
+    object.number("bytes", bytes);
+    object.end()
+}
+
 fn checked(name: &str) -> Result<String, Failure> {
     match model::deploy::transfer::is_root_name(name) {
         true => Ok(name.into()),
@@ -301,6 +328,7 @@ fn path(text: &str) -> Result<StorePath, Failure> {
 fn pull(options: &Options, url: &str, wanted: &str, out: &mut dyn Write) -> Result<Exit, Failure> {
     os::files::clear_umask();
     let keep = options.keep.as_deref().map(checked).transpose()?;
+    let (mut came, mut out) = (Vec::new(), Speaker { out, json: options.json });
     let mut pull = Pull {
         root: &options.root,
         url,
@@ -309,6 +337,7 @@ fn pull(options: &Options, url: &str, wanted: &str, out: &mut dyn Write) -> Resu
         keep: keep.as_deref(),
         told: &mut |path, size| {
             let _ = writeln!(out, "{size:>10} {STORE}/{path}");
+            came.push(sized(path, size));
         },
     };
     match pull::run(&mut pull) {
@@ -317,6 +346,9 @@ fn pull(options: &Options, url: &str, wanted: &str, out: &mut dyn Write) -> Resu
         Err(NotPulled::Refused(why)) => return Err(Failure::not_achieved(why)),
         Err(NotPulled::Trouble(trouble)) => return Err(refused(trouble)),
     }
+    let mut object = Object::begin();
+    object.list("paths", &came);
+    out.object(object)?;
     Ok(Exit::DONE)
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use cli::{Exit, Failure};
 use serde_json::Value;
 
@@ -41,6 +41,12 @@ pub fn command() -> Command {
                 .help("The change so many before the last one (0: the last one) [default: the start]"),
         )
         .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print what would be drawn: what `ward chart --json` prints there"),
+        )
+        .arg(
             Arg::new("output")
                 .short('o')
                 .long("output")
@@ -71,13 +77,16 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         }
     };
     let chart: Value = serde_json::from_str(&text).unwrap_or_default();
-    let svg = picture::draw(&chart, &title)
+    let mut drawn = picture::draw(&chart, &title)
         .ok_or_else(|| Failure::not_achieved("that is not what `ward chart --json` prints"))?;
+    if matches.get_flag("json") {
+        drawn = text;
+    }
     match matches.get_one::<PathBuf>("output") {
-        Some(file) => fs::write(file, svg).map_err(|error| {
+        Some(file) => fs::write(file, drawn).map_err(|error| {
             Failure::refused(format!("cannot write {}: {error}", file.display()))
         })?,
-        None => std::io::stdout().write_all(svg.as_bytes())?,
+        None => std::io::stdout().write_all(drawn.as_bytes())?,
     }
     Ok(Exit::DONE)
 }

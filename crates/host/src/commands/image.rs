@@ -16,6 +16,7 @@ use super::copy::signing_key;
 pub fn command() -> Command {
     let path = |name: &'static str| Arg::new(name).value_parser(value_parser!(PathBuf));
     let image = path("image").value_name("IMAGE").required(true);
+    let json = Arg::new("json").long("json").action(ArgAction::SetTrue);
     Command::new("image")
         .about("Look into images of the flash, and sign them")
         .subcommand_required(true)
@@ -35,12 +36,7 @@ pub fn command() -> Command {
                         .action(ArgAction::Append)
                         .help("Want a signature of a key in this file, as /etc/doorward/trusted-keys has them"),
                 )
-                .arg(
-                    Arg::new("json")
-                        .long("json")
-                        .action(ArgAction::SetTrue)
-                        .help("Print one object"),
-                )
+                .arg(json.clone().help("Print one object"))
                 .arg(image.clone().help("The image, or - for standard input")),
         )
         .subcommand(
@@ -65,6 +61,7 @@ pub fn command() -> Command {
                         .value_name("FILE")
                         .help("Where the signed image goes [default: it takes the place of IMAGE]"),
                 )
+                .arg(json.help("Print one object, of the signed image"))
                 .arg(image.help("The image")),
         )
 }
@@ -156,6 +153,13 @@ fn sign(matches: &ArgMatches) -> Result<Exit, Failure> {
         let _ = fs::remove_file(&partial);
         Failure::refused(format!("cannot write {}: {error}", to.display()))
     })?;
+    if matches.get_flag("json") {
+        let wrong = |why| Failure::refused(format!("cannot read what was just written: {why}"));
+        let found = Manifest::of_file(&signed).map_err(|error| wrong(error.to_string()))?;
+        let manifest = found.ok_or_else(|| wrong("it has no manifest".into()))?;
+        let signer = signer(&manifest.signed_bytes(), manifest.signed(), &[]);
+        println!("{:#}", object(&manifest, &signer.to_string()));
+    }
     Ok(Exit::DONE)
 }
 

@@ -14,7 +14,7 @@ use os::service::database_file::DatabaseFile;
 use super::build;
 use super::services::compiled;
 use crate::copy::line::Target;
-use crate::graph::{Graph, dot, svg, text};
+use crate::graph::{Graph, dot, json, svg, text};
 use crate::ssh;
 
 const FORMATS: [&str; 3] = ["dot", "svg", "text"];
@@ -49,6 +49,13 @@ pub fn command() -> Command {
                 ),
         )
         .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("format")
+                .help("Print an array with one object for each service and bundle"),
+        )
+        .arg(
             Arg::new("output")
                 .short('o')
                 .long("output")
@@ -75,6 +82,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     }
     let output = matches.get_one::<PathBuf>("output");
     let text = match format(matches, output)? {
+        "json" => format!("{:#}\n", json::write(&graph)),
         "svg" => svg::write(&graph).ok_or_else(|| {
             Failure::not_achieved(format!("{} services are too many to draw", graph.nodes.len()))
                 .hint("`--of NAME` draws one with what it needs; `--format dot` is for other programs")
@@ -92,6 +100,9 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
 }
 
 fn format<'a>(matches: &'a ArgMatches, output: Option<&'a PathBuf>) -> Result<&'a str, Failure> {
+    if matches.get_flag("json") {
+        return Ok("json");
+    }
     if let Some(format) = matches.get_one::<String>("format") {
         return Ok(format);
     }

@@ -20,6 +20,7 @@ use crate::copy::line::Target;
 use crate::copy::progress::Progress;
 use crate::copy::send;
 use crate::fleet;
+use crate::say::event;
 use crate::ssh::NO_CONNECTION;
 use crate::update::{device, preview, trial};
 
@@ -98,7 +99,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let json = matches.get_flag("json");
     let failed = |failure: &Failure| {
         if json {
-            trial::event(&json!({ "event": "failed", "why": failure.to_string() }));
+            event(&json!({ "event": "failed", "why": failure.to_string() }));
         }
     };
     let key = matches.get_one::<PathBuf>("sign").map(|file| copy::signing_key(file)).transpose();

@@ -14,10 +14,11 @@ use model::deploy::trust::{self, TrustedKey, signer};
 use model::flash::manifest::Manifest;
 use os::flash::image_file::ImageFile;
 use os::sys::memory;
+use serde_json::{Value, json};
 
 use super::copy::signing_key;
 use super::{build, image};
-use crate::say::{say, shown};
+use crate::say::{event, say, shown};
 use crate::ssh::{self, NO_CONNECTION};
 use crate::steps::closure::grouped;
 
@@ -90,12 +91,34 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Build and check all of it, and leave the device as it is"),
         )
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print what happens as JSON, an event a line"),
+        )
         .args(build::what())
         .after_help("Exit codes: 0 the device runs the new system, 1 it does not, 111 something refused.")
 }
 
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let json = matches.get_flag("json");
+    reflash(matches, json).inspect_err(|failure| {
+        if json {
+            event(&json!({ "event": "failed", "why": failure.to_string() }));
+        }
+    })
+}
+
+fn reflash(matches: &ArgMatches, json: bool) -> Result<Exit, Failure> {
     let begun = Instant::now();
+    let tell = |name: &str, mut about: Value| {
+        if json {
+            about["event"] = name.into();
+            about["seconds"] = ((begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0).into();
+            event(&about);
+        }
+    };
     let path = match matches.get_one::<PathBuf>("image") {
         Some(path) => path.clone(),
         None => build::output(matches, "outputs.firmware")?,
@@ -118,13 +141,27 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     }
     let wait = Duration::from_secs(*matches.get_one("wait").unwrap_or(&180));
     say(format_args!("{} is {}, and runs {}", device.target, found.device, found.system));
+    tell(
+        "found",
+        json!({
+            "target": device.target,
+            "device": found.device,
+            "path": found.system,
+            "maintenance": found.maintenance,
+            "new_path": image.generation,
+            "partition": image.partition,
+            "bytes": bytes,
+        }),
+    );
     if found.system == image.generation && !found.maintenance {
         say(format_args!("that is what the image holds: there is nothing to do"));
+        tell("runs", json!({ "target": device.target, "path": found.system }));
         return Ok(Exit::DONE);
     }
     if matches.get_flag("dry-run") {
         device.levitate(&found, &["-n"])?;
         say(format_args!("all of it fits; nothing was changed"));
+        tell("fits", json!({}));
         return Ok(Exit::DONE);
     }
     if found.maintenance {
@@ -132,9 +169,11 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     } else {
         device.levitate(&found, &[])?;
         device.enter_maintenance(&found, wait)?;
+        tell("maintenance", json!({}));
     }
     device.stay();
     device.write(&path, bytes, &image)?;
+    tell("written", json!({}));
     device.leave_maintenance(&image, wait)?;
     say(format_args!(
         "{} runs {} after {}",
@@ -142,6 +181,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         image.generation,
         shown(begun.elapsed())
     ));
+    tell("runs", json!({ "target": device.target, "path": image.generation }));
     Ok(Exit::DONE)
 }
 
@@ -271,6 +311,8 @@ fn is_signed(image: &Manifest, found: &Facts, device: &Device) -> Result<(), Fai
 struct Device {
     target: String,
     unsigned: bool,
+    /// Standard output is a program's: what the device says is for people.
+    json: bool,
     words: Vec<String>,
 }
 
@@ -292,8 +334,8 @@ impl Device {
         for (flag, name) in [("-p", "port"), ("-i", "key")] {
             words.extend(text(name).into_iter().flat_map(|value| [flag.to_owned(), value]));
         }
-        let unsigned = matches.get_flag("unsigned");
-        Self { target: text("target").unwrap_or_default(), unsigned, words }
+        let (unsigned, json) = (matches.get_flag("unsigned"), matches.get_flag("json"));
+        Self { target: text("target").unwrap_or_default(), unsigned, json, words }
     }
 
     fn command(&self, line: &str, options: &[&str]) -> Process {
@@ -414,6 +456,9 @@ impl Device {
             let option = if self.unsigned { "--unsigned " } else { "" };
             let line = format!("flashcp -v {option}- mtd:{}", image.partition);
             let mut command = self.command(&line, &PATIENT);
+            if self.json {
+                command.stdout(std::io::stderr());
+            }
             let status = command
                 .stdin(file)
                 .status()

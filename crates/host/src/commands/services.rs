@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use cli::{Exit, Failure};
@@ -27,6 +27,8 @@ pub fn command() -> Command {
         .required(true)
         .value_parser(value_parser!(PathBuf))
         .help("The folder to make; it must not exist");
+    let json =
+        |help: &'static str| Arg::new("json").long("json").action(ArgAction::SetTrue).help(help);
     Command::new("services")
         .about("Check, compile and draw services")
         .subcommand_required(true)
@@ -34,17 +36,13 @@ pub fn command() -> Command {
         .subcommand(
             Command::new("check")
                 .about("Find all mistakes in services")
-                .arg(
-                    Arg::new("json")
-                        .long("json")
-                        .action(ArgAction::SetTrue)
-                        .help("Print one object, also of mistakes"),
-                )
+                .arg(json("Print one object, also of mistakes"))
                 .arg(sources()),
         )
         .subcommand(
             Command::new("compile")
                 .about("Make the database of services that a device starts from")
+                .arg(json("Print one object, also of mistakes"))
                 .arg(database)
                 .arg(sources()),
         )
@@ -57,13 +55,14 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
         return picture::run(matches);
     }
     let sources: Vec<PathBuf> = matches.get_many("SOURCE").into_iter().flatten().cloned().collect();
-    if what == "check" && matches.get_flag("json") {
-        return check_json(&sources);
+    let to: Option<&PathBuf> = if what == "compile" { matches.get_one("DATABASE") } else { None };
+    if matches.get_flag("json") {
+        return told_as_json(&sources, to);
     }
     let (tree, compiled) = compiled(&sources)?;
-    match what {
-        "compile" => write_database(matches, &tree, &compiled)?,
-        _ => {
+    match to {
+        Some(to) => write_database(to, &tree, &compiled)?,
+        None => {
             let contents = &compiled.contents;
             let (longruns, all) = (compiled.directories.len(), contents.services.len());
             println!(
@@ -77,8 +76,8 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     Ok(Exit::DONE)
 }
 
-/// What `check` says, as one object.
-fn check_json(sources: &[PathBuf]) -> Result<Exit, Failure> {
+/// What `check` and `compile` say, as one object; `to` is the database to make.
+fn told_as_json(sources: &[PathBuf], to: Option<&PathBuf>) -> Result<Exit, Failure> {
     let tree = source_dir::read(sources)
         .map_err(|error| Failure::refused(format!("cannot read {error}")))?;
     let told = |mistake: &Mistake| {
@@ -88,7 +87,11 @@ fn check_json(sources: &[PathBuf]) -> Result<Exit, Failure> {
         json!({ "file": file, "line": mistake.line, "weight": weight, "text": what, "hint": hint })
     };
     let (mistakes, counts) = match compile(&tree) {
-        Ok(Compiled { warnings, directories, contents, .. }) => {
+        Ok(compiled) => {
+            if let Some(to) = to {
+                write_database(to, &tree, &compiled)?;
+            }
+            let Compiled { warnings, directories, contents, .. } = compiled;
             let (longruns, all) = (directories.len(), contents.services.len());
             (warnings, Some((longruns, all - longruns, contents.bundles.len())))
         }
@@ -99,6 +102,9 @@ fn check_json(sources: &[PathBuf]) -> Result<Exit, Failure> {
         object["longruns"] = longruns.into();
         object["oneshots"] = oneshots.into();
         object["bundles"] = bundles.into();
+        if let Some(to) = to {
+            object["database"] = to.to_string_lossy().into();
+        }
     }
     object["mistakes"] = mistakes.iter().map(told).collect::<Vec<Value>>().into();
     println!("{object:#}");
@@ -122,9 +128,7 @@ pub fn compiled(sources: &[PathBuf]) -> Result<(Tree, Compiled), Failure> {
     }
 }
 
-fn write_database(matches: &ArgMatches, tree: &Tree, compiled: &Compiled) -> Result<(), Failure> {
-    let destination: &PathBuf =
-        matches.get_one("DATABASE").ok_or_else(|| Failure::usage("where to?"))?;
+fn write_database(destination: &Path, tree: &Tree, compiled: &Compiled) -> Result<(), Failure> {
     os::files::clear_umask();
     source_dir::write(destination, tree, compiled).map_err(|error| {
         let failure = Failure::refused(format!("cannot write {}: {error}", destination.display()));

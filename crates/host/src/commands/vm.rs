@@ -19,9 +19,10 @@ use cli::{Exit, Failure};
 use os::event_loop::{EventLoop, Readiness};
 use os::sys::signals::{self, number};
 use os::terminal;
+use serde_json::{Value, json};
 
 use crate::places;
-use crate::say::{say, shown};
+use crate::say::{event, say, shown};
 use crate::ssh::NO_CONNECTION;
 use crate::vm::description::{Description, Rom};
 use crate::vm::flash::Flash;
@@ -60,9 +61,13 @@ pub fn command() -> Command {
         .subcommand_negates_reqs(true)
         .disable_help_subcommand(true)
         .subcommand_value_name("key")
-        .subcommand(Command::new("key").about(
-            "Print the key that trials log in with, for a configuration; make it if it is not there",
-        ))
+        .subcommand(
+            Command::new("key")
+                .about(
+                    "Print the key that trials log in with, for a configuration; make it if it is not there",
+                )
+                .arg(flag("json").help("Print one object")),
+        )
         .subcommand(
             Command::new(neighbours::COMMAND)
                 .hide(true)
@@ -81,9 +86,7 @@ pub fn command() -> Command {
                 .help("Keep the flash in this file [default: it is gone at the end]"),
         )
         .arg(
-            Arg::new("fresh")
-                .long("fresh")
-                .action(ArgAction::SetTrue)
+            flag("fresh")
                 .help("Write the firmware into the flash anew; all else in it is lost"),
         )
         .arg(
@@ -138,6 +141,11 @@ pub fn command() -> Command {
                 .help("How long ssh may take to answer before COMMAND is given up"),
         )
         .arg(
+            flag("json")
+                .conflicts_with("COMMAND")
+                .help("Print what happens as JSON, an event a line"),
+        )
+        .arg(
             Arg::new("COMMAND")
                 .num_args(0..)
                 .last(true)
@@ -146,17 +154,28 @@ pub fn command() -> Command {
         )
 }
 
+fn flag(name: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue)
+}
+
 fn path(name: &'static str) -> Arg {
     Arg::new(name).value_parser(value_parser!(PathBuf))
 }
 
 pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     match matches.subcommand() {
-        Some(("key", _)) => {
-            let file = key::public(&key::file()?);
+        Some(("key", matches)) => {
+            let private = key::file()?;
+            let file = key::public(&private);
             let text = fs::read_to_string(&file)
                 .map_err(|error| Failure::refused(format!("{}: {error}", file.display())))?;
-            print!("{text}");
+            match matches.get_flag("json") {
+                true => {
+                    let private = private.to_string_lossy();
+                    println!("{:#}", json!({ "public": text.trim_end(), "private_file": private }));
+                }
+                false => print!("{text}"),
+            }
             Ok(Exit::DONE)
         }
         Some((_, matches)) => {
@@ -167,6 +186,9 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
             neighbours::live(*address, &doors)?;
             Ok(Exit::DONE)
         }
+        None if matches.get_flag("json") => run_device(matches).inspect_err(|failure| {
+            event(&json!({ "event": "failed", "why": failure.to_string() }));
+        }),
         None => run_device(matches),
     }
 }
@@ -222,7 +244,12 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
         Some(key) => key.clone(),
         None => key::file()?,
     };
+    let json = matches.get_flag("json");
     let console = match matches.get_one::<PathBuf>("console") {
+        Some(path) if path == Path::new("-") && json => {
+            return Err(Failure::usage("the console cannot be where the events are printed")
+                .hint("--console FILE writes it to a file"));
+        }
         Some(path) if path == Path::new("-") => Console::Here,
         Some(path) => Console::File(
             File::options().read(true).write(true).create(true).truncate(true).open(path).map_err(
@@ -232,7 +259,7 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
                 },
             )?,
         ),
-        None if terminal::is_interactive() && words.is_empty() => Console::Here,
+        None if terminal::is_interactive() && words.is_empty() && !json => Console::Here,
         None => Console::File(lent::unnamed()?),
     };
     if let Some(path) = kept {
@@ -245,6 +272,21 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
     say(format_args!("starting {} in {}", description.hostname, description.emulator));
 
     let door = Door { port, key };
+    if json {
+        let mut starts = json!({
+            "event": "starts",
+            "hostname": description.hostname,
+            "emulator": description.emulator,
+            "new_flash": flash.is_new,
+        });
+        if let Some(path) = kept {
+            starts["flash"] = path.to_string_lossy().into();
+        }
+        if let Some(process) = networks.neighbours() {
+            starts["networks"] = process.into();
+        }
+        event(&starts);
+    }
     let monitor = matches.get_one::<PathBuf>("qmp").cloned();
     let machine = Machine {
         description: &description,
@@ -254,7 +296,7 @@ fn run_device(matches: &ArgMatches) -> Result<Exit, Failure> {
         console,
         monitor,
     };
-    let trial = Trial { machine, door, forwards, words, wait, events, happened };
+    let trial = Trial { machine, door, forwards, words, wait, json, events, happened };
     let outcome = trial.run();
     outcome.map_err(|mut failure| {
         let lines = last_lines(&trial.machine.console);
@@ -283,6 +325,8 @@ struct Trial<'a> {
     forwards: Vec<Forward>,
     words: Vec<OsString>,
     wait: Duration,
+    /// What happens is printed for a program, too.
+    json: bool,
     events: Sender<Event>,
     happened: Receiver<Event>,
 }
@@ -305,14 +349,19 @@ impl Trial<'_> {
             running.store(false, Ordering::Relaxed);
             let status = qemu.end();
             match (stop, visited) {
-                (Stop::Reset, _) => say(format_args!("it restarts")),
+                (Stop::Reset, _) => {
+                    say(format_args!("it restarts"));
+                    self.tell(json!({ "event": "restarts" }));
+                }
                 (Stop::Off, Some((exit, _))) => return Ok(exit),
                 (Stop::Off, None) => {
                     say(format_args!("it has powered itself off"));
+                    self.tell(json!({ "event": "ended", "how": "off" }));
                     return self.without_a_machine();
                 }
                 (Stop::Asked, visited) => {
                     say(format_args!("the plug is pulled"));
+                    self.tell(json!({ "event": "ended", "how": "unplugged" }));
                     return Ok(match visited {
                         Some((exit, _)) => exit,
                         None if self.words.is_empty() => Exit::DONE,
@@ -326,6 +375,12 @@ impl Trial<'_> {
                     )));
                 }
             }
+        }
+    }
+
+    fn tell(&self, what: Value) {
+        if self.json {
+            event(&what);
         }
     }
 
@@ -407,6 +462,7 @@ impl Trial<'_> {
     fn announce(&self, running: Arc<AtomicBool>) {
         let (door, forwards) = (self.door.clone(), self.forwards.clone());
         let name = self.machine.description.hostname.clone();
+        let json = self.json;
         let start = Instant::now();
         thread::spawn(move || {
             let running = || running.load(Ordering::Relaxed);
@@ -415,9 +471,13 @@ impl Trial<'_> {
             }
             say_open(start, &forwards);
             say(format_args!("log in with: {}", door.words()));
-            match door.write_configuration(&name, &places::trials()) {
+            let configuration = door.write_configuration(&name, &places::trials());
+            match &configuration {
                 Ok(file) => say(format_args!("or by name: ssh -F {} {name}", file.display())),
                 Err(error) => say(format_args!("it has no name for ssh: {error}")),
+            }
+            if json {
+                event(&open(start, &door, &forwards, configuration.ok()));
             }
             let answered = Instant::now();
             let mut phases = Vec::new();
@@ -433,6 +493,11 @@ impl Trial<'_> {
                 let words: Vec<String> =
                     phases.iter().map(|(name, at)| format!("{name} {at:.2} s")).collect();
                 say(format_args!("since its kernel began: {}", words.join(", ")));
+                if json {
+                    let phase = |(name, at): &(String, f64)| json!({ "phase": name, "at_ms": (at * 1000.0).round() as u64 });
+                    let phases: Vec<Value> = phases.iter().map(phase).collect();
+                    event(&json!({ "event": "phases", "phases": phases }));
+                }
             }
         });
     }
@@ -456,6 +521,31 @@ fn say_open(start: Instant, forwards: &[Forward]) {
     for Forward { protocol, address, host, guest } in forwards {
         say(format_args!("port {guest} ({protocol}) is at {address}:{host}"));
     }
+}
+
+/// The same for a program, and how it logs in.
+fn open(
+    start: Instant,
+    door: &Door,
+    forwards: &[Forward],
+    configuration: Option<PathBuf>,
+) -> Value {
+    let forward = |Forward { protocol, address, host, guest }: &Forward| {
+        let (protocol, address) = (protocol.to_string(), address.to_string());
+        json!({ "protocol": protocol, "address": address, "host": host, "guest": guest })
+    };
+    let forwards: Vec<Value> = forwards.iter().map(forward).collect();
+    let mut open = json!({
+        "event": "open",
+        "seconds": (start.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+        "ssh_port": door.port,
+        "private_file": door.key.to_string_lossy(),
+        "forwards": forwards,
+    });
+    if let Some(file) = configuration {
+        open["ssh_configuration"] = file.to_string_lossy().into();
+    }
+    open
 }
 
 fn visit(door: &Door, words: &[OsString]) -> Result<Exit, Failure> {

@@ -7,10 +7,11 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cli::{Exit, Failure};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::device::{self, Status, status, too_old, visit};
 use crate::copy::line::Target;
+use crate::say::event;
 use crate::ssh::{NO_CONNECTION, NOT_FOUND, cannot_run, quoted};
 
 /// From one look at the device to the next.
@@ -94,11 +95,6 @@ pub fn run(wish: &Wish) -> Result<Exit, Failure> {
         "without being confirmed it goes back by itself at its deadline; `ward generation status` \
          there tells what it runs",
     ))
-}
-
-/// A line for programs.
-pub fn event(event: &Value) {
-    println!("{event}");
 }
 
 /// What the device has to say.

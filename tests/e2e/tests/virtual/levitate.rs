@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use e2e::client::{Visit, patient};
 use e2e::dice::Dice;
+use e2e::documented::events;
 use e2e::nix::{self, sources, store};
 use e2e::vm::{self, LIMIT, Roots, Vm};
 use e2e::{Folder, doorward, shown, wait_for};
@@ -309,7 +310,9 @@ fn the_manuals_chapter_on_a_squashfs_root_of_a_device_that_wants_signatures() {
         "doorward reflash, killed",
         format_args!("{:.1} s\n{}", start.elapsed().as_secs_f32(), said()),
     );
-    let said = patient(&mut reflash(&person, &what, &[], true)).expect(0).err;
+    let said = patient(&mut reflash(&person, &what, &["--json"], true)).expect(0);
+    events("`doorward reflash --json`", &said.out, &["found", "written", "runs"]);
+    let said = said.err;
     tell("and again", format_args!("{:.1} s\n{said}", start.elapsed().as_secs_f32()));
     assert!(said.contains("it is in maintenance already"), "{said}");
     is_at_home(&person, "squashfs", true);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cli::{Args, Exit, Failure};
 use engine::deploy::deeds;
 use model::deploy::history::{FOLDER, IMAGE, Number, Outcome, Record, WANTED_BACK};
-use model::deploy::trial::{DEADLINE, Id, Pending, Phase, Plan, Way, start_max};
+use model::deploy::trial::{DEADLINE, Id, Pending, Phase, Plan, Progress, Way, start_max};
 use model::limits::{FIELD_BYTES_MAX, TRIAL_DEADLINE_MAX};
 use os::clock;
 use os::deploy::generations::{self, Generations, Numbered};
@@ -18,7 +18,8 @@ use os::trouble::While;
 
 use super::history::named;
 use super::kernel;
-use super::state::{State, sentence};
+use super::state::{State, sentence, trial, tried};
+use crate::applets::json::Speaker;
 use crate::applets::plan;
 use crate::applets::trial::gate::services;
 use crate::applets::trial::now;
@@ -55,7 +56,7 @@ pub fn activate(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         by: visitor(),
         why: String::new(),
     };
-    let mut given = false;
+    let (mut given, mut json) = (false, false);
     while let Some(option) = args.option()? {
         match option.as_str() {
             "id" => {
@@ -64,6 +65,7 @@ pub fn activate(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
                 given = true;
             }
             "deadline" => wanted.deadline = read_deadline(args.parsed()?)?,
+            "json" => json = true,
             "no-confirm" => wanted.confirm = false,
             "reboot" => wanted.reboot = true,
             "detach" => wanted.detach = true,
@@ -79,7 +81,7 @@ pub fn activate(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         true => word.into(),
         false => named(&State::read()?, word)?.path.clone().into(),
     };
-    begin(wanted, given, out)
+    begin(wanted, given, &mut Speaker { out, json })
 }
 
 fn read_id(text: &str) -> Result<Id, Failure> {
@@ -110,7 +112,7 @@ fn visitor() -> String {
 }
 
 /// Begins a trial, and tells how it goes; also its name, unless who asked has given it one.
-fn begin(wanted: Wanted, is_named: bool, out: &mut dyn Write) -> Result<Exit, Failure> {
+fn begin(wanted: Wanted, is_named: bool, out: &mut Speaker<'_>) -> Result<Exit, Failure> {
     let path = check(&wanted)?;
     let (here, dir) = (generations::here(), trial_dir::here());
     let lock = dir.lock().to(|| "lock the trial").map_err(Failure::refused)?;
@@ -121,6 +123,8 @@ fn begin(wanted: Wanted, is_named: bool, out: &mut dyn Write) -> Result<Exit, Fa
     refuse_second(&state, &here)?;
     if state.running == path && state.boot == path {
         writeln!(out, "{} runs already, and starts next", state.name_of(&path))?;
+        let progress = over(Phase::Committed, String::new());
+        out.object(tried("", state.number_of(&path), &path, &progress))?;
         return Ok(Exit::DONE);
     }
     let up: Vec<String> = match services() {
@@ -134,12 +138,15 @@ fn begin(wanted: Wanted, is_named: bool, out: &mut dyn Write) -> Result<Exit, Fa
     let (id, deadline, confirm, by) =
         (wanted.id.clone(), wanted.deadline, wanted.confirm, wanted.by.clone());
     if wanted.reboot {
+        let progress = over(Phase::Restarting, String::new());
+        let object = tried(id.as_str(), Some(number), &path, &progress);
         let (new, attempts, boots) = (path, 0, 0);
         let start_max = start_max(last_start());
         let pending =
             Pending { id, number, new, deadline, start_max, confirm, by, attempts, boots, up };
         here.carry_out(&deeds::pend(&pending)).map_err(Failure::refused)?;
         writeln!(out, "the device restarts, and tries generation {number}")?;
+        out.object(object)?;
         out.flush()?;
         return restart_device().map(|()| Exit::DONE).map_err(|why| {
             let undone = here.carry_out(&deeds::forget_pending()).is_ok();
@@ -159,7 +166,24 @@ fn begin(wanted: Wanted, is_named: bool, out: &mut dyn Write) -> Result<Exit, Fa
         writeln!(out, "`ward generation confirm {}` keeps it", plan.id)?;
     }
     out.flush()?;
-    if wanted.detach { Ok(Exit::DONE) } else { follow(&dir, &plan, true, out) }
+    let ended = match wanted.detach {
+        true => Progress::new(began),
+        false => follow(&dir, &plan, true, out)?,
+    };
+    tell(&plan, &ended, out)?;
+    match failed(&plan, &ended) {
+        Some(failure) => Err(failure),
+        None => Ok(Exit::DONE),
+    }
+}
+
+/// How far one is of which there is no more to know.
+fn over(phase: Phase, reason: String) -> Progress {
+    Progress { phase, reason, ..Progress::new(clock::now()) }
+}
+
+fn tell(plan: &Plan, progress: &Progress, out: &mut Speaker<'_>) -> std::io::Result<()> {
+    out.object(trial(plan, progress))
 }
 
 /// How long the start of this device took; a minute where nobody knows.
@@ -269,7 +293,7 @@ fn follow(
     plan: &Plan,
     until_awaiting: bool,
     out: &mut dyn Write,
-) -> Result<Exit, Failure> {
+) -> Result<Progress, Failure> {
     let mut read = 0;
     let mut patience = clock::now() + PATIENCE;
     let mut last = Phase::Beginning;
@@ -287,13 +311,8 @@ fn follow(
             return Err(Failure::not_achieved("another trial has begun since"));
         }
         match progress.phase {
-            Phase::Committed => return Ok(Exit::DONE),
-            Phase::Returned => return Err(Failure::not_achieved(failed(plan, &progress.reason))),
-            Phase::Restarting => {
-                let why = failed(plan, &progress.reason);
-                return Err(Failure::not_achieved(format!("{why}; the device restarts")));
-            }
-            Phase::Awaiting if until_awaiting && !progress.confirmed => return Ok(Exit::DONE),
+            Phase::Committed | Phase::Returned | Phase::Restarting => return Ok(progress),
+            Phase::Awaiting if until_awaiting && !progress.confirmed => return Ok(progress),
             phase if phase != last => {
                 last = phase;
                 patience = clock::now() + PATIENCE + plan.deadline;
@@ -308,8 +327,15 @@ fn follow(
     }
 }
 
-fn failed(plan: &Plan, reason: &str) -> String {
-    format!("generation {} is not kept: {reason}", plan.number)
+/// Why it is not kept, where that is so.
+fn failed(plan: &Plan, ended: &Progress) -> Option<Failure> {
+    let end = match ended.phase {
+        Phase::Returned => "",
+        Phase::Restarting => "; the device restarts",
+        _ => return None,
+    };
+    let why = format!("generation {} is not kept: {}{end}", plan.number, ended.reason);
+    Some(Failure::not_achieved(why))
 }
 
 /// Prints what was added to a file since the last time.
@@ -327,7 +353,8 @@ fn pass_on(path: &Path, read: &mut u64, out: &mut dyn Write) -> std::io::Result<
 }
 
 pub fn confirm(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
-    super::flags(args, [])?;
+    let [json] = super::flags(args, ["json"])?;
+    let out = &mut Speaker { out, json };
     let word = args.operand().ok_or_else(|| Failure::usage("it needs the name of the trial"))?;
     let id = read_id(cli::text(&word)?)?;
     let dir = trial_dir::here();
@@ -339,21 +366,31 @@ pub fn confirm(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     if !progress.phase.is_over() {
         dir.confirm(&id).to(|| "confirm it").map_err(Failure::refused)?;
     }
-    follow(&dir, plan, false, &mut std::io::sink())?;
+    let ended = follow(&dir, plan, false, &mut std::io::sink())?;
+    tell(plan, &ended, out)?;
+    if let Some(failure) = failed(plan, &ended) {
+        return Err(failure);
+    }
     writeln!(out, "generation {} is kept", plan.number)?;
     Ok(Exit::DONE)
 }
 
 /// There is no such trial since the last start: what became of it is on the flash.
-fn confirmed_before(state: &State, id: &Id, out: &mut dyn Write) -> Result<Exit, Failure> {
+fn confirmed_before(state: &State, id: &Id, out: &mut Speaker<'_>) -> Result<Exit, Failure> {
     let known = state.all.iter().filter_map(|one| Some((one, one.record.as_ref()?)));
     let known = known.into_iter().find(|(_, record)| record.id == id.as_str());
+    let mut told = |one: &Numbered, phase, reason: &str| {
+        let progress = over(phase, reason.into());
+        out.object(tried(id.as_str(), Some(one.number), &one.path, &progress))
+    };
     match known {
         Some((one, record)) if record.outcome == Outcome::Committed => {
+            told(one, Phase::Committed, "")?;
             writeln!(out, "generation {} is kept since long", one.number)?;
             Ok(Exit::DONE)
         }
         Some((one, record)) if record.outcome == Outcome::Failed => {
+            told(one, Phase::Returned, &record.reason)?;
             let why = format!("generation {} is not kept: {}", one.number, record.reason);
             Err(Failure::not_achieved(why))
         }
@@ -370,7 +407,8 @@ fn confirmed_before(state: &State, id: &Id, out: &mut dyn Write) -> Result<Exit,
 }
 
 pub fn roll_back(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
-    super::flags(args, [])?;
+    let [json] = super::flags(args, ["json"])?;
+    let out = &mut Speaker { out, json };
     let wanted = args.operand();
     let state = State::read()?;
     let dir = trial_dir::here();
@@ -379,12 +417,13 @@ pub fn roll_back(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> 
             return Err(Failure::not_achieved("a trial goes on; without a number it is ended"));
         }
         dir.roll_back(&visitor()).to(|| "ask for it").map_err(Failure::refused)?;
+        let ended = follow(&dir, plan, false, out)?;
+        tell(plan, &ended, out)?;
         // That it is not kept is what was asked for.
-        return match follow(&dir, plan, false, out) {
-            Err(failure) if failure.exit == Exit::NOT_ACHIEVED => Ok(Exit::DONE),
-            Ok(_) => Err(Failure::not_achieved("it had been kept by then")
+        return match ended.phase {
+            Phase::Committed => Err(Failure::not_achieved("it had been kept by then")
                 .hint("once more, and the device goes back to the one before")),
-            failed => failed,
+            _ => Ok(Exit::DONE),
         };
     }
     if let Some(pending) = &state.pending {
@@ -393,6 +432,8 @@ pub fn roll_back(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> 
         let why = format!("{} {WANTED_BACK} before it was started", visitor());
         here.settle(&why, now()).map_err(Failure::refused)?;
         writeln!(out, "generation {} is not tried", pending.number)?;
+        let ended = over(Phase::Returned, why);
+        out.object(tried(pending.id.as_str(), Some(pending.number), &pending.new, &ended))?;
         return Ok(Exit::DONE);
     }
     let one = match &wanted {

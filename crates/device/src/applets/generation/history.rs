@@ -10,7 +10,7 @@ use os::deploy::generations::{self, Numbered};
 
 use super::flags;
 use super::state::State;
-use crate::applets::json::Object;
+use crate::applets::json::{Object, Speaker};
 
 pub fn list(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     let [json] = flags(args, ["json"])?;
@@ -51,14 +51,14 @@ fn list_json(state: &State, out: &mut dyn Write) -> Result<Exit, Failure> {
 
 fn object(state: &State, one: &Numbered) -> Object {
     let mut object = Object::begin();
-    object.raw("number", &one.number.to_string());
+    object.number("number", one.number.number().into());
     object.text("path", &one.path);
     object.truth("running", one.path == state.running);
     object.truth("boot", one.path == state.boot);
     if let Some(record) = &one.record {
         object.text("outcome", record.outcome.name());
-        object.raw("made", &record.made.to_string());
-        object.raw("ended", &record.ended.to_string());
+        object.number("made", record.made);
+        object.number("ended", record.ended);
         object.text("by", &record.by);
         object.text("why", &record.why);
         object.text("id", &record.id);
@@ -133,9 +133,10 @@ pub fn when(seconds: u64) -> String {
 }
 
 pub fn delete(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let mut keep = None;
+    let (mut keep, mut json) = (None, false);
     while let Some(option) = args.option()? {
         match option.as_str() {
+            "json" => json = true,
             "keep" => keep = Some(args.parsed::<usize>()?),
             _ => return Err(args.unknown(&option)),
         }
@@ -158,7 +159,12 @@ pub fn delete(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         let old = all_but(&state, keep).into_iter();
         chosen.extend(old.filter(|one| !named.contains(&one.number)).cloned());
     }
-    forget(&chosen, out)?;
+    let mut speaker = Speaker { out, json };
+    forget(&chosen, &mut speaker)?;
+    let numbers: Vec<String> = chosen.iter().map(|one| one.number.to_string()).collect();
+    let mut object = Object::begin();
+    object.list("forgotten", &numbers);
+    speaker.object(object)?;
     Ok(Exit::DONE)
 }
 

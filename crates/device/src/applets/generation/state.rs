@@ -82,6 +82,31 @@ pub fn sentence(plan: &Plan, progress: &Progress) -> String {
     format!("generation {number}, begun {began} s ago by {by}: {phase}{left}{reason}")
 }
 
+/// A trial, for programs.
+pub fn trial(plan: &Plan, progress: &Progress) -> Object {
+    let mut one = tried(plan.id.as_str(), Some(plan.number), &plan.new, progress);
+    if let Some(until) = progress.until {
+        one.millis("left_ms", until.since(clock::now()));
+    }
+    one
+}
+
+/// The same of one that is over, or never was; `id` may be empty.
+pub fn tried(id: &str, number: Option<Number>, path: &str, progress: &Progress) -> Object {
+    let mut one = Object::begin();
+    if !id.is_empty() {
+        one.text("id", id);
+    }
+    if let Some(number) = number {
+        one.number("number", number.number().into());
+    }
+    one.text("path", path);
+    one.text("phase", progress.phase.name());
+    one.text("reason", &progress.reason);
+    one.texts("warnings", progress.warnings.iter().map(String::as_str));
+    one
+}
+
 pub fn status(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     let [json] = flags(args, ["json"])?;
     let state = State::read()?;
@@ -108,30 +133,19 @@ impl State {
             let mut one = Object::begin();
             one.text("path", path);
             if let Some(number) = self.number_of(path) {
-                one.raw("number", &number.to_string());
+                one.number("number", number.number().into());
             }
             object.raw(name, &one.end());
         }
         if let Some((plan, progress)) = &self.trial {
-            let mut one = Object::begin();
-            one.text("id", plan.id.as_str());
-            one.raw("number", &plan.number.to_string());
-            one.text("path", &plan.new);
-            one.text("phase", progress.phase.name());
-            one.text("reason", &progress.reason);
-            if let Some(until) = progress.until {
-                let left = until.since(clock::now()).as_millis();
-                one.raw("left_ms", &left.to_string());
-            }
-            one.texts("warnings", progress.warnings.iter().map(String::as_str));
-            object.raw("trial", &one.end());
+            object.raw("trial", &trial(plan, progress).end());
         }
         if let Some(pending) = &self.pending {
             let mut one = Object::begin();
             one.text("id", pending.id.as_str());
-            one.raw("number", &pending.number.to_string());
+            one.number("number", pending.number.number().into());
             one.text("path", &pending.new);
-            one.raw("attempts", &pending.attempts.to_string());
+            one.number("attempts", pending.attempts.into());
             object.raw("pending", &one.end());
         }
         // What became of those that are no trial any more.
@@ -139,7 +153,7 @@ impl State {
         if let Some((one, record)) = last.max_by_key(|(one, record)| (record.ended, one.number)) {
             let mut last = Object::begin();
             last.text("id", &record.id);
-            last.raw("number", &one.number.to_string());
+            last.number("number", one.number.number().into());
             last.text("outcome", record.outcome.name());
             last.text("reason", &record.reason);
             last.texts("lines", record.lines.iter().map(String::as_str));

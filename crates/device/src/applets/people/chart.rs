@@ -139,9 +139,9 @@ fn listed_json(history: &History, all: &[u32], now: Moment) -> String {
     let object = |(at, &change): (usize, &u32)| {
         let chart = Chart::of(&history.bars, change)?;
         let mut object = Object::begin();
-        object.raw("back", &(all.len() - 1 - at).to_string());
-        object.raw("ago_ms", &now.since(chart.begun).as_millis().to_string());
-        object.raw("took_ms", &chart.ended.since(chart.begun).as_millis().to_string());
+        object.number("back", (all.len() - 1 - at) as u64);
+        object.millis("ago_ms", now.since(chart.begun));
+        object.millis("took_ms", chart.ended.since(chart.begun));
         if let Some(by) = asker(history, change) {
             object.text("asked_by", by);
         }
@@ -236,9 +236,9 @@ fn to_json(
     let services: Vec<String> = services.collect();
     let back = all.iter().rev().position(|&change| change == chart.change).unwrap_or(0);
     let mut object = Object::begin();
-    object.raw("back", &back.to_string());
-    object.raw("changes", &all.len().to_string());
-    object.raw("ago_ms", &now.since(chart.begun).as_millis().to_string());
+    object.number("back", back as u64);
+    object.number("changes", all.len() as u64);
+    object.millis("ago_ms", now.since(chart.begun));
     object.raw("took_ms", &millis(chart.ended));
     if let Some(by) = asker(history, chart.change) {
         object.text("asked_by", by);

@@ -18,7 +18,10 @@ pub const COMMAND: Command = Command {
     usage: "ward output [-l LIVE] [--json] set|unset|get|list|watch NAME [KEY [VALUE]]...",
     options: &[
         Opt("-l, --live LIVE", "The live directory (default: /run/s6-rc)"),
-        Opt("--json", "Of list: print one object, with a text for each output"),
+        Opt(
+            "--json",
+            "Of get and list: print one object, with a text for each output; of watch: many",
+        ),
     ],
     about: "\
 Outputs of NAME are the files in /run/services/outputs/NAME, from its start until it is down. \
@@ -54,8 +57,8 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     }
     let verb = verb.unwrap_or_default();
     let verb = text(&verb)?;
-    if json && verb != "list" {
-        return Err(Failure::usage("--json is for list"));
+    if json && !matches!(verb, "get" | "list" | "watch") {
+        return Err(Failure::usage("--json is for get, list and watch"));
     }
     // Nothing is done where one of them is wrong.
     let values = if verb == "set" { 2 } else { 1 };
@@ -86,6 +89,7 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
             }
         }
         ("get", [service, key]) => match outputs.get(service, key) {
+            Ok(Some(value)) if json => writeln!(out, "{}", object(&[((*key).into(), value)]))?,
             Ok(Some(value)) => out.write_all(&value)?,
             Ok(None) => {
                 let why = format!("{service} has no output {key}");
@@ -94,25 +98,24 @@ fn run(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
             }
             Err(error) => return Err(refused(service, key, &error)),
         },
-        ("list", [service]) if json => {
-            let mut object = Object::begin();
-            for (key, value) in outputs.list(service) {
-                object.raw(&key_of(&key), &quoted(String::from_utf8_lossy(&value).trim_end()));
-            }
-            writeln!(out, "{}", object.end())?;
-        }
-        ("list", [service]) => print(&Values::new(), &outputs.list(service), None, out)?,
-        ("watch", [service]) => watch(&outputs, service, None, out)?,
-        ("watch", [service, key]) => watch(&outputs, service, Some(key), out)?,
+        ("list", [service]) if json => writeln!(out, "{}", object(&outputs.list(service)))?,
+        ("list", [service]) => print(&Values::new(), &outputs.list(service), None, false, out)?,
+        ("watch", [service]) => watch(&outputs, service, None, json, out)?,
+        ("watch", [service, key]) => watch(&outputs, service, Some(key), json, out)?,
         _ => return Err(Failure::usage("it takes set, unset, get, list or watch, and a service")),
     }
     Ok(Exit::DONE)
 }
 
-/// A name as it stands between the quotes of JSON.
-fn key_of(key: &str) -> String {
-    let quoted = quoted(key);
-    quoted[1..quoted.len() - 1].to_owned()
+/// A text for each, under its name.
+fn object(values: &[(String, Vec<u8>)]) -> String {
+    let mut object = Object::begin();
+    for (key, value) in values {
+        // A name as it stands between the quotes of JSON.
+        let key = quoted(key);
+        object.text(&key[1..key.len() - 1], String::from_utf8_lossy(value).trim_end());
+    }
+    object.end()
 }
 
 fn refused(service: &str, key: &str, error: &std::io::Error) -> Failure {
@@ -133,13 +136,14 @@ fn watch(
     outputs: &Outputs,
     service: &str,
     key: Option<&str>,
+    json: bool,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let mut watch = Watch::new(outputs.path(service)).map_err(Failure::refused)?;
     let mut known = Values::new();
     loop {
         let values = outputs.list(service);
-        print(&known, &values, key, out)?;
+        print(&known, &values, key, json, out)?;
         out.flush()?;
         known = values;
         let mut events = EventLoop::new().map_err(Failure::refused)?;
@@ -164,17 +168,28 @@ fn print(
     known: &Values,
     values: &Values,
     only: Option<&str>,
+    json: bool,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
     let wanted = |key: &str| only.is_none_or(|only| only == key);
     let find = |values: &Values, key: &str| values.iter().position(|(other, _)| other == key);
     for (key, _) in known.iter().filter(|(key, _)| wanted(key) && find(values, key).is_none()) {
-        writeln!(out, "-{key}")?;
+        match json {
+            true => writeln!(out, "{{\"key\":{},\"value\":null}}", quoted(key))?,
+            false => writeln!(out, "-{key}")?,
+        }
     }
     for (key, value) in values.iter().filter(|(key, _)| wanted(key)) {
         if find(known, key).is_none_or(|at| known[at].1 != *value) {
             let text = String::from_utf8_lossy(value);
-            writeln!(out, "{key}={}", text.trim_end().replace('\n', " "))?;
+            let text = text.trim_end();
+            match json {
+                true => {
+                    let (key, text) = (quoted(key), quoted(text));
+                    writeln!(out, "{{\"key\":{key},\"value\":{text}}}")?;
+                }
+                false => writeln!(out, "{key}={}", text.replace('\n', " "))?,
+            }
         }
     }
     Ok(())

@@ -189,27 +189,25 @@ fn print_json(services: &Services<'_>, chosen: &[Index], text: &mut String) {
         object.truth("essential", service.essential());
         if let Some(state) = &seen.state {
             if state.pid != 0 {
-                object.raw("pid", &state.pid.to_string());
+                object.number("pid", state.pid.into());
             }
-            let age = services.now.since(state.since).as_millis();
-            object.raw("for_ms", &age.to_string());
+            object.millis("for_ms", services.now.since(state.since));
             if let Some(exit) = state.exit {
                 describe_end(exit, &mut object);
             }
             if let Some(deadline) = state.deadline {
-                let left = deadline.since(services.now).as_millis();
-                object.raw("next_ms", &left.to_string());
+                object.millis("next_ms", deadline.since(services.now));
             }
         }
         if let Some(reason) = &seen.trouble {
             object.text("reason", &services.reason(index, reason.as_ref()));
         }
         if let Some(limit) = seen.limit {
-            object.raw("given_up_in_ms", &limit.since(services.now).as_millis().to_string());
+            object.millis("given_up_in_ms", limit.since(services.now));
         }
         if let Some(request) = services.request(index) {
             object.text("asked_by", &request.by);
-            object.raw("asked_ms", &services.now.since(request.at).as_millis().to_string());
+            object.millis("asked_ms", services.now.since(request.at));
         }
         describe_control(services, index, &mut object);
         object.texts("needs", service.needs().map(|need| services.name(need)));
@@ -222,8 +220,8 @@ fn print_json(services: &Services<'_>, chosen: &[Index], text: &mut String) {
 /// How a process ended.
 pub(super) fn describe_end(exit: Ended, object: &mut Object) {
     match exit {
-        Ended::Code(code) => object.raw("last_exit", &code.to_string()),
-        Ended::Signal(signal) => object.raw("last_signal", &signal.to_string()),
+        Ended::Code(code) => object.number("last_exit", code.into()),
+        Ended::Signal(signal) => object.number("last_signal", signal.into()),
     }
 }
 
@@ -243,8 +241,7 @@ pub(super) fn describe_control(services: &Services<'_>, index: Index, object: &m
         object.text("label", &known.label);
         object.text("value", &known.value);
         object.truth("holds", known.holds);
-        let age = services.now.since(known.since).as_millis();
-        object.raw("for_ms", &age.to_string());
+        object.millis("for_ms", services.now.since(known.since));
         object.end()
     });
     let conditions: Vec<String> = conditions.collect();

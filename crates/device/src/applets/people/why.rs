@@ -216,16 +216,15 @@ impl Why {
         if let Some(end) = &self.first_cause {
             object.text("first_cause", end);
         }
-        let millis = |span: Duration| span.as_millis().to_string();
         if let Some(Ended { exit, ran, ago }) = self.last_end {
             describe_end(exit, &mut object);
             if let Some(ran) = ran {
-                object.raw("ran_ms", &millis(ran));
+                object.millis("ran_ms", ran);
             }
-            object.raw("ended_ms", &millis(ago));
+            object.millis("ended_ms", ago);
         }
         if let Some(next) = self.next_start {
-            object.raw("next_ms", &millis(next));
+            object.millis("next_ms", next);
         }
         object.texts("log", self.log.iter().map(String::as_str));
         object.end()
