@@ -59,6 +59,8 @@ fn main() -> ExitCode {
         for (name, arguments, meaning, _) in CHORES {
             println!("  {:42} {meaning}", format!("{name} {arguments}"));
         }
+        let Some(word) = words.first() else { return ExitCode::SUCCESS };
+        eprintln!("xtask: there is no chore {word}");
         return ExitCode::from(100);
     };
     std::env::set_current_dir(shell::root()).expect("the workspace is there: this was built in it");

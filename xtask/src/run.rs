@@ -91,11 +91,12 @@ pub fn bench(words: &[String]) -> Outcome {
 }
 
 /// Plays the simulation: many times the seeds of `make test`, or one of them as
-/// a story.
+/// a story. SIM_PROFILE is what it is built as, where somebody has no minute for a quick one.
 pub fn sim(words: &[String]) -> Outcome {
     let usage = || failed("usage: cargo xtask sim [--seed N] [--times N] [TEST]");
     let mut command = cargo(None);
-    command.args(["test", "--profile", "play", "--package", "sim", "--tests"]);
+    let profile = std::env::var("SIM_PROFILE").unwrap_or_else(|_| "play".into());
+    command.args(["test", "--profile", &profile, "--package", "sim", "--tests"]);
     let (mut seed, mut times, mut test) = (None, 20, None);
     let mut words = words.iter();
     while let Some(word) = words.next() {

@@ -14,11 +14,20 @@ use crate::{doorward, nix, ward};
 
 /// The steps of each block of a page that names this test.
 pub fn blocks(page: &str, test: &str) -> Vec<Vec<Step>> {
+    of_test(page, test).iter().filter(|block| block.has_commands()).map(steps).collect()
+}
+
+/// The blocks for it that are no commands, but files and the like.
+pub fn texts(page: &str, test: &str) -> Vec<String> {
+    let blocks = of_test(page, test).into_iter();
+    blocks.filter(|block| !block.has_commands()).map(|block| block.body).collect()
+}
+
+fn of_test(page: &str, test: &str) -> Vec<Block> {
     let path = nix::sources().join(page);
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let own = |block: &Block| matches!(&block.mark, Mark::By(name) if name == test);
-    let found: Vec<Vec<Step>> =
-        pages::blocks(&text).iter().filter(|block| own(block)).map(steps).collect();
+    let found: Vec<Block> = pages::blocks(&text).into_iter().filter(own).collect();
     assert!(!found.is_empty(), "{page} has nothing for {test}");
     found
 }

@@ -104,7 +104,13 @@ fn plain(line: &str) -> String {
                 let of = |what: &str| words.concat().ends_with(what);
                 match unit {
                     Some(unit) => (number + 1 + unit.len(), "T"),
-                    _ if of("process ") || of("pid\":") => (number, "N"),
+                    _ if of("process ") || of("pid\":") || of("(pid ") || of(" pgid ") => {
+                        (number, "N")
+                    }
+                    // As s6-svstat has it.
+                    _ if of(") ") && rest[number..].starts_with(" seconds") => {
+                        (number + " seconds".len(), "T")
+                    }
                     _ if of("_ms\":") || of("ms\": ") => (number, "T"),
                     // An address, or a day, or the time of one.
                     _ if of(":") || rest[..number].bytes().filter(|b| *b == b'.').count() >= 2 => {
@@ -147,6 +153,11 @@ fn is_boot(text: &str) -> bool {
             true => byte == b'-',
             false => byte.is_ascii_hexdigit(),
         })
+}
+
+/// What was said and how it ended, as a script says it of a command: of one that a test has called itself.
+pub fn answer(out: &str, err: &str, code: i32) -> String {
+    format!("{MARK}{out}{MARK}{err}{MARK}{code}{MARK}\n")
 }
 
 /// The commands of one file, which `run` has a shell do: what is printed by a script.
@@ -205,6 +216,8 @@ mod tests {
             ("last exit (125), v0.1.0, web2 s", "last exit (125), v0.1.0, web2 s"),
             ("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-web-2 it", "/nix/store/HASH-web-2 it"),
             ("at 127.0.0.1:8080", "at 127.0.0.1:8080"),
+            ("within 10 seconds", "within 10 seconds"),
+            ("up (pid 12 pgid 12) 4 seconds", "up (pid N pgid N) T"),
             ("{\"pid\":12,\"for_ms\":55.5}", "{\"pid\":N,\"for_ms\":T}"),
         ] {
             assert_eq!(plain(line), expected);

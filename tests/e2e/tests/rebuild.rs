@@ -8,30 +8,13 @@ use std::process::Output;
 use e2e::json::Json;
 use e2e::nix::{self, SMALL, store};
 use e2e::store::COPY;
-use e2e::{Folder, documented, doorward, transcript, ward};
+use e2e::{Folder, documented, doorward, pretend_device, transcript};
 
-/// What stands for ssh: a device that is reached as `root@old`, until it has gone over, and as `root@new`
-/// from then on. `$visits` has each visit.
-const DEVICE: &str = r#"
-for word; do host=$command command=$word; done
+/// It is reached as `root@old`, until it has gone over, and as `root@new` from then on.
+const WHERE: &str = r#"
 cd "$folder"
 [ -e over ] && here=root@new || here=root@old
 [ $host = $here ] || exit 255
-case $command in
-"ward store receive") exec $ward store receive --root "$folder/root";;
-esac
-echo "$host: ${command%% --*}" >>visits
-case $command in
-"ward generation activate"*) echo "services go over"; touch over; echo "${command##* }" >path;;
-"ward generation confirm "*) touch confirmed;;
-"ward generation status --json")
-	path=$(cat path)
-	if [ -e confirmed ]; then boot=$path phase=committed; else boot=/nix/store/before phase=awaiting; fi
-	printf '{"running":{"path":"%s","number":2},"boot":{"path":"%s"},' $path $boot
-	printf '"trial":{"id":"other","phase":"%s","warnings":["logs are kept elsewhere from the next start on"]}}\n' $phase
-	;;
-"ward store collect"*) echo "$command" >>collected; [ ! -e full ] || exit 1;;
-esac
 "#;
 
 struct Device(Folder);
@@ -41,7 +24,7 @@ impl Device {
         let folder = Folder::new("rebuild");
         fs::create_dir(folder.join("root")).expect("made");
         let at = folder.path().display();
-        let text = format!("#!/bin/sh\nfolder={at}\nward={}\n{DEVICE}", ward().display());
+        let text = pretend_device::ssh(&format!("folder={at}\n{WHERE}"));
         let ssh = folder.write("ssh", text);
         fs::set_permissions(ssh, fs::Permissions::from_mode(0o755)).expect("it can be changed");
         Self(folder)

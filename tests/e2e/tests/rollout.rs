@@ -7,7 +7,9 @@ use std::process::Command;
 
 use e2e::documented::holds;
 use e2e::json::Json;
-use e2e::{Folder, doorward, transcript};
+use e2e::machine::executable;
+use e2e::nix::{SMALL, as_builds_want, sources};
+use e2e::{Folder, doorward, pretend_device, shown, transcript};
 
 #[test]
 fn it_is_called_by_the_names_that_people_know() {
@@ -96,6 +98,65 @@ fn what_becomes_of_each_is_told_to_programs() {
     assert!(is("root@attic", "failed") && is("root@cellar", "waiting"), "{said}");
     let why = objects.iter().filter_map(|one| one.get("said")?.text("message"));
     assert!(why.into_iter().any(|why| why.contains("none.nix")), "{said}");
+}
+
+/// A folder with three devices, and with what the page takes for granted. What one has in its store all have: a copy
+/// takes a while, and is shown elsewhere.
+fn three_devices() -> Folder {
+    let folder = Folder::new("rollout-page");
+    let all = folder.path().display();
+    let place = format!(
+        "folder={all}/$host; mkdir -p \"$folder\" {all}/root; cd \"$folder\"\n\
+         ln -sfn {all}/root root\n"
+    );
+    executable(&folder.write("ssh", pretend_device::ssh(&place)));
+    folder.write("my-configuration.nix", SMALL);
+    folder.write("barn.nix", SMALL.replace("\"small\"", "\"barn\""));
+    let device = sources().join("devices/qemu-x86_64");
+    folder.write("mydevice/default.nix", format!("import {}", device.display()));
+    folder
+}
+
+#[test]
+fn three_devices_are_updated_as_the_page_has_it() {
+    const PAGE: &str = "docs/guide/updates.md";
+    let folder = three_devices();
+    let [by_name, by_inventory] =
+        shown::lines(&shown::blocks("docs/guide/updates.md", "rollout.rs")[0])
+            .try_into()
+            .expect("two lines");
+    let [inventory] = shown::texts(PAGE, "rollout.rs").try_into().expect("one inventory");
+    folder.write("routers", inventory);
+    let types = |line: &str| {
+        let mut shell = shown::shell(folder.path());
+        as_builds_want(&mut shell);
+        shell.env("DOORWARD_SSH", folder.join("ssh")).env_remove("NIX_SSHOPTS");
+        shown::typed(&mut shell, line)
+    };
+    let read = |device: &str, name: &str| {
+        fs::read_to_string(folder.join(format!("root@{device}/{name}"))).expect("it was visited")
+    };
+    let runs = || ["attic", "cellar", "barn"].map(|device| read(device, "path"));
+
+    let said = types(&by_name);
+    assert!(said.contains("all are updated: 3 of 3 updated"), "{said}");
+    // The first of them alone, and the others when that was watched.
+    let at = |device: &str, state: &str| {
+        let is = |line: &str| line.contains(device) && line.contains(state);
+        said.lines().position(is).unwrap_or_else(|| panic!("{device} {state}: {said}"))
+    };
+    let watched = at("root@attic", "wave 1  updated");
+    assert!(watched < at("root@cellar", "wave 2  running"), "{said}");
+    assert!(watched < at("root@barn", "wave 2  running"), "{said}");
+    let [attic, cellar, barn] = runs();
+    assert!(attic.starts_with("/nix/store/") && attic == cellar && attic == barn, "{attic}");
+
+    // The one in the barn has a configuration of its own.
+    let said = types(&by_inventory);
+    assert!(said.contains("all are updated: 3 of 3 updated"), "{said}");
+    let [attic, cellar, other] = runs();
+    assert!(attic == barn && cellar == barn && other != barn, "{attic} {cellar} {other}");
+    assert!(read("barn", "visits").matches("ward generation activate").count() == 2);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, UdpSocket};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use e2e::documented::{events, holds};
 use e2e::json::Json;
 use e2e::process::{alive, send};
 use e2e::vm::{LIMIT, Vm};
-use e2e::{Folder, shown, stdout, wait_for};
+use e2e::{Folder, shown, stdout, transcript, wait_for};
 use model::flash::image::{self, Processor};
 use serde_json::json;
 
@@ -353,6 +353,16 @@ fn ports_of_this_machine_are_held_as_the_page_has_them() {
             assert!(TcpListener::bind(("127.0.0.2", tcp_port)).is_err(), "for everybody");
         }
     }
+}
+
+#[test]
+fn what_is_said_is_what_stands_in_the_transcript() {
+    let (device, _) = built("off");
+    let folder = Folder::new("vm-said");
+    symlink(device.path(), folder.join("result")).expect("a link");
+    transcript::here("vm.txt", folder.path(), &[], |command| {
+        command.env("XDG_CACHE_HOME", folder.path());
+    });
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub fn command() -> Command {
              by itself. Exit codes: 0 the device runs it from now on; 1 it has gone back, or refused; 100 \
              wrong usage; 111 it cannot be reached. docs/guide/updates.md tells more.",
         )
+        // What an inventory says of one device stands behind what is said for all, and counts.
+        .args_override_self(true)
         .args(rollout::arguments())
         .arg(
             Arg::new("DEVICE")

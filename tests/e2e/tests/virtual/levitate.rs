@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use e2e::client::{Said, Visit, patient};
+use e2e::client::{Visit, patient};
 use e2e::dice::Dice;
 use e2e::documented::events;
 use e2e::nix::{self, sources, store};
 use e2e::vm::{self, LIMIT, Roots, Vm};
 use e2e::{Folder, doorward, shown, wait_for};
 use pages::Step;
+
+use crate::person::Person;
 
 /// The manual's configuration, with the example's services.
 fn router(more: &str) -> PathBuf {
@@ -60,91 +62,15 @@ fn squashfs() -> String {
     )
 }
 
-/// Somebody with a memory for host keys, who trusts the first one and no other.
-struct Person<'a> {
-    vm: &'a Vm,
-    home: &'a Folder,
-}
-
-impl Person<'_> {
-    /// Where the device is for ssh, and the key that opens it.
-    fn place(&self) -> (OsString, OsString) {
-        let original = self.vm.ssh("");
-        let words: Vec<OsString> = original.get_args().map(|word| word.to_owned()).collect();
-        let after = |name: &str| {
-            let at = words.iter().position(|word| word == name).expect("it has a port and a key");
-            words[at + 1].clone()
-        };
-        (after("-p"), after("-i"))
-    }
-
-    fn command(&self, line: &str) -> Command {
-        let known = self.home.join("known_hosts");
-        let mut command = Command::new("ssh");
-        let (port, key) = self.place();
-        command.args(["-F", "none", "-p"]).arg(port).arg("-i").arg(key);
-        command.args(["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new"]);
-        command.args([
-            "-o",
-            "ConnectTimeout=5",
-            "-o",
-            "ServerAliveInterval=5",
-            "-o",
-            "Compression=yes",
-        ]);
-        command.arg("-o").arg(format!("UserKnownHostsFile={}", known.display()));
-        command.args(["-o", "ServerAliveCountMax=20", "root@127.0.0.1", "--", line]);
-        command
-    }
-
-    fn ssh(&self, line: &str) -> Said {
-        patient(&mut self.command(line))
-    }
-
-    /// Types a line of a page there.
-    fn types(&self, line: &str) -> String {
-        let own = self.command("");
-        let words = own.get_args().filter_map(|word| word.to_str());
-        let words: Vec<&str> = words.take_while(|word| !word.starts_with("root@")).collect();
-        shown::typed(&mut shown::shell_for_device(self.home.path(), &words), line)
-    }
-
-    /// Says this, and does not wait for an answer: nobody tells the connection that the device is gone.
-    fn leave(&self, line: &str) -> Visit {
-        let mut command = self.command(line);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Visit(command.spawn().expect("ssh runs"))
-    }
-
-    #[track_caller]
-    fn ask(&self, line: &str) -> String {
-        self.ssh(line).expect(0).out
-    }
-
-    /// Waits until the device lets it in and says this.
-    #[track_caller]
-    fn wait(&self, line: &str, what: &str) -> Duration {
-        let start = Instant::now();
-        while start.elapsed() < LIMIT {
-            if self.ssh(line).out.contains(what) {
-                return start.elapsed();
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("no {what:?}:\n{}\n{}", self.vm.console(), self.vm.said());
-    }
-}
-
 /// One figure for the report.
 fn tell(what: &str, figure: impl std::fmt::Display) {
     eprintln!("levitate: {what}: {figure}");
 }
 
-/// What docs/guide/reinstall.md has for this test: the chapter, all of it at once, and how to write.
-fn page() -> [Vec<Step>; 3] {
-    shown::blocks("docs/guide/reinstall.md", "virtual/levitate.rs")
-        .try_into()
-        .expect("three blocks")
+/// What docs/guide/reinstall.md has for this test: the chapter, all of it at once, how to write, and how to write
+/// what comes by ssh.
+fn page() -> [Vec<Step>; 4] {
+    shown::blocks("docs/guide/reinstall.md", "virtual/levitate.rs").try_into().expect("four blocks")
 }
 
 /// What is typed on the device there, one after the other: `levitate`, `reboot`, two files to look at, `flashcp`
@@ -269,13 +195,12 @@ fn at_home(name: &str, folder: &Path, root: &str) -> (Vm, Folder) {
 fn to_maintenance(person: &Person<'_>) {
     let closure = closure_bytes(person);
     // Undone, nothing is left of it.
-    person.ask("levitate --timeout 700");
-    assert!(person.ask("levitate --cancel").contains("is one again"));
-    assert_eq!(person.ssh("levitate --status || { mount; exit 1; }").code, 1);
+    person.transcript("levitate.txt");
     assert!(!person.ask("mount").contains("maintenance"));
     levitated(person);
     memory_is_as_told(person, closure);
     is_maintenance(person);
+    person.transcript("levitate-there.txt");
 }
 
 fn send(person: &Person<'_>, image: &Path, name: &str) {
@@ -289,7 +214,7 @@ fn send(person: &Person<'_>, image: &Path, name: &str) {
 fn write(person: &Person<'_>) {
     let start = Instant::now();
     let [_, _, _, _, write, _] = chapter();
-    let [_, _, alone] = page();
+    let [_, _, alone, _] = page();
     assert_eq!(shown::lines(&alone), [write.command.as_str()]);
     let said = person.ask(&write.command);
     tell("flashcp", format_args!("{:.1} s\n{said}", start.elapsed().as_secs_f32()));
@@ -340,7 +265,7 @@ fn the_manuals_chapter_on_a_root_that_can_be_written_to() {
     tell("doorward reflash", format_args!("{:.1} s\n{said}", start.elapsed().as_secs_f32()));
     is_at_home(&person, "jffs2", true);
     // As the guide has it: nothing is done twice.
-    let [_, all_at_once, _] = page();
+    let [_, all_at_once, ..] = page();
     let [all_at_once] = shown::lines(&all_at_once).try_into().expect("one line");
     let said = person.types(&all_at_once);
     assert!(said.contains("there is nothing to do"), "{said}");
@@ -392,20 +317,40 @@ fn the_manuals_chapter_on_a_squashfs_root_of_a_device_that_wants_signatures() {
     assert!(said.contains("it is in maintenance already"), "{said}");
     is_at_home(&person, "squashfs", true);
 
-    // By hand, back to the first system. Maintenance has the keys of the system.
-    to_maintenance(&person);
+    // By the lines of the quick reference, back to the first system. Maintenance has the keys of the system.
+    let [levitate, reboot, there, write, back] =
+        shown::lines(&shown::blocks("docs/guide/tasks.md", "virtual/levitate.rs")[0])
+            .try_into()
+            .expect("five lines");
+    let closure = closure_bytes(&person);
+    assert!(person.types(&levitate).contains("/persist/ssh/host_key: taken along"));
+    let visit = person.types_and_leaves(&reboot);
+    person.wait("cat /etc/banner", "MAINTENANCE");
+    drop(visit);
+    let said = person.types(&there);
+    assert!(said.contains("MAINTENANCE: ") && said.contains("\"firmware\""), "{said}");
+    memory_is_as_told(&person, closure);
+    is_maintenance(&person);
     let firmware = folder.join("firmware.bin");
     let signed = home.join("firmware.bin");
     let mut sign = Command::new(doorward());
     sign.args(["image", "sign", "--key"]).arg(&key).arg("-o").arg(&signed).arg(&firmware);
     patient(&mut sign).expect(0);
     assert_eq!(person.ask("cat /etc/doorward/trusted-keys"), format!("{PUBLIC}\n"));
-    send(&person, &signed, "firmware.bin");
-    let unsigned = "head -c 65536 firmware.bin > part; flashcp --bare part mtd:kernel";
-    let refused = person.ssh(unsigned).expect(1).err;
+    let part = home.write("part", &fs::read(&firmware).expect("an image")[..65536]);
+    send(&person, &part, "part");
+    let refused = person.ssh("flashcp --bare part mtd:kernel").expect(1).err;
     assert!(refused.contains("it is not signed"), "{refused}");
-    write(&person);
-    let _visit = person.leave("reboot");
+    let start = Instant::now();
+    let said = person.types(&write);
+    tell("flashcp -", format_args!("{:.1} s\n{said}", start.elapsed().as_secs_f32()));
+    assert!(said.contains("done: all blocks were read and are as in the image"), "{said}");
+    // As the guide has it, with nothing left to do.
+    let [_, _, _, once_more] = page();
+    let [once_more] = shown::lines(&once_more).try_into().expect("one line");
+    let said = person.types(&once_more);
+    assert!(said.contains(" were before, 0 were written, "), "{said}");
+    let _visit = person.types_and_leaves(&back);
     is_at_home(&person, "squashfs", false);
     assert_eq!(vm.said().matches("it restarts").count(), 2, "{}", vm.said());
 }

@@ -7,6 +7,7 @@ mod failover;
 mod flash;
 mod hotplug;
 mod levitate;
+mod person;
 mod pppoe;
 mod router;
 mod services;

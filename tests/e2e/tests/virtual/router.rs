@@ -3,14 +3,14 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use e2e::machine::executable;
 use e2e::nix::sources;
 use e2e::vm::{self, LIMIT, Vm};
-use e2e::{Folder, doorward, shown, stdout, wait_for};
+use e2e::{Folder, doorward, shown, stdout, transcript, wait_for};
 
 /// The example, which lets the key of trials in.
 fn router() -> PathBuf {
@@ -26,6 +26,8 @@ fn who_is_at_home_gets_an_address_names_and_the_way_out() {
     vm.wait_open();
     wait_for("everything", LIMIT, || vm::all_is_up(&vm.ask("s6-rc -da list")));
     assert_eq!(vm.ask("s6-rc-db timeout dhcp-client-eth1"), "0\n", "an uplink is waited for");
+
+    is_told_as_the_transcript_has_it(&vm);
 
     let folder = Folder::new("client");
     let event = "case $1 in bound) echo $ip $router $dns; ip address add $ip/24 dev cable; \
@@ -68,6 +70,45 @@ fn who_is_at_home_gets_an_address_names_and_the_way_out() {
         let now = vm.ask(pid);
         (now != before && now.trim() != "-1").then_some(())
     });
+}
+
+/// What `doorward vm` has said once all was up.
+fn is_told_as_the_transcript_has_it(vm: &Vm) {
+    vm.wait_said("since its kernel began: ");
+    let said = vm.said();
+    // Ports are any that were free: where the usual ones were not, that is said, too.
+    let lines = said.lines().filter(|line| !line.contains(" cannot be had, "));
+    let mut told = String::new();
+    for word in lines.flat_map(|line| line.split(' ').chain(["\n"])) {
+        let (place, port) = word.split_once(':').unwrap_or_default();
+        let is_port = told.ends_with(" -p ") || (place == "127.0.0.1" && !port.is_empty());
+        let path = Path::new(word);
+        told += &match is_port {
+            true if place.is_empty() => "PORT".to_owned(),
+            true => format!("{place}:PORT"),
+            // Whose home it is differs, and where this test lies.
+            false if path.is_absolute() => {
+                let name = path.file_name().expect("a file").to_string_lossy();
+                format!("…/{name}")
+            }
+            false => word.to_owned(),
+        };
+        told += if word == "\n" { "" } else { " " };
+    }
+    transcript::check("vm-router.txt", |_| transcript::answer("", &told, 0));
+
+    // The guide shows it of a router whose ports are others, and whose flash is gone at the end.
+    let own = |line: &&str| {
+        ![" is at ", " cannot be had, ", ": flash: "].iter().any(|what| line.contains(what))
+    };
+    let home = std::env::var("HOME").unwrap_or_default();
+    let cache = std::env::var("XDG_CACHE_HOME").unwrap_or(format!("{home}/.cache"));
+    let [page] =
+        shown::texts("docs/guide/virtual.md", "virtual/router.rs").try_into().expect("one");
+    let page = page.replace("/home/me/.cache", &cache);
+    let page: Vec<String> = page.lines().filter(own).map(str::to_owned).collect();
+    let said: Vec<String> = said.lines().filter(own).map(str::to_owned).collect();
+    assert!(shown::matches(&page, &said), "shown {page:#?}, said {said:#?}");
 }
 
 /// This machine asks it for a name, over UDP and TCP, at the ports that the example wants, or at others
