@@ -1,8 +1,7 @@
 //! Fenced blocks, and the marks before them that say where their commands are run.
 //!
 //! A mark is a comment: `<!-- run: namespace -->` is about the next block, `<!-- run below: … -->`
-//! about all blocks of the page that have none of their own, `<!-- not run: WHY -->` about the next
-//! one. Behind the machine may stand `, exits 1` (the last command ends with that code) and
+//! about all blocks of the page that have none of their own. Behind the machine may stand `, exits 1` (the last command ends with that code) and
 //! `, stays` (it goes on while the rest of the page is run). `<!-- run: by levitate.rs -->` names another
 //! test of tests/e2e/tests, which takes the commands from the page.
 
@@ -29,8 +28,6 @@ pub enum Mark {
     },
     /// The test with this name reads the block out of the page, and runs it.
     By(String),
-    /// Nobody can run it, for this reason.
-    Not(String),
     /// Nothing is said, or nothing that can be understood: this.
     Missing(Option<String>),
 }
@@ -86,7 +83,6 @@ pub fn blocks(page: &str) -> Vec<Block> {
                 Some(text) => match text.split_once(": ") {
                     Some(("run below", rest)) => usual = run(rest),
                     Some(("run", rest)) => next = Some(run(rest)),
-                    Some(("not run", why)) => next = Some(Mark::Not(why.to_owned())),
                     _ => {}
                 },
                 // A mark stands directly before its block.
@@ -235,7 +231,7 @@ mod tests {
     fn marks_are_about_the_next_block_or_all_below() {
         let page = "<!-- run: here -->\n```sh\na\n```\n\n```text\nb\n```\n\
                     <!-- run below: namespace, exits 3 -->\n\n```console\n# c\n```\n\
-                    <!-- not run: it never ends -->\n```sh\nd\n```\n\
+                    ```sh\nd\n```\n\
                     <!-- run: router -->\nwords\n```sh\ne\n```\n<!-- run: moon -->\n```sh\nf\n```\n\
                     <!-- run: by x.rs -->\n```sh\ng\n```\n";
         let marks: Vec<Mark> = blocks(page).into_iter().map(|block| block.mark).collect();
@@ -244,7 +240,7 @@ mod tests {
             run(Machine::Here, 0),
             Mark::Missing(None),
             run(Machine::Namespace, 3),
-            Mark::Not("it never ends".to_owned()),
+            run(Machine::Namespace, 3),
             run(Machine::Namespace, 3),
             Mark::Missing(Some("moon".to_owned())),
             Mark::By("x.rs".to_owned()),

@@ -1,5 +1,5 @@
 //! The pages of the documentation: links lead somewhere, each page is in the book, and commands are
-//! run by a test (`tests/e2e/tests/documentation.rs`, or one that the page names) or say why they cannot be.
+//! run by a test (`tests/e2e/tests/documentation.rs`, or one that the page names).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,9 +9,6 @@ use ::pages::{self, Mark};
 use super::Findings;
 use crate::book;
 use crate::shell::{cargo, root, target};
-
-/// How many blocks of commands may be run by nobody.
-const NOT_RUN_MAX: usize = 0;
 
 pub fn check(findings: &mut Findings) {
     let Ok(all) = pages::all(root()) else {
@@ -25,9 +22,8 @@ pub fn check(findings: &mut Findings) {
             (path, text)
         })
         .collect();
-    let mut not_run = Vec::new();
     for (path, text) in &texts {
-        blocks(path, text, &mut not_run, findings);
+        blocks(path, text, findings);
         for link in pages::links(text) {
             let Some((to, anchor)) = pages::resolve(path, &link.target) else { continue };
             let at = format!("{}:{}", path.display(), link.line);
@@ -41,18 +37,11 @@ pub fn check(findings: &mut Findings) {
             }
         }
     }
-    if not_run.len() > NOT_RUN_MAX {
-        let count = not_run.len();
-        findings.add(format!(
-            "{count} blocks of commands are run by nobody, and {NOT_RUN_MAX} may be: {}",
-            not_run.join(", ")
-        ));
-    }
     in_book(&texts, findings);
     reference(findings);
 }
 
-fn blocks(path: &Path, text: &str, not_run: &mut Vec<String>, findings: &mut Findings) {
+fn blocks(path: &Path, text: &str, findings: &mut Findings) {
     // The map of the sources has drawings, and no commands.
     if path == Path::new("ARCHITECTURE.md") {
         return;
@@ -67,12 +56,11 @@ fn blocks(path: &Path, text: &str, not_run: &mut Vec<String>, findings: &mut Fin
         match (&block.mark, block.has_commands()) {
             (Mark::Missing(None), true) => findings.add(format!(
                 "{at}: nobody runs these commands: `<!-- run: here -->` before them, or `namespace`, \
-                 `router`, `beside router`, or `<!-- not run: WHY -->`"
+                 `router`, `beside router`, or `by TEST.rs`"
             )),
             (Mark::Missing(Some(text)), _) => {
                 findings.add(format!("{at}: cannot understand the mark `run: {text}`"));
             }
-            (Mark::Not(_), true) => not_run.push(at),
             (Mark::By(test), _) => {
                 let source = Path::new("tests/e2e/tests").join(test);
                 let text = std::fs::read_to_string(root().join(&source)).unwrap_or_default();
