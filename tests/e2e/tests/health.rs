@@ -330,7 +330,8 @@ fn a_provider_that_goes_silent_is_found_out_with_the_defaults() {
     wait_for("a restart", PATIENCE, || (device.notes("starts").len() > 1).then_some(()));
     let took = begun.elapsed();
     eprintln!("silence was found out after {took:?}");
-    assert!(took < Duration::from_secs(8), "{took:?}");
+    // 6.7 s at most, and what a busy machine adds.
+    assert!(took < Duration::from_secs(12), "{took:?}");
     let why = device.log().join("\n");
     assert!(why.contains("no answer within 1500 ms, asked 5 times"), "{why}");
 }

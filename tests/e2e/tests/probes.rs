@@ -183,5 +183,6 @@ fn each_probe_tells_what_it_was_answered() {
     let begun = Instant::now();
     let said = probe("icmp 9.9.9.9").expect(1);
     assert!(said.out.contains("unreachable"), "{said:?}");
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    // Nothing is waited for, where an answer would be for 1.5 s.
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
 }
