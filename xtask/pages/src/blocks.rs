@@ -1,9 +1,10 @@
 //! Fenced blocks, and the marks before them that say where their commands are run.
 //!
 //! A mark is a comment: `<!-- run: namespace -->` is about the next block, `<!-- run below: … -->`
-//! about all blocks of the page that have none of their own. Behind the machine may stand `, exits 1` (the last command ends with that code) and
-//! `, stays` (it goes on while the rest of the page is run). `<!-- run: by levitate.rs -->` names another
-//! test of tests/e2e/tests, which takes the commands from the page.
+//! about all blocks of the page that have none of their own. Behind the machine may stand `, exits 1`
+//! (the last command ends with that code) and `, stays` (it goes on while the rest of the page is run).
+//! `<!-- run: by levitate.rs -->` names another test of tests/e2e/tests, which takes the commands from
+//! the page.
 
 /// Where commands are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -214,8 +214,8 @@ fn prepare(called: &Path, wanted: &Wanted, out: &mut Speaker<'_>) -> Result<Exit
     }
     let mut object = Object::begin();
     let fits = fits(&plan, out, &mut object);
+    object.truth("fits", fits.is_ok());
     if wanted.dry || fits.is_err() {
-        object.truth("fits", fits.is_ok());
         object.truth("prepared", false);
         out.object(object)?;
         return fits.map(|()| Exit::DONE);
@@ -239,7 +239,6 @@ fn prepare(called: &Path, wanted: &Wanted, out: &mut Speaker<'_>) -> Result<Exit
          {}, it restarts into this system. `levitate --cancel` undoes it.",
         spell(patience)
     )?;
-    object.truth("fits", true);
     object.truth("prepared", true);
     object.number("bytes", made.bytes);
     object.texts("carried", made.carried.iter().map(String::as_str));

@@ -11,7 +11,6 @@ use cli::{Exit, Failure};
 use model::deploy::trial::DEADLINE;
 use model::limits::TRIAL_DEADLINE_MAX;
 use os::deploy::trial_dir::made_up_id;
-use serde_json::json;
 
 use super::build::{self, Build};
 use super::{collect, copy};
@@ -20,7 +19,7 @@ use crate::copy::line::Target;
 use crate::copy::progress::Progress;
 use crate::copy::send;
 use crate::fleet;
-use crate::say::event;
+use crate::say;
 use crate::ssh::NO_CONNECTION;
 use crate::update::{device, preview, trial};
 
@@ -99,7 +98,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let json = matches.get_flag("json");
     let failed = |failure: &Failure| {
         if json {
-            event(&json!({ "event": "failed", "why": failure.to_string() }));
+            say::failed(failure);
         }
     };
     let key = matches.get_one::<PathBuf>("sign").map(|file| copy::signing_key(file)).transpose();

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::copy::signing_key;
 use super::{build, image};
-use crate::say::{event, say, shown};
+use crate::say::{self, event, say, shown};
 use crate::ssh::{self, NO_CONNECTION};
 use crate::steps::closure::grouped;
 
@@ -105,7 +105,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
     let json = matches.get_flag("json");
     reflash(matches, json).inspect_err(|failure| {
         if json {
-            event(&json!({ "event": "failed", "why": failure.to_string() }));
+            say::failed(failure);
         }
     })
 }
@@ -115,7 +115,7 @@ fn reflash(matches: &ArgMatches, json: bool) -> Result<Exit, Failure> {
     let tell = |name: &str, mut about: Value| {
         if json {
             about["event"] = name.into();
-            about["seconds"] = ((begun.elapsed().as_secs_f64() * 1000.0).round() / 1000.0).into();
+            about["seconds"] = say::seconds(begun.elapsed()).into();
             event(&about);
         }
     };

@@ -22,7 +22,7 @@ use os::terminal;
 use serde_json::{Value, json};
 
 use crate::places;
-use crate::say::{event, say, shown};
+use crate::say::{self, event, say, shown};
 use crate::ssh::NO_CONNECTION;
 use crate::vm::description::{Description, Rom};
 use crate::vm::flash::Flash;
@@ -186,9 +186,7 @@ pub fn run(matches: &ArgMatches) -> Result<Exit, Failure> {
             neighbours::live(*address, &doors)?;
             Ok(Exit::DONE)
         }
-        None if matches.get_flag("json") => run_device(matches).inspect_err(|failure| {
-            event(&json!({ "event": "failed", "why": failure.to_string() }));
-        }),
+        None if matches.get_flag("json") => run_device(matches).inspect_err(say::failed),
         None => run_device(matches),
     }
 }
@@ -537,7 +535,7 @@ fn open(
     let forwards: Vec<Value> = forwards.iter().map(forward).collect();
     let mut open = json!({
         "event": "open",
-        "seconds": (start.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+        "seconds": say::seconds(start.elapsed()),
         "ssh_port": door.port,
         "private_file": door.key.to_string_lossy(),
         "forwards": forwards,

@@ -170,20 +170,13 @@ fn begin(wanted: Wanted, is_named: bool, out: &mut Speaker<'_>) -> Result<Exit, 
         true => Progress::new(began),
         false => follow(&dir, &plan, true, out)?,
     };
-    tell(&plan, &ended, out)?;
-    match failed(&plan, &ended) {
-        Some(failure) => Err(failure),
-        None => Ok(Exit::DONE),
-    }
+    out.object(trial(&plan, &ended))?;
+    kept(plan.number, &ended).map(|()| Exit::DONE)
 }
 
 /// How far one is of which there is no more to know.
 fn over(phase: Phase, reason: String) -> Progress {
     Progress { phase, reason, ..Progress::new(clock::now()) }
-}
-
-fn tell(plan: &Plan, progress: &Progress, out: &mut Speaker<'_>) -> std::io::Result<()> {
-    out.object(trial(plan, progress))
 }
 
 /// How long the start of this device took; a minute where nobody knows.
@@ -327,15 +320,15 @@ fn follow(
     }
 }
 
-/// Why it is not kept, where that is so.
-fn failed(plan: &Plan, ended: &Progress) -> Option<Failure> {
+/// Refuses to call a generation kept that is not.
+fn kept(number: Number, ended: &Progress) -> Result<(), Failure> {
     let end = match ended.phase {
         Phase::Returned => "",
         Phase::Restarting => "; the device restarts",
-        _ => return None,
+        _ => return Ok(()),
     };
-    let why = format!("generation {} is not kept: {}{end}", plan.number, ended.reason);
-    Some(Failure::not_achieved(why))
+    let why = format!("generation {number} is not kept: {}{end}", ended.reason);
+    Err(Failure::not_achieved(why))
 }
 
 /// Prints what was added to a file since the last time.
@@ -367,10 +360,8 @@ pub fn confirm(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         dir.confirm(&id).to(|| "confirm it").map_err(Failure::refused)?;
     }
     let ended = follow(&dir, plan, false, &mut std::io::sink())?;
-    tell(plan, &ended, out)?;
-    if let Some(failure) = failed(plan, &ended) {
-        return Err(failure);
-    }
+    out.object(trial(plan, &ended))?;
+    kept(plan.number, &ended)?;
     writeln!(out, "generation {} is kept", plan.number)?;
     Ok(Exit::DONE)
 }
@@ -380,8 +371,9 @@ fn confirmed_before(state: &State, id: &Id, out: &mut Speaker<'_>) -> Result<Exi
     let known = state.all.iter().filter_map(|one| Some((one, one.record.as_ref()?)));
     let known = known.into_iter().find(|(_, record)| record.id == id.as_str());
     let mut told = |one: &Numbered, phase, reason: &str| {
-        let progress = over(phase, reason.into());
-        out.object(tried(id.as_str(), Some(one.number), &one.path, &progress))
+        let ended = over(phase, reason.into());
+        out.object(tried(id.as_str(), Some(one.number), &one.path, &ended))?;
+        kept(one.number, &ended)
     };
     match known {
         Some((one, record)) if record.outcome == Outcome::Committed => {
@@ -390,9 +382,7 @@ fn confirmed_before(state: &State, id: &Id, out: &mut Speaker<'_>) -> Result<Exi
             Ok(Exit::DONE)
         }
         Some((one, record)) if record.outcome == Outcome::Failed => {
-            told(one, Phase::Returned, &record.reason)?;
-            let why = format!("generation {} is not kept: {}", one.number, record.reason);
-            Err(Failure::not_achieved(why))
+            told(one, Phase::Returned, &record.reason).map(|()| Exit::DONE)
         }
         _ => {
             let failure = Failure::not_achieved(format!("there is no trial {id}"));
@@ -418,7 +408,7 @@ pub fn roll_back(args: &mut Args, out: &mut dyn Write) -> Result<Exit, Failure> 
         }
         dir.roll_back(&visitor()).to(|| "ask for it").map_err(Failure::refused)?;
         let ended = follow(&dir, plan, false, out)?;
-        tell(plan, &ended, out)?;
+        out.object(trial(plan, &ended))?;
         // That it is not kept is what was asked for.
         return match ended.phase {
             Phase::Committed => Err(Failure::not_achieved("it had been kept by then")

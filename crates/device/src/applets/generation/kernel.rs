@@ -6,6 +6,7 @@ use std::path::Path;
 
 use cli::Failure;
 use model::deploy::generation::COMMAND_LINE;
+use model::deploy::history::BOOT;
 use os::facts;
 
 /// Modules say for which kernel they are, behind this (`MODULE_INFO(vermagic)` in Linux).
@@ -39,7 +40,7 @@ pub fn lacks(generation: &Path) -> Option<String> {
 
 fn missing(wanted: &str, has: &str) -> Option<String> {
     let is_there = |word: &str| has.split_whitespace().any(|it| it == word);
-    if !is_there("init=/boot/system/init") {
+    if !is_there(&format!("init={BOOT}/init")) {
         return None;
     }
     let missing: Vec<&str> = wanted.split_whitespace().filter(|word| !is_there(word)).collect();

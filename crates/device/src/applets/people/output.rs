@@ -118,6 +118,14 @@ fn object(values: &[(String, Vec<u8>)]) -> String {
     object.end()
 }
 
+/// What has become of one of them: its value as JSON has it.
+fn change(key: &str, value: &str) -> String {
+    let mut object = Object::begin();
+    object.text("key", key);
+    object.raw("value", value);
+    object.end()
+}
+
 fn refused(service: &str, key: &str, error: &std::io::Error) -> Failure {
     match error.kind() {
         std::io::ErrorKind::NotFound => {
@@ -175,7 +183,7 @@ fn print(
     let find = |values: &Values, key: &str| values.iter().position(|(other, _)| other == key);
     for (key, _) in known.iter().filter(|(key, _)| wanted(key) && find(values, key).is_none()) {
         match json {
-            true => writeln!(out, "{{\"key\":{},\"value\":null}}", quoted(key))?,
+            true => writeln!(out, "{}", change(key, "null"))?,
             false => writeln!(out, "-{key}")?,
         }
     }
@@ -184,10 +192,7 @@ fn print(
             let text = String::from_utf8_lossy(value);
             let text = text.trim_end();
             match json {
-                true => {
-                    let (key, text) = (quoted(key), quoted(text));
-                    writeln!(out, "{{\"key\":{key},\"value\":{text}}}")?;
-                }
+                true => writeln!(out, "{}", change(key, &quoted(text)))?,
                 false => writeln!(out, "{key}={}", text.replace('\n', " "))?,
             }
         }
